@@ -1,0 +1,93 @@
+"""What users can do wrong: one class each, one line each.
+
+Every message says where (file and key, data set, model), what is wrong and, where there is one,
+the nearest right thing. The command-line entry points print ``str(error)`` and exit non-zero;
+nothing else of the package may reach a user as a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+_LONGEST_QUOTE = 60
+
+
+class MixedflowError(Exception):
+    """Base of all errors that a user can cause.
+
+    Parameters
+    ----------
+    where
+        The place: ``"config.yaml: models.growth.formula"``, ``"dataset london"``.
+    what
+        The fault, with the offending value.
+    hint
+        The nearest right thing, if there is one.
+    """
+
+    def __init__(self, where: str, what: str, hint: str = "") -> None:
+        self.where, self.what, self.hint = where, what, hint
+        super().__init__(where, what, hint)
+
+    def __str__(self) -> str:
+        line = f"{self.where}: {self.what}" if self.where else self.what
+        if self.hint:
+            line += f"; {self.hint}"
+        return " ".join(line.split())
+
+    def located(self, where: str) -> MixedflowError:
+        """The same error, told from further out (the data set or model that it happened in)."""
+        return type(self)(f"{where}: {self.where}" if self.where else where, self.what, self.hint)
+
+
+class ConfigError(MixedflowError):
+    """A key or value of the configuration file is wrong."""
+
+
+class SourceError(MixedflowError):
+    """A data source is missing, unreadable, or not the file that the configuration expects."""
+
+
+class DataError(MixedflowError):
+    """The data cannot be prepared or modelled as asked."""
+
+
+class ExpressionError(MixedflowError):
+    """An expression of derive or filter is outside the language, or names what does not exist."""
+
+
+class FormulaError(MixedflowError):
+    """A model formula is outside the language, or names what does not exist."""
+
+
+class ModelError(MixedflowError):
+    """A model cannot be estimated from these data."""
+
+
+class ComparisonError(MixedflowError):
+    """Two models cannot be compared by a likelihood-ratio test."""
+
+
+class RankingError(MixedflowError):
+    """Clusters cannot be ranked as asked."""
+
+
+def quote(value: object) -> str:
+    """A value from a stranger, on one line and cut to a length that leaves the message readable."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 4] + "..." + text[-1]
+
+
+def nearest(name: object, candidates: Iterable[object], noun: str = "") -> str:
+    """A hint towards the candidate most like ``name``; failing that, the candidates themselves."""
+    known = [str(candidate) for candidate in candidates]
+    if not known:
+        return ""
+    by_folded = {candidate.casefold(): candidate for candidate in reversed(known)}
+    close = difflib.get_close_matches(str(name).casefold(), by_folded, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {quote(by_folded[close[0]])}?"
+    shown = ", ".join(quote(candidate) for candidate in known[:8])
+    more = f" and {len(known) - 8} more" if len(known) > 8 else ""
+    return f"{noun or 'known'}: {shown}{more}"
