@@ -1,0 +1,27 @@
+# The front door of mixedflow: config.yaml (or --configfile) -> results/report.html.
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+# A user's own file stands alone: Snakemake would merge it with this one.
+if not config:
+
+    configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/explore.smk"
+include: "workflow/rules/fit.smk"
+include: "workflow/rules/rank.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    localrule: True
+    input:
+        f"{RESULTS}/report.html",
+        f"{RESULTS}/manifest.json",

@@ -1,0 +1,75 @@
+# Read the configuration once; what all rules share.
+
+import json
+import os
+import re
+import sys
+from dataclasses import replace
+
+from mixedflow import spec
+from mixedflow.errors import MixedflowError
+from mixedflow.provenance import code_digest
+
+try:
+    SETTINGS = spec.load(config, origin=(workflow.configfiles or ["config"])[-1])
+except MixedflowError as error:
+    sys.exit(str(error))
+
+DATASETS, MODELS = SETTINGS.datasets, SETTINGS.models
+RESULTS = SETTINGS.results
+DATASET, MODEL = f"{RESULTS}/datasets/{{dataset}}", f"{RESULTS}/models/{{model}}"
+LOGS = f"logs/{RESULTS}"
+
+# One core a job: its matrices are small, and jobs run side by side.
+for library in ("OPENBLAS", "OMP", "MKL"):
+    os.environ[f"{library}_NUM_THREADS"] = "1"
+
+
+def one_of(names):
+    """A pattern that matches these names and nothing else (nothing at all without names)."""
+    return "|".join(map(re.escape, sorted(names))) or "(?!)"
+
+
+def task(*modules, **specs):
+    """All that a job's result depends on besides its files, as the one tracked parameter.
+
+    Snakemake tracks neither the configuration nor imported packages, compares parameters as a
+    set, and dictionaries with their key order: hence one canonical text.
+    """
+    texts = {name: part.to_json() for name, part in specs.items()}
+    return json.dumps({"code": code_digest(*modules), **texts}, sort_keys=True)
+
+
+def dataset_of(model):
+    return DATASET.format(dataset=MODELS[model].dataset)
+
+
+def tables(names, folder, unit, category):
+    """Outputs: each table as CSV, and its HTML twin, which Snakemake's own report shows."""
+    pages = {f"{name}_html": shown(f"{folder}/{name}.html", unit, category) for name in names}
+    return {name: f"{folder}/{name}.csv" for name in names} | pages
+
+
+def figures(names, folder, unit, category):
+    """Outputs: figures, annotated for Snakemake's own report."""
+    return {f"{name}_svg": shown(f"{folder}/{name}.svg", unit, category) for name in names}
+
+
+def shown(path, unit, category):
+    name, kind = os.path.splitext(os.path.basename(path))
+    return report(
+        path,
+        caption=f"../report/{name}.rst",
+        category=category,
+        subcategory=f"{{{unit}}}",
+        labels={
+            unit: f"{{{unit}}}",
+            "shows": name.replace("_", " "),
+            "as": "figure" if kind == ".svg" else "table",
+        },
+    )
+
+
+wildcard_constraints:
+    dataset=one_of(DATASETS),
+    model=one_of(MODELS),

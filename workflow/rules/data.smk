@@ -1,0 +1,27 @@
+# A data set of the configuration -> prepared rows and the card that accounts for them.
+
+
+rule prepare:
+    input:
+        source=lambda w: DATASETS[w.dataset].source.file or [],
+    output:
+        data=f"{DATASET}/data.parquet",
+        card=f"{DATASET}/data_card.json",
+        page=report(
+            f"{DATASET}/data_card.html",
+            caption="../report/data_card.rst",
+            category="Data",
+            subcategory="{dataset}",
+            labels={"data set": "{dataset}", "shows": "data card"},
+        ),
+    log:
+        f"{LOGS}/prepare/{{dataset}}.log",
+    params:
+        task=lambda w: task(
+            "data", "report", dataset=replace(DATASETS[w.dataset], explore=None)
+        ),
+    threads: 1
+    resources:
+        mem_mb=2000,
+    script:
+        "../scripts/prepare.py"

@@ -1,0 +1,53 @@
+# What the data show before any model: sizes, own lines, trajectories, residual correlation.
+# What can be shown depends on the data set: three rules that differ in their outputs alone.
+
+EXPLORED = {name: d.explore for name, d in DATASETS.items() if d.explore}
+TIMED = {name for name in EXPLORED if DATASETS[name].time}
+VISITED = {name for name in TIMED if EXPLORED[name].trend}
+
+IN_EXPLORE = {"folder": f"{DATASET}/explore", "unit": "dataset", "category": "Explore"}
+ALWAYS = {
+    **tables(names=("cluster_sizes", "clusters", "cluster_lines"), **IN_EXPLORE),
+    **figures(
+        names=("cluster_sizes", "examples", "cluster_lines", "intercepts_slopes"), **IN_EXPLORE
+    ),
+}
+WITH_TIME = {**ALWAYS, **figures(names=("trajectories",), **IN_EXPLORE)}
+WITH_VISITS = {
+    **WITH_TIME,
+    **tables(names=("residual_correlation", "residual_acf"), **IN_EXPLORE),
+    **figures(names=("residual_scatter", "residual_acf"), **IN_EXPLORE),
+}
+
+
+rule explore:
+    input:
+        data=f"{DATASET}/data.parquet",
+        card=f"{DATASET}/data_card.json",
+    output:
+        **ALWAYS,
+    log:
+        f"{LOGS}/explore/{{dataset}}.log",
+    wildcard_constraints:
+        dataset=one_of(EXPLORED.keys() - TIMED),
+    params:
+        task=lambda w: task("explore", "figures", "tables", dataset=DATASETS[w.dataset]),
+    threads: 1
+    resources:
+        mem_mb=2000,
+    script:
+        "../scripts/explore.py"
+
+
+use rule explore as explore_time with:
+    output:
+        **WITH_TIME,
+    wildcard_constraints:
+        dataset=one_of(TIMED - VISITED),
+
+
+use rule explore as explore_visits with:
+    output:
+        **WITH_VISITS,
+    wildcard_constraints:
+        dataset=one_of(VISITED),

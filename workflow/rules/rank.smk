@@ -1,0 +1,24 @@
+# The clusters of a model in order, with the uncertainty of that order.
+
+RANKED = sorted(name for name, model in MODELS.items() if model.rank)
+IN_RANKING = {"unit": "model", "category": "Rankings"}
+
+
+rule rank:
+    input:
+        fit=f"{MODEL}/fit.json",
+        posterior=f"{MODEL}/posterior.npz",
+    output:
+        **tables(("ranking",), folder=MODEL, **IN_RANKING),
+        **figures(("caterpillar",), folder=f"{MODEL}/figures", **IN_RANKING),
+    log:
+        f"{LOGS}/rank/{{model}}.log",
+    wildcard_constraints:
+        model=one_of(RANKED),
+    params:
+        task=lambda w: task("ranking", "figures", "tables", rank=MODELS[w.model].rank),
+    threads: 1
+    resources:
+        mem_mb=2000,
+    script:
+        "../scripts/rank.py"

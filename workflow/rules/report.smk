@@ -1,0 +1,65 @@
+# What models say together: comparisons, the report, the manifest of all artifacts.
+
+COMPARED = sorted(
+    {name for c in SETTINGS.comparisons.values() for name in (c.null, c.alternative)}
+)
+
+
+rule compare:
+    input:
+        [f"{RESULTS}/models/{name}/fit.json" for name in COMPARED],
+    output:
+        table=f"{RESULTS}/comparisons.csv",
+        page=report(
+            f"{RESULTS}/comparisons.html",
+            caption="../report/comparisons.rst",
+            category="Comparisons",
+            labels={"shows": "likelihood-ratio tests", "as": "table"},
+        ),
+    log:
+        f"{LOGS}/compare.log",
+    params:
+        task=task("inference", "tables", **SETTINGS.comparisons),
+    threads: 1
+    resources:
+        mem_mb=1000,
+    script:
+        "../scripts/compare.py"
+
+
+rule report:
+    input:
+        artifacts(),
+    output:
+        report(
+            f"{RESULTS}/report.html",
+            caption="../report/report.rst",
+            category="Report",
+            labels={"shows": "the whole analysis", "as": "page"},
+        ),
+    log:
+        f"{LOGS}/report.log",
+    params:
+        task=task("report", config=SETTINGS),
+    threads: 1
+    resources:
+        mem_mb=1000,
+    script:
+        "../scripts/report.py"
+
+
+rule manifest:
+    input:
+        artifacts(),
+        f"{RESULTS}/report.html",
+    output:
+        f"{RESULTS}/manifest.json",
+    log:
+        f"{LOGS}/manifest.log",
+    params:
+        task=task("provenance"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+    script:
+        "../scripts/manifest.py"
