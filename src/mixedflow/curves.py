@@ -1,0 +1,286 @@
+"""What the figures of a model draw: predictions of the rows, curves over x, the variance function.
+
+x is the covariate with a random slope, else the data set's time, else its explore predictor, else
+the first numeric covariate. Covariates derived from x move with it; the others are held at their
+mean (numbers) or first level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedflow import expressions, formula, inference
+from mixedflow.effects import own_estimates
+from mixedflow.inference import finite
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mixedflow.data import Prepared
+    from mixedflow.likelihood import Array
+    from mixedflow.mixed import Fit
+    from mixedflow.spec import DatasetSpec
+
+_PANEL = 12  # clusters shown with their own lines
+_POINTS = 31  # points of a cluster's line
+_MOST_LEVELS = 6  # of a variable that splits the mean curves
+_VARIANCE_POINTS = 101
+
+
+@dataclass(frozen=True)
+class Axes:
+    """x and by of a model's figures, what moves with each, and the rows of the fit."""
+
+    x: str | None
+    by: str | None
+    with_x: tuple[str, ...]
+    with_by: tuple[str, ...]
+    rows: pd.DataFrame
+    examples: tuple[str, ...]
+
+    @classmethod
+    def of(cls, fit: Fit, prepared: Prepared, dataset: DatasetSpec) -> Axes:
+        assert fit.parsed is not None and fit.rows is not None
+        parsed, frame = fit.parsed, prepared.frame
+        ancestors = _ancestors(dataset)
+        used = sorted(parsed.variables - {parsed.outcome, fit.group})
+
+        def moving(name: str) -> tuple[str, ...]:
+            return tuple(v for v in used if v == name or name in ancestors.get(v, set()))
+
+        rows = frame.iloc[fit.rows].reset_index(drop=True)
+        numeric = {v for v in frame.columns if _is_number(frame[v])}
+        slopes = [t for t in parsed.random_terms if t in numeric]
+        explore = dataset.explore
+        wished = [*slopes, dataset.time, explore.predictor if explore else None]
+        wished += [t for t in parsed.fixed if t in numeric and rows[t].nunique() > 2]
+        x = next((w for w in wished if w in numeric and moving(w)), None)
+        with_x = moving(x) if x else ()
+        splits = [explore.by if explore else None, *parsed.fixed, *used]
+        by = next(
+            (
+                s
+                for s in splits
+                if s in frame.columns
+                and s != x
+                and (moving(s) and not set(moving(s)) & set(with_x))
+                and 2 <= rows[s].nunique() <= _MOST_LEVELS
+                and rows[s].notna().all()
+            ),
+            None,
+        )
+        examples = explore.examples if explore else ()
+        return cls(x, by, with_x, moving(by) if by else (), rows, examples)
+
+    def levels(self) -> list[Any]:
+        import pandas as pd
+
+        if self.by is None:
+            return [None]
+        column = self.rows[self.by]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            seen = set(column)
+            return [level for level in column.cat.categories if level in seen]
+        return sorted(column.unique())
+
+
+def _ancestors(dataset: DatasetSpec) -> dict[str, set[str]]:
+    """For each derived variable, everything that its expression rests on, row by row.
+
+    Variables that an aggregate over a cluster uses count too: a centred covariate moves with the
+    one that it centres.
+    """
+    found: dict[str, set[str]] = {}
+    for name, text in dataset.derive:
+        direct = expressions.names(text)
+        found[name] = set(direct).union(*(found.get(d, set()) for d in direct)) - {name}
+    return found
+
+
+def _is_number(column: pd.Series) -> bool:
+    import pandas as pd
+
+    return bool(pd.api.types.is_numeric_dtype(column.dtype))
+
+
+def _text(level: Any) -> str:
+    if level is None:
+        return ""
+    return f"{level:g}" if isinstance(level, (int, float, np.number)) else str(level)
+
+
+def _held(rows: pd.DataFrame, template: pd.DataFrame, free: tuple[str, ...]) -> pd.DataFrame:
+    """``template`` with every column but ``free`` at its mean or most frequent level in ``rows``."""
+    held = template.copy()
+    for name in held.columns:
+        if name in free:
+            continue
+        column = rows[name]
+        if _is_number(column):
+            held[name] = float(column.mean())
+        else:
+            held[name] = column.mode().iloc[0] if name not in free else held[name]
+            held[name] = held[name].astype(column.dtype)
+    return held
+
+
+def predictions(fit: Fit, axes: Axes) -> pd.DataFrame:
+    """One row per row of the fit: observed, population mean with 95% interval, conditional."""
+    import pandas as pd
+
+    mean, low, high = inference.population(fit.solution, fit.X)
+    conditional = mean + np.einsum("nq,nq->n", fit.Z, fit.solution.u[fit.codes])
+    n = len(mean)
+    assert fit.rows is not None
+    return pd.DataFrame(
+        {
+            "row": fit.rows + 1,
+            "cluster": fit.clusters[fit.codes],
+            "x": axes.rows[axes.x].to_numpy() if axes.x else np.full(n, np.nan),
+            "by": [_text(v) for v in axes.rows[axes.by]] if axes.by else [""] * n,
+            "observed": fit.y,
+            "population": mean,
+            "population_low": low,
+            "population_high": high,
+            "conditional": conditional,
+            "residual": fit.y - conditional,
+        }
+    )
+
+
+def curves(fit: Fit, axes: Axes) -> pd.DataFrame:
+    """Population means over x for each level of by, and lines of a panel of clusters.
+
+    Levels: ``population`` (95% confidence interval of the mean), and for each cluster of the panel
+    ``own`` (its least-squares line), ``eb`` and ``mean`` (the population line over its rows).
+    """
+    import pandas as pd
+
+    columns = ["level", "by", "cluster", "x", "estimate", "conf_low", "conf_high"]
+    if axes.x is None:
+        return pd.DataFrame(columns=columns)
+    parts = [_population(fit, axes, level) for level in axes.levels()]
+    own, _ = own_estimates(fit.solution)
+    parts += [_lines(fit, axes, j, own[j]) for j in _panel(fit, axes)]
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def _population(fit: Fit, axes: Axes, level: Any) -> pd.DataFrame:
+    import pandas as pd
+
+    assert fit.parsed is not None and axes.x is not None and fit.frame is not None
+    rows = axes.rows
+    order = np.argsort(rows[axes.x].to_numpy(), kind="stable")
+    _, first = np.unique(rows[axes.x].to_numpy()[order], return_index=True)
+    grid = rows.iloc[inference.thin(order[first])].reset_index(drop=True)
+    grid = _held(rows, grid, axes.with_x + axes.with_by)
+    if axes.by is not None:
+        donor = rows[rows[axes.by] == level].iloc[[0] * len(grid)].reset_index(drop=True)
+        grid = grid.assign(**{name: donor[name] for name in axes.with_by})
+    X, _ = formula.fixed_matrix(fit.parsed, grid, fit.frame)
+    mean, low, high = inference.population(fit.solution, X)
+    return pd.DataFrame(
+        {
+            "level": "population",
+            "by": _text(level),
+            "cluster": "",
+            "x": grid[axes.x].to_numpy(),
+            "estimate": mean,
+            "conf_low": low,
+            "conf_high": high,
+        }
+    )
+
+
+def _panel(fit: Fit, axes: Axes) -> list[int]:
+    """The named examples, then clusters spread over the order of the first EB effect."""
+    place = {label: j for j, label in enumerate(fit.clusters)}
+    chosen = [place[name] for name in axes.examples if name in place][:_PANEL]
+    order = np.argsort(fit.solution.u[:, 0], kind="stable")
+    order = np.array([j for j in order if j not in chosen], dtype=int)
+    return sorted([*chosen, *inference.thin(order, _PANEL - len(chosen)).tolist()])
+
+
+def _lines(fit: Fit, axes: Axes, j: int, own: Array) -> pd.DataFrame:
+    import pandas as pd
+
+    assert fit.parsed is not None and axes.x is not None and fit.frame is not None
+    rows = axes.rows.iloc[np.flatnonzero(fit.codes == j)]
+    order = np.argsort(rows[axes.x].to_numpy(), kind="stable")
+    grid = rows.iloc[inference.thin(order, _POINTS)].reset_index(drop=True)
+    grid = _held(rows, grid, axes.with_x)
+    X, _ = formula.fixed_matrix(fit.parsed, grid, fit.frame)
+    Z = formula.random_matrix(fit.parsed, grid, fit.frame)
+    mean = X @ fit.solution.beta
+    by = rows[axes.by].unique() if axes.by else []
+    shared = {
+        "by": _text(by[0]) if len(by) == 1 else "",
+        "cluster": fit.clusters[j],
+        "x": grid[axes.x].to_numpy(),
+        "conf_low": np.nan,
+        "conf_high": np.nan,
+    }
+    lines = {"mean": mean, "own": mean + Z @ own, "eb": mean + Z @ fit.solution.u[j]}
+    return pd.concat(
+        pd.DataFrame({"level": level, "estimate": values, **shared})
+        for level, values in lines.items()
+        if np.isfinite(values).all()
+    )
+
+
+# The variance function
+
+
+def _slope(fit: Fit, axes: Axes) -> int | None:
+    """The column of Z that is x itself."""
+    return fit.random_terms.index(axes.x) if axes.x in fit.random_terms else None
+
+
+def variance_table(fit: Fit, axes: Axes) -> pd.DataFrame:
+    """Residual variance in total and its parts over the range of x; flat without a random slope."""
+    if axes.x is None:
+        x = np.array([0.0])
+    else:
+        seen = axes.rows[axes.x].to_numpy(dtype=float)
+        x = np.linspace(seen.min(), seen.max(), _VARIANCE_POINTS)
+    z = np.tile(fit.Z.mean(axis=0), (len(x), 1))
+    k = _slope(fit, axes)
+    if k is not None:
+        z[:, k] = x
+    return inference.variance_function(fit.covariance_inference, x, z)
+
+
+def variance_parts(fit: Fit, axes: Axes) -> dict[str, Any] | None:
+    """The terms of Var(x) = t1^2 + 2 t12 x + t2^2 x^2 + s2, for an intercept and one slope."""
+    k = _slope(fit, axes)
+    if k is None or "Intercept" not in fit.random_terms or len(fit.random_terms) != 2:
+        return None
+    i, G = fit.random_terms.index("Intercept"), fit.solution.G
+    return {
+        "predictor": axes.x,
+        "var_intercept": float(G[i, i]),
+        "covariance": float(G[i, k]),
+        "var_slope": float(G[k, k]),
+        "residual": fit.solution.s2,
+        "minimum_at": finite(-G[i, k] / G[k, k]) if G[k, k] > 0 else None,
+    }
+
+
+def vpc_at_mean(fit: Fit, axes: Axes) -> dict[str, Any] | None:
+    """The variance partition coefficient at the mean of x: one ICC does not exist with a slope."""
+    if fit.random_terms == ("Intercept",):
+        return None
+    z = fit.Z.mean(axis=0)[None, :]
+    k = _slope(fit, axes)
+    at = float(z[0, k]) if k is not None else 0.0
+    row = inference.variance_function(fit.covariance_inference, np.array([at]), z).iloc[0]
+    return {
+        "predictor": axes.x,
+        "mean_x": at,
+        "estimate": finite(row["vpc"]),
+        "conf_low": finite(row["vpc_low"]),
+        "conf_high": finite(row["vpc_high"]),
+    }

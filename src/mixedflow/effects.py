@@ -1,0 +1,121 @@
+"""Empirical Bayes: the clusters' effects, their three standard errors, and shrinkage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mixedflow.likelihood import Array, Solution
+
+_DEPENDENT = 1e-10  # smallest eigenvalue of a cluster's Z'Z, relative, that still gives a line
+
+
+def comparative_covariance(solution: Solution) -> Array:
+    """(J, q, q) covariance of u_hat_j - u_j with the fixed effects estimated: C + B phi B'."""
+    return solution.C + solution.B @ solution.phi @ solution.B.transpose(0, 2, 1)
+
+
+def diagnostic_covariance(solution: Solution) -> Array:
+    """(J, q, q) sampling covariance of u_hat_j itself: G - C - B phi B'."""
+    return solution.G - comparative_covariance(solution)
+
+
+def own_estimates(solution: Solution) -> tuple[Array, Array]:
+    """Each cluster's own least-squares effects, as deviations from the fixed part, and their SEs.
+
+    Both (J, q), NaN where a cluster's rows cannot give its own line. The SE uses the model's
+    residual variance, so that it compares with the others.
+    """
+    data, scales = solution.objective.products, solution.scales
+    values, vectors = np.linalg.eigh(data.ZZ)
+    able = values[:, 0] > _DEPENDENT * np.maximum(values[:, -1], 1e-300)
+    inverse = np.full_like(data.ZZ, np.nan)
+    turned = vectors[able] / values[able][:, None, :]
+    inverse[able] = turned @ vectors[able].transpose(0, 2, 1)
+    score = data.ZF @ solution.at.v
+    estimates = np.einsum("jab,jb->ja", inverse, score) * scales.y / scales.z
+    errors = np.sqrt(np.einsum("jkk->jk", inverse) * solution.s2) / scales.z
+    return estimates, errors
+
+
+def cluster_effects(
+    solution: Solution, clusters: Array, terms: tuple[str, ...], random_terms: tuple[str, ...]
+) -> pd.DataFrame:
+    """One row a cluster and random term.
+
+    ``estimate`` is the EB prediction (BLUP) of the deviation from the fixed part, ``total`` adds
+    the fixed coefficient. ``se_conditional`` takes the fixed effects as known (lme4, Stata after
+    ML), ``se_comparative`` as estimated (Stata after REML, MLwiN), ``se_diagnostic`` is for
+    standardised residuals. ``reliability`` = 1 - conditional variance / variance. All in the units
+    of the outcome per unit of the term.
+    """
+    import pandas as pd
+
+    n_clusters, q = solution.u.shape
+    own, own_se = own_estimates(solution)
+    prior = np.diag(solution.G)
+
+    def deviations(covariances: Array) -> Array:
+        return np.sqrt(np.maximum(np.einsum("jkk->jk", covariances), 0.0))
+
+    conditional = deviations(solution.C)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        reliability = np.where(prior > 0, 1.0 - conditional**2 / prior, np.nan)
+    place = {term: k for k, term in enumerate(terms)}
+    fixed = np.array([solution.beta[place[t]] if t in place else 0.0 for t in random_terms])
+    columns = {
+        "estimate": solution.u,
+        "se_conditional": conditional,
+        "se_comparative": deviations(comparative_covariance(solution)),
+        "se_diagnostic": deviations(diagnostic_covariance(solution)),
+        "ols": own,
+        "ols_se": own_se,
+        "reliability": reliability,
+        "total": solution.u + fixed,
+    }
+    frame = pd.DataFrame(
+        {
+            "cluster": np.repeat(np.asarray(clusters, dtype=object), q),
+            "n": np.repeat(solution.objective.products.n, q),
+            "term": np.tile(np.array(random_terms, dtype=object), n_clusters),
+            **{name: values.reshape(-1) for name, values in columns.items()},
+        }
+    )
+    return frame.astype({"cluster": "str", "term": "str"})
+
+
+def save_posterior(
+    path: Path,
+    solution: Solution,
+    clusters: Array,
+    terms: tuple[str, ...],
+    random_terms: tuple[str, ...],
+) -> None:
+    """The joint posterior of (b, u) as block diagonal plus low rank: what ranking needs.
+
+    Arrays: beta (p,), phi (p, p), u (J, q), C (J, q, q), B (J, q, p), G (q, q), s2, n (J,), and
+    the own estimates with their SEs (J, q); names as fixed-width text, so that no pickle is read.
+    """
+    own, own_se = own_estimates(solution)
+    with open(path, "wb") as file:
+        np.savez(
+            file,
+            beta=solution.beta,
+            phi=solution.phi,
+            u=solution.u,
+            C=solution.C,
+            B=solution.B,
+            G=solution.G,
+            s2=np.array(solution.s2),
+            n=solution.objective.products.n,
+            own=own,
+            own_se=own_se,
+            clusters=np.array([str(c) for c in clusters], dtype="U"),
+            terms=np.array(terms, dtype="U"),
+            random_terms=np.array(random_terms, dtype="U"),
+        )

@@ -1,0 +1,344 @@
+"""From a solution to what is said about it: standard errors, intervals, tests, predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import chdtrc, ndtr
+
+from mixedflow.errors import ComparisonError, quote
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mixedflow.likelihood import Array, Solution
+    from mixedflow.spec import ComparisonSpec
+
+Z95 = 1.959963984540054  # the normal quantile of .975
+RESIDUAL = "Residual"
+_GRID = 61
+
+
+# Fixed effects
+
+
+def fixed_effects(solution: Solution, terms: tuple[str, ...]) -> pd.DataFrame:
+    """Estimates with SE = sqrt diag phi, normal tests and 95% intervals, as Stata prints them."""
+    import pandas as pd
+
+    estimate, std_error = solution.beta, np.sqrt(np.diag(solution.phi))
+    statistic = estimate / std_error
+    return pd.DataFrame(
+        {
+            "term": list(terms),
+            "estimate": estimate,
+            "std_error": std_error,
+            "statistic": statistic,
+            "df": np.nan,
+            "p_value": 2.0 * ndtr(-np.abs(statistic)),
+            "conf_low": estimate - Z95 * std_error,
+            "conf_high": estimate + Z95 * std_error,
+        }
+    ).astype({"term": "str"})
+
+
+def wald(solution: Solution, terms: tuple[str, ...]) -> dict[str, Any] | None:
+    """Joint test of all terms but the intercept: b' phi^-1 b on their part, chi-squared."""
+    kept = [k for k, term in enumerate(terms) if term != "Intercept"]
+    if not kept:
+        return None
+    b, phi = solution.beta[kept], solution.phi[np.ix_(kept, kept)]
+    # Correlation scale: coefficients of very different units must not spoil the solve.
+    d = np.sqrt(np.diag(phi))
+    chi2 = float((b / d) @ np.linalg.solve(phi / np.outer(d, d), b / d))
+    return {"chi2": chi2, "df": len(kept), "p_value": float(chdtrc(len(kept), chi2))}
+
+
+def lr_vs_linear(log_likelihood: float, linear: float, n_covariance: int) -> dict[str, Any]:
+    """Likelihood-ratio test against the model without random effects.
+
+    One variance: half chi2(0), half chi2(1) (Self and Liang 1987), Stata's chibar2(01). Several
+    parameters: chi2(k), conservative, as Stata labels it.
+    """
+    statistic = max(0.0, 2.0 * (log_likelihood - linear))
+    p_value = float(chdtrc(n_covariance, statistic))
+    if n_covariance == 1:
+        p_value = p_value / 2.0 if statistic > 0 else 1.0
+        distribution = "chibar2(01)"
+    else:
+        distribution = f"chi2({n_covariance}), conservative"
+    return {
+        "statistic": statistic,
+        "df": n_covariance,
+        "p_value": p_value,
+        "distribution": distribution,
+    }
+
+
+# Variance components
+
+
+class CovarianceInference:
+    """Delta-method inference on functions of (G, s2).
+
+    C = 2 H^-1 is the covariance of (L, log s), H the Hessian of the deviance there. ``available``
+    is False where the estimate is on the boundary, and then no standard error exists.
+    """
+
+    def __init__(self, solution: Solution, available: bool) -> None:
+        self.solution, self.available = solution, available
+        self._covariance = np.full((solution.packed.size,) * 2, np.nan)
+        if available:
+            self._covariance = 2.0 * np.linalg.inv(solution.joint_hessian)
+
+    def estimate(self, function: Callable[[Array, float], Array]) -> tuple[Array, Array]:
+        """Value and standard error of ``function(G, s2)``, any shape flattened to (m,)."""
+        packed = self.solution.packed
+
+        def value(at: Array) -> Array:
+            return np.atleast_1d(function(*self.solution.covariance_parameters(at))).ravel()
+
+        centre = value(packed)
+        if not self.available:
+            return centre, np.full(centre.size, np.nan)
+        jacobian = np.empty((centre.size, packed.size))
+        for k in range(packed.size):
+            h = 1e-5 * max(1.0, abs(packed[k]))
+            step = np.zeros(packed.size)
+            step[k] = h
+            jacobian[:, k] = (value(packed + step) - value(packed - step)) / (2.0 * h)
+        variance = np.einsum("mk,kl,ml->m", jacobian, self._covariance, jacobian)
+        return centre, np.sqrt(np.maximum(variance, 0.0))
+
+
+def _log_interval(estimate: Array, std_error: Array) -> tuple[Array, Array]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        half = Z95 * std_error / estimate
+        return estimate * np.exp(-half), estimate * np.exp(half)
+
+
+def _logit_interval(estimate: Array, std_error: Array) -> tuple[Array, Array]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        centre = np.log(estimate / (1.0 - estimate))
+        half = Z95 * std_error / (estimate * (1.0 - estimate))
+        return 1.0 / (1.0 + np.exp(-centre + half)), 1.0 / (1.0 + np.exp(-centre - half))
+
+
+def variance_components(
+    inference: CovarianceInference,
+    group: str,
+    random_terms: tuple[str, ...],
+    blocks: tuple[int, ...],
+) -> pd.DataFrame:
+    """Variances, standard deviations, covariances and correlations with 95% intervals.
+
+    Intervals are symmetric for log sd (squared for a variance) and atanh of a correlation, as
+    Stata's; for a covariance they are estimate +- 1.96 SE.
+    """
+    import pandas as pd
+
+    rows: list[tuple[str, str, str, str, float, float, float, float]] = []
+
+    def add(
+        scale: str, who: tuple[str, str, str], function: Callable[[Array, float], float]
+    ) -> None:
+        values, errors = inference.estimate(lambda G, s2: np.array([function(G, s2)]))
+        value, error = float(values[0]), float(errors[0])
+        if scale in ("var", "sd"):
+            sd, sd_error = (value, error) if scale == "sd" else _to_sd(value, error)
+            low, high = (float(x) for x in _log_interval(np.array(sd), np.array(sd_error)))
+            low, high = (low, high) if scale == "sd" else (low**2, high**2)
+        elif scale == "corr":
+            half = Z95 * error / (1.0 - value**2) if abs(value) < 1 else np.nan
+            low, high = np.tanh(np.arctanh(value) - half), np.tanh(np.arctanh(value) + half)
+        else:
+            low, high = value - Z95 * error, value + Z95 * error
+        rows.append((*who, scale, value, error, float(low), float(high)))
+
+    start = 0
+    for size in blocks:
+        for i in range(start, start + size):
+            who = (group, random_terms[i], "")
+            add("var", who, lambda G, _, i=i: G[i, i])
+            add("sd", who, lambda G, _, i=i: np.sqrt(G[i, i]))
+        for i in range(start, start + size):
+            for k in range(i + 1, start + size):
+                who = (group, random_terms[i], random_terms[k])
+                add("cov", who, lambda G, _, i=i, k=k: G[i, k])
+                add("corr", who, lambda G, _, i=i, k=k: _correlation(G, i, k))
+        start += size
+    add("var", (RESIDUAL, "", ""), lambda _, s2: s2)
+    add("sd", (RESIDUAL, "", ""), lambda _, s2: np.sqrt(s2))
+    columns = ["group", "term1", "term2", "scale", "estimate", "std_error", "conf_low", "conf_high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _to_sd(variance: float, error: float) -> tuple[float, float]:
+    sd = np.sqrt(variance)
+    return sd, error / (2.0 * sd) if sd > 0 else np.nan
+
+
+def _correlation(G: Array, i: int, k: int) -> float:
+    scale = np.sqrt(G[i, i] * G[k, k])
+    return float(np.clip(G[i, k] / scale, -1.0, 1.0)) if scale > 0 else np.nan
+
+
+def icc(inference: CovarianceInference) -> dict[str, float | None]:
+    """Intraclass correlation tau2 / (tau2 + s2) of a random-intercept model, interval by logit."""
+    value, error = inference.estimate(lambda G, s2: G[0, 0] / (G[0, 0] + s2))
+    low, high = _logit_interval(value, error)
+    names = ("estimate", "std_error", "conf_low", "conf_high")
+    return {
+        name: finite(x) for name, x in zip(names, (value, error, low, high), strict=True)
+    }
+
+
+def finite(value: Any) -> float | None:
+    """A number for JSON; None where it does not exist."""
+    number = float(np.asarray(value).reshape(-1)[0])
+    return number if np.isfinite(number) else None
+
+
+def variance_function(
+    inference: CovarianceInference, x: Array, z: Array
+) -> pd.DataFrame:
+    """Variance between clusters, within and in total, and its share between (VPC), against x.
+
+    ``x`` (m,) values of the covariate, ``z`` (m, q) the random part's columns there. Var(x) =
+    z'Gz + s2; bands by the delta method, on the log scale for the total and logit for the share.
+    """
+    import pandas as pd
+
+    def between(G: Array) -> Array:
+        return np.einsum("ma,ab,mb->m", z, G, z)
+
+    parts, _ = inference.estimate(lambda G, s2: np.append(between(G), s2))
+    total, total_error = inference.estimate(lambda G, s2: between(G) + s2)
+    share, share_error = inference.estimate(lambda G, s2: between(G) / (between(G) + s2))
+    total_low, total_high = _log_interval(total, total_error)
+    share_low, share_high = _logit_interval(share, share_error)
+    return pd.DataFrame(
+        {
+            "x": x,
+            "between": parts[:-1],
+            "residual": parts[-1],
+            "total": total,
+            "total_low": total_low,
+            "total_high": total_high,
+            "vpc": share,
+            "vpc_low": share_low,
+            "vpc_high": share_high,
+        }
+    )
+
+
+def r_squared(solution: Solution, X: Array, Z: Array) -> dict[str, float]:
+    """Marginal and conditional R2 (Nakagawa and Schielzeth 2013; random slopes: Johnson 2014)."""
+    fixed = float(np.var(X @ solution.beta, ddof=1))
+    random = float(np.einsum("na,ab,nb->n", Z, solution.G, Z).mean())
+    total = fixed + random + solution.s2
+    return {"marginal": fixed / total, "conditional": (fixed + random) / total}
+
+
+# Predictions
+
+
+def population(solution: Solution, X: Array) -> tuple[Array, Array, Array]:
+    """Predicted means (m,) and their 95% interval for rows ``X`` (m, p): x'b, x' phi x."""
+    mean = X @ solution.beta
+    half = Z95 * np.sqrt(np.maximum(np.einsum("ma,ab,mb->m", X, solution.phi, X), 0.0))
+    return mean, mean - half, mean + half
+
+
+def thin(order: Array, most: int = _GRID) -> Array:
+    """At most ``most`` evenly spaced entries of ``order``, both ends among them."""
+    if len(order) <= most:
+        return order
+    return order[np.unique(np.linspace(0, len(order) - 1, most).round().astype(int))]
+
+
+# Comparisons
+
+
+def compare(
+    comparisons: Mapping[str, ComparisonSpec], fits: Mapping[str, Mapping[str, Any]]
+) -> pd.DataFrame:
+    """Likelihood-ratio tests between fitted models (their fit.json), one row a comparison.
+
+    A test of fixed effects is chi2(df) and needs ML fits. One more random effect, correlated with
+    the k of the null model, is half chi2(k) and half chi2(k + 1) (Stram and Lee 1994).
+
+    Raises
+    ------
+    ComparisonError
+        Fits on different rows, REML fits with different fixed parts, or models not nested.
+    """
+    import pandas as pd
+
+    rows = [_compare(spec, fits[spec.null], fits[spec.alternative]) for spec in comparisons.values()]
+    columns = [
+        "comparison", "null", "alternative", "statistic", "df", "p_value", "distribution",
+        "log_likelihood_null", "log_likelihood_alternative", "aic_null", "aic_alternative",
+        "method", "n_obs", "warning",
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _compare(
+    spec: ComparisonSpec, null: Mapping[str, Any], alternative: Mapping[str, Any]
+) -> dict[str, Any]:
+    where = f"comparison {spec.name}"
+    if null["method"] != alternative["method"]:
+        raise ComparisonError(where, "one model is fitted by ML, the other by REML", "use one")
+    if null["n_obs"] != alternative["n_obs"]:
+        raise ComparisonError(
+            where,
+            f"the models use different rows ({null['n_obs']} and {alternative['n_obs']})",
+            "filter rows with missing values for both",
+        )
+    fixed = [set(fit["fixed_terms"]) for fit in (null, alternative)]
+    random = [set(fit["random_terms"]) for fit in (null, alternative)]
+    if null["method"] == "reml" and fixed[0] != fixed[1]:
+        raise ComparisonError(
+            where, "REML fits of different fixed parts cannot be compared", "fit both with method: ml"
+        )
+    df = alternative["n_parameters"] - null["n_parameters"]
+    if df <= 0 or not random[0] <= random[1] or not fixed[0] <= fixed[1]:
+        raise ComparisonError(
+            where,
+            f"{quote(spec.null)} is not nested in {quote(spec.alternative)}",
+            "the null model is the one with fewer terms",
+        )
+    statistic = max(0.0, 2.0 * (alternative["log_likelihood"] - null["log_likelihood"]))
+    added = len(random[1]) - len(random[0])
+    p_value, distribution = float(chdtrc(df, statistic)), f"chi2({df})"
+    if fixed[0] == fixed[1] and added == 1:
+        # One more variance at its boundary, with df - 1 covariances that vanish there too.
+        lower = float(chdtrc(df - 1, statistic)) if df > 1 else float(statistic <= 0)
+        p_value = 0.5 * lower + 0.5 * p_value
+        distribution = f"half chi2({df - 1}), half chi2({df})"
+    elif added or (fixed[0] == fixed[1]):
+        distribution += ", conservative"
+    doubtful = [
+        name
+        for name, fit in ((spec.null, null), (spec.alternative, alternative))
+        if not fit["converged"]
+    ]
+    return {
+        "comparison": spec.name,
+        "null": spec.null,
+        "alternative": spec.alternative,
+        "statistic": statistic,
+        "df": df,
+        "p_value": p_value,
+        "distribution": distribution,
+        "log_likelihood_null": null["log_likelihood"],
+        "log_likelihood_alternative": alternative["log_likelihood"],
+        "aic_null": null["aic"],
+        "aic_alternative": alternative["aic"],
+        "method": null["method"],
+        "n_obs": null["n_obs"],
+        "warning": f"not converged: {', '.join(doubtful)}" if doubtful else "",
+    }

@@ -1,0 +1,530 @@
+"""Fitting a linear mixed model: search, evidence that it is the optimum, and the tables.
+
+The search is :mod:`mixedflow.likelihood`; statsmodels MixedLM is then started at the optimum, so
+that two independent implementations agree on every fit, or the fit says that they do not.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedflow import effects, formula, inference, likelihood
+from mixedflow.errors import DataError, FormulaError, ModelError, quote
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mixedflow.data import Prepared
+    from mixedflow.formula import Parsed
+    from mixedflow.likelihood import Array
+    from mixedflow.spec import DatasetSpec, ModelSpec
+
+POLISHED_UP_TO = 2000  # clusters; MixedLM loops over them in Python
+_SAME_LOG_LIKELIHOOD = 1e-6
+_GAIN_LEFT = 1e-9  # deviance that the local quadratic still promises
+_SINGULAR = 1e-4  # smallest singular value of L with unit columns of Z, as lme4's isSingular
+_RIDGE = 1e-8  # added to a singular G where MixedLM must invert it
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted linear mixed model.
+
+    Build it with :func:`fit` or :func:`fit_arrays`. ``evidence`` says how the optimum is known;
+    ``converged`` is the verdict on it, ``singular`` that G is on its boundary.
+    """
+
+    solution: likelihood.Solution
+    method: str
+    group: str
+    clusters: Array
+    terms: tuple[str, ...]
+    random_terms: tuple[str, ...]
+    blocks: tuple[int, ...]
+    X: Array
+    Z: Array
+    y: Array
+    codes: Array
+    evidence: dict[str, Any]
+    converged: bool
+    singular: bool
+    warnings: tuple[str, ...]
+    linear_log_likelihood: float
+    parsed: Parsed | None = None
+    frame: pd.DataFrame | None = None
+    rows: Array | None = None
+    n_missing: int = 0
+
+    @property
+    def log_likelihood(self) -> float:
+        """ML or REML log-likelihood; REML without the constant log|X'X|, as lme4 and Stata."""
+        return self.solution.log_likelihood
+
+    @property
+    def n_obs(self) -> int:
+        return self.solution.objective.products.n_obs
+
+    @property
+    def n_parameters(self) -> int:
+        return len(self.terms) + len(self.solution.objective.free) + 1
+
+    @cached_property
+    def covariance_inference(self) -> inference.CovarianceInference:
+        return inference.CovarianceInference(self.solution, self.converged and not self.singular)
+
+    @cached_property
+    def fixed_effects(self) -> pd.DataFrame:
+        return inference.fixed_effects(self.solution, self.terms)
+
+    @cached_property
+    def variance_components(self) -> pd.DataFrame:
+        return inference.variance_components(
+            self.covariance_inference, self.group, self.random_terms, self.blocks
+        )
+
+    @cached_property
+    def cluster_effects(self) -> pd.DataFrame:
+        return effects.cluster_effects(
+            self.solution, self.clusters, self.terms, self.random_terms
+        )
+
+    def rank(self, by: Any = "Intercept", best: str = "high") -> pd.DataFrame:
+        """Ranks of the clusters with their uncertainty; see :mod:`mixedflow.ranking`."""
+        from mixedflow import ranking
+
+        return ranking.rank(ranking.Posterior.of(self), by, best)
+
+    def predict(self, frame: pd.DataFrame, conditional: bool = True) -> Array:
+        """Predictions for the rows of ``frame``: (n,), in the outcome's units.
+
+        ``conditional`` adds the EB effects of clusters that the fit has seen; an unseen cluster,
+        and ``conditional=False``, give the population mean x'b.
+        """
+        if self.parsed is None or self.frame is None:
+            raise ModelError("predict", "a fit from arrays has no formula", "use fit.solution")
+        X, _ = formula.fixed_matrix(self.parsed, frame, self.frame, "predict")
+        mean = X @ self.solution.beta
+        if not conditional:
+            return mean
+        Z = formula.random_matrix(self.parsed, frame, self.frame, "predict")
+        place = {label: j for j, label in enumerate(self.clusters)}
+        at = np.array([place.get(str(label), -1) for label in frame[self.group]])
+        added = np.einsum("nq,nq->n", Z, self.solution.u[at])
+        return mean + np.where(at >= 0, added, 0.0)
+
+    def report(self) -> dict[str, Any]:
+        """The numbers of fit.json that need no configuration."""
+        sizes = self.solution.objective.products.n
+        n_covariance = len(self.solution.objective.free)
+        k = self.n_parameters
+        only_intercept = self.random_terms == ("Intercept",)
+        return {
+            "method": self.method,
+            "group": self.group,
+            "n_obs": self.n_obs,
+            "n_groups": len(sizes),
+            "n_missing": self.n_missing,
+            "group_size": {
+                "min": int(sizes.min()),
+                "mean": float(sizes.mean()),
+                "max": int(sizes.max()),
+            },
+            "fixed_terms": list(self.terms),
+            "random_terms": list(self.random_terms),
+            "correlated": max(self.blocks) > 1,
+            "n_parameters": k,
+            "log_likelihood": self.log_likelihood,
+            "aic": -2.0 * self.log_likelihood + 2.0 * k,
+            "bic": -2.0 * self.log_likelihood + k * float(np.log(self.n_obs)),
+            "wald": inference.wald(self.solution, self.terms),
+            "lr_vs_linear": inference.lr_vs_linear(
+                self.log_likelihood, self.linear_log_likelihood, n_covariance
+            ),
+            "icc": inference.icc(self.covariance_inference) if only_intercept else None,
+            "r2": inference.r_squared(self.solution, self.X, self.Z),
+            "converged": self.converged,
+            "singular": self.singular,
+            "evidence": self.evidence,
+            "warnings": list(self.warnings),
+        }
+
+    def summary(self) -> str:
+        """A Stata-like table of the fit, as text."""
+        from mixedflow import tables
+
+        return tables.summary(self.report(), self.fixed_effects, self.variance_components)
+
+
+def fit(text: str, frame: pd.DataFrame, method: str = "reml", where: str = "formula") -> Fit:
+    """Fit a linear mixed model given by a formula in lme4 notation.
+
+    Parameters
+    ----------
+    text
+        For example ``"y ~ x + (1 + x | g)"``: one grouping factor, ``||`` for uncorrelated effects.
+    frame
+        The data; rows with a missing value in a variable of the formula are left out.
+    method
+        ``"reml"`` or ``"ml"``.
+
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+        Before any search starts.
+    """
+    parsed = formula.parse(text, where)
+    if parsed.group is None:
+        raise FormulaError(where, "no grouping factor", "add a random part: + (1 | group)")
+    design = formula.design(parsed, frame, where)
+    return _fit(design, method, parsed.group, where, parsed, frame)
+
+
+def fit_arrays(
+    y: Array,
+    X: Array,
+    Z: Array,
+    cluster: Array,
+    method: str = "reml",
+    blocks: tuple[int, ...] | None = None,
+) -> Fit:
+    """The same from arrays: ``y`` (N,), ``X`` (N, p), ``Z`` (N, q), ``cluster`` (N,) labels.
+
+    ``blocks`` are the sizes of the groups of correlated columns of Z; one group by default.
+    """
+    try:
+        y, X, Z = (np.asarray(part, dtype=np.float64) for part in (y, X, Z))
+    except (TypeError, ValueError) as error:
+        raise DataError("arrays", f"y, X and Z must be numbers ({error})") from None
+    labels = np.asarray(cluster)
+    if y.ndim != 1 or X.ndim != 2 or Z.ndim != 2 or labels.ndim != 1:
+        raise DataError("arrays", "shapes must be y (N,), X (N, p), Z (N, q), cluster (N,)")
+    if not len(y) == len(X) == len(Z) == len(labels):
+        raise DataError("arrays", "y, X, Z and cluster differ in their number of rows")
+    for name, part in (("y", y), ("X", X), ("Z", Z)):
+        if not np.isfinite(part).all():
+            raise DataError("arrays", f"missing or infinite values in {name}", "drop those rows")
+    if any(label is None or label != label for label in labels.tolist()):
+        raise DataError("arrays", "missing cluster labels", "drop those rows")
+    design = formula.Design(
+        y=y,
+        X=X,
+        Z=Z,
+        cluster=labels.astype(str).astype(object),
+        terms=tuple(f"x{k}" for k in range(X.shape[1])),
+        random_terms=tuple(f"z{k}" for k in range(Z.shape[1])),
+        blocks=blocks or (Z.shape[1],),
+        rows=np.arange(len(y)),
+        n_missing=0,
+    )
+    return _fit(design, method, "cluster", "arrays", None, None)
+
+
+def natural(label: str) -> tuple[Any, ...]:
+    """Sort key under which "2" comes before "10"."""
+    parts = re.split(r"(\d+)", label)
+    return tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p)
+
+
+def _fit(
+    design: formula.Design,
+    method: str,
+    group: str,
+    where: str,
+    parsed: Parsed | None,
+    frame: pd.DataFrame | None,
+) -> Fit:
+    if method not in ("reml", "ml"):
+        raise ModelError(where, f"unknown method {quote(method)}", "it is 'reml' or 'ml'")
+    assert design.cluster is not None
+    found, inverse = np.unique(design.cluster.astype(str), return_inverse=True)
+    order = sorted(range(len(found)), key=lambda i: natural(str(found[i])))
+    position = np.empty(len(found), dtype=np.int64)
+    position[order] = np.arange(len(found))
+    codes, clusters = position[inverse], found[order].astype(object)
+    _check(design, codes, len(clusters), group, where)
+    try:
+        products = likelihood.reduce(design.y, design.X, design.Z, codes, len(clusters))
+    except likelihood.CollinearError as error:
+        raise _collinear(error, design, where) from None
+    if products.FF[-1, -1] * products.scales.y**2 <= 1e-20 * float(design.y @ design.y):
+        raise ModelError(where, "the fixed effects fit the outcome exactly: nothing is left to model")
+    objective = likelihood.Objective(products, design.blocks, method == "reml")
+    starts = {name: likelihood.search(objective, at) for name, at in objective.starts().items()}
+    best = min(starts.values(), key=lambda found: found.evaluation.deviance)
+    solution = likelihood.Solution(objective, best.parameters)
+    singular = bool(solution.singular_values[-1] < _SINGULAR)
+    evidence = _evidence(objective, solution, best, starts)
+    evidence["mixedlm"] = _audit(design, codes, solution, method, singular)
+    problems = _problems(evidence)
+    notes = [f"not accepted as the optimum: {text}" for text in problems]
+    if singular:
+        notes.append(_singular_note(solution, design.random_terms))
+    return Fit(
+        solution=solution,
+        method=method,
+        group=group,
+        clusters=clusters,
+        terms=design.terms,
+        random_terms=design.random_terms,
+        blocks=design.blocks,
+        X=design.X,
+        Z=design.Z,
+        y=design.y,
+        codes=codes,
+        evidence=evidence,
+        converged=not problems,
+        singular=singular,
+        warnings=tuple(notes),
+        linear_log_likelihood=-0.5 * objective.linear_deviance(),
+        parsed=parsed,
+        frame=frame,
+        rows=design.rows,
+        n_missing=design.n_missing,
+    )
+
+
+def _check(design: formula.Design, codes: Array, n_clusters: int, group: str, where: str) -> None:
+    n, (p, q) = len(design.y), (design.X.shape[1], design.Z.shape[1])
+    if n == 0:
+        raise ModelError(where, "no rows")
+    if n_clusters == 1:
+        raise ModelError(
+            where, f"the grouping factor {quote(group)} has one cluster only", "a mixed model needs several"
+        )
+    if n_clusters == n:
+        raise ModelError(
+            where,
+            f"the grouping factor {quote(group)} has one row a cluster ({n} rows, {n} clusters)",
+            "its variance cannot be told from the residual's",
+        )
+    if p >= n:
+        raise ModelError(where, f"{p} fixed effects for {n} rows", "leave some out")
+    if q * n_clusters >= n:
+        largest = int(np.bincount(codes).max())
+        raise ModelError(
+            where,
+            f"more random effects than the clusters can bear: {q} a cluster make "
+            f"{q * n_clusters} for {n} rows (largest cluster: {largest} rows)",
+            "leave out a random slope",
+        )
+    if design.y.min() == design.y.max():
+        raise DataError(where, "the outcome is constant")
+    for name, column in zip(design.random_terms, design.Z.T, strict=True):
+        if not column.any():
+            raise ModelError(where, f"the random effect {quote(name)} is 0 in every row")
+    # Among the random effects too: two columns that say the same share one variance.
+    unit = design.Z / np.linalg.norm(design.Z, axis=0)
+    starts = np.cumsum((0, *design.blocks))
+    for first, size in zip(starts, design.blocks, strict=False):
+        part = np.linalg.qr(unit[:, first : first + size], mode="r")
+        for k in np.flatnonzero(np.abs(np.diag(part)) < 1e-9):
+            name = design.random_terms[int(first + k)]
+            raise ModelError(
+                where, f"the random effect {quote(name)} is a combination of the others"
+            )
+
+
+def _collinear(
+    error: likelihood.CollinearError, design: formula.Design, where: str
+) -> ModelError:
+    name = quote(design.terms[error.column])
+    others = ", ".join(quote(design.terms[k]) for k in error.others)
+    what = f"{name} is a combination of {others}" if others else f"{name} is 0 in every row"
+    return ModelError(where, f"collinear fixed effects: {what}", f"leave {name} out")
+
+
+# Evidence
+
+
+def _evidence(
+    objective: likelihood.Objective,
+    solution: likelihood.Solution,
+    best: likelihood.Optimum,
+    starts: Mapping[str, likelihood.Optimum],
+) -> dict[str, Any]:
+    curvature = np.linalg.eigvalsh(best.hessian)
+    return {
+        "log_likelihood": solution.log_likelihood,
+        "starts": {
+            name: {
+                "log_likelihood": -0.5 * objective.deviance_in_data_units(found.evaluation),
+                "iterations": found.iterations,
+            }
+            for name, found in starts.items()
+        },
+        "evaluations": objective.evaluations,
+        "scaled_gradient": float(np.abs(best.gradient).max() / max(1, objective.n_effective)),
+        "gain_left": float(best.decrement),
+        "smallest_curvature": float(curvature[0]),
+        "largest_curvature": float(curvature[-1]),
+        "smallest_singular_value": float(solution.singular_values[-1]),
+    }
+
+
+def _problems(evidence: Mapping[str, Any]) -> list[str]:
+    found = []
+    if not evidence["gain_left"] < _GAIN_LEFT:
+        found.append(f"the gradient still promises {evidence['gain_left']:.1e} of deviance")
+    if evidence["smallest_curvature"] < -1e-6 * evidence["largest_curvature"]:
+        found.append(f"the curvature is negative ({evidence['smallest_curvature']:.2e})")
+    reached = [start["log_likelihood"] for start in evidence["starts"].values()]
+    scale = max(1.0, 1e-9 * abs(evidence["log_likelihood"]) / _SAME_LOG_LIKELIHOOD)
+    if max(reached) - min(reached) > _SAME_LOG_LIKELIHOOD * scale:
+        found.append(
+            f"the starts end {max(reached) - min(reached):.2e} apart in log-likelihood"
+        )
+    audit = evidence["mixedlm"]
+    difference = audit["difference"]
+    if difference is None:
+        found.append(f"MixedLM could not be evaluated ({audit['how']})")
+    elif abs(difference) > audit["tolerance"]:
+        found.append(f"MixedLM's log-likelihood differs by {difference:.2e}")
+    return found
+
+
+def _singular_note(solution: likelihood.Solution, random_terms: tuple[str, ...]) -> str:
+    values, vectors = np.linalg.eigh(solution.L @ solution.L.T)
+    direction = vectors[:, 0] / solution.scales.z
+    share = np.abs(vectors[:, 0])
+    if share.max() > 0.999:
+        who = quote(random_terms[int(share.argmax())])
+        what = f"the variance of {who} is estimated as 0"
+        step = "leave that random effect out"
+    else:
+        direction = direction / np.abs(direction).max()
+        combination = " ".join(
+            f"{weight:+.3g} {term}" for weight, term in zip(direction, random_terms, strict=True)
+        )
+        what = f"the random effects do not vary in the direction {combination}"
+        step = "leave out a slope, or make the effects uncorrelated with ||"
+    return f"singular fit: {what}; {step}; standard errors of the variances do not exist here"
+
+
+def _audit(
+    design: formula.Design,
+    codes: Array,
+    solution: likelihood.Solution,
+    method: str,
+    singular: bool,
+) -> dict[str, Any]:
+    """statsmodels MixedLM from the core's optimum, on the core's scales.
+
+    Up to POLISHED_UP_TO clusters it may climb on from there; above, its log-likelihood is
+    evaluated once. A singular G gets a ridge, because MixedLM inverts it.
+    """
+    from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams
+
+    objective, scales = solution.objective, solution.scales
+    Q = np.linalg.solve(scales.R.T, design.X.T).T
+    residual = (design.y - design.X @ scales.b0) / scales.y
+    cov_re = solution.L @ solution.L.T + (_RIDGE * np.eye(len(solution.L)) if singular else 0.0)
+    start = MixedLMParams.from_components(fe_params=solution.at.b, cov_re=cov_re)
+    how, value = "evaluated at the optimum", np.nan
+    with warnings.catch_warnings():
+        # Its warnings judge its own search, which starts at the end here.
+        warnings.simplefilter("ignore")
+        model = MixedLM(residual, Q, groups=codes, exog_re=design.Z / scales.z)
+        # fit() sets these before its first evaluation; here the evaluation comes first.
+        model.reml, model.cov_pen, model.fe_pen = method == "reml", None, None
+        try:
+            value = float(model.loglike(start))
+            if not singular and len(objective.products.n) <= POLISHED_UP_TO:
+                pattern = objective.matrix(np.ones(len(objective.free))) != 0
+                free = MixedLMParams.from_components(
+                    fe_params=np.ones(len(solution.at.b)), cov_re=(pattern | pattern.T) * 1.0
+                )
+                climbed = model.fit(
+                    start_params=start, reml=model.reml, free=free, method=["bfgs"], maxiter=20
+                )
+                value, how = max(value, float(climbed.llf)), "polished from the optimum"
+        except (np.linalg.LinAlgError, ValueError, ZeroDivisionError, UnboundLocalError) as error:
+            how = f"{how}; its own climb failed: {type(error).__name__}"
+    if singular:
+        how += f", G with a ridge of {_RIDGE:g}"
+    in_data_units = value - objective.n_effective * float(np.log(scales.y))
+    if objective.reml:
+        in_data_units -= scales.log_det_R
+    if not np.isfinite(in_data_units):
+        return {"how": how, "log_likelihood": None, "difference": None, "tolerance": None}
+    ridge_cost = 1e-4 if singular else 0.0
+    return {
+        "how": how,
+        "log_likelihood": in_data_units,
+        "difference": in_data_units - solution.log_likelihood,
+        "tolerance": ridge_cost + max(_SAME_LOG_LIKELIHOOD, 1e-9 * abs(in_data_units)),
+    }
+
+
+# A model of a configuration
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """A configured model's fit and every table that its artifacts hold."""
+
+    fit: Fit
+    report: dict[str, Any]
+    predictions: pd.DataFrame
+    curves: pd.DataFrame
+    variance_function: pd.DataFrame
+
+    def write(self, folder: Path) -> None:
+        """Write fit.json, the tables with their HTML twins, and posterior.npz into ``folder``."""
+        from mixedflow import tables
+
+        folder.mkdir(parents=True, exist_ok=True)
+        title = str(self.report["title"])
+        frames = {
+            "fixed_effects": self.fit.fixed_effects,
+            "variance_components": self.fit.variance_components,
+            "cluster_effects": self.fit.cluster_effects,
+            "predictions": self.predictions,
+            "curves": self.curves,
+            "variance_function": self.variance_function,
+        }
+        for name, frame in frames.items():
+            shown = f"{title}: {name.replace('_', ' ')}"
+            tables.write(frame, folder / f"{name}.csv", folder / f"{name}.html", title=shown)
+        text = json.dumps(self.report, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        (folder / "fit.json").write_text(text + "\n", encoding="utf-8")
+        fit = self.fit
+        effects.save_posterior(
+            folder / "posterior.npz", fit.solution, fit.clusters, fit.terms, fit.random_terms
+        )
+
+
+def fit_model(spec: ModelSpec, prepared: Prepared, dataset: DatasetSpec) -> ModelResult:
+    """Fit a configured model and compute what its tables and figures show."""
+    from mixedflow import curves
+
+    found = fit(spec.formula, prepared.frame, spec.method, f"models.{spec.name}.formula")
+    axes = curves.Axes.of(found, prepared, dataset)
+    variance = curves.variance_table(found, axes)
+    report = {
+        **found.report(),
+        "model": spec.name,
+        "title": spec.title or spec.name,
+        "dataset": spec.dataset,
+        "formula": spec.formula,
+        "outcome": found.parsed.outcome if found.parsed else "",
+        "x": axes.x,
+        "by": axes.by,
+        "vpc": curves.vpc_at_mean(found, axes),
+        "variance_function": curves.variance_parts(found, axes),
+    }
+    return ModelResult(
+        fit=found,
+        report=report,
+        predictions=curves.predictions(found, axes),
+        curves=curves.curves(found, axes),
+        variance_function=variance,
+    )
