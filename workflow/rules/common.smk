@@ -36,8 +36,14 @@ def task(*modules, **specs):
     Snakemake tracks neither the configuration nor imported packages, compares parameters as a
     set, and dictionaries with their key order: hence one canonical text.
     """
-    texts = {name: part.to_json() for name, part in specs.items()}
+    texts = {name: canonical(part) for name, part in specs.items()}
     return json.dumps({"code": code_digest(*modules), **texts}, sort_keys=True)
+
+
+def canonical(part):
+    if isinstance(part, dict):
+        return json.dumps({name: canonical(p) for name, p in part.items()}, sort_keys=True)
+    return part.to_json()
 
 
 def dataset_of(model):

@@ -19,7 +19,7 @@ rule compare:
     log:
         f"{LOGS}/compare.log",
     params:
-        task=task("inference", "tables", **SETTINGS.comparisons),
+        task=task("inference", "tables", comparisons=SETTINGS.comparisons),
     threads: 1
     resources:
         mem_mb=1000,
@@ -27,9 +27,21 @@ rule compare:
         "../scripts/compare.py"
 
 
+ARTIFACTS = [
+    *expand(rules.prepare.output, dataset=sorted(DATASETS)),
+    *expand(rules.explore.output, dataset=sorted(EXPLORED.keys() - TIMED)),
+    *expand(rules.explore_time.output, dataset=sorted(TIMED - VISITED)),
+    *expand(rules.explore_visits.output, dataset=sorted(VISITED)),
+    *expand(rules.fit.output, model=sorted(MODELS)),
+    *expand(rules.figures.output, model=sorted(MODELS)),
+    *expand(rules.rank.output, model=RANKED),
+    *(rules.compare.output if COMPARED else []),
+]
+
+
 rule report:
     input:
-        artifacts(),
+        ARTIFACTS,
     output:
         report(
             f"{RESULTS}/report.html",
@@ -50,7 +62,7 @@ rule report:
 
 rule manifest:
     input:
-        artifacts(),
+        ARTIFACTS,
         f"{RESULTS}/report.html",
     output:
         f"{RESULTS}/manifest.json",

@@ -1,0 +1,12 @@
+from pathlib import Path
+
+from mixedflow import data, report
+from mixedflow.job import job
+from mixedflow.spec import DatasetSpec
+
+with job(snakemake) as task:
+    spec = DatasetSpec.from_json(task["dataset"])
+    raw = data.read_source(spec.source, base=Path(), cache=Path("downloads"))
+    prepared = data.prepare(spec, raw)
+    data.save(prepared, Path(snakemake.output.data), Path(snakemake.output.card))
+    Path(snakemake.output.page).write_text(report.data_card_html(prepared.card), encoding="utf-8")
