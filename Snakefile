@@ -21,7 +21,7 @@ include: "workflow/rules/report.smk"
 
 rule all:
     default_target: True
-    localrule: True
     input:
         f"{RESULTS}/report.html",
         f"{RESULTS}/manifest.json",
+    localrule: True

@@ -16,12 +16,10 @@ rule prepare:
         ),
     log:
         f"{LOGS}/prepare/{{dataset}}.log",
-    params:
-        task=lambda w: task(
-            "data", "report", dataset=replace(DATASETS[w.dataset], explore=None)
-        ),
     threads: 1
     resources:
         mem_mb=2000,
+    params:
+        task=lambda w: task("data", "report", dataset=replace(DATASETS[w.dataset], explore=None)),
     script:
         "../scripts/prepare.py"

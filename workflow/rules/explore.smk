@@ -30,11 +30,11 @@ rule explore:
         f"{LOGS}/explore/{{dataset}}.log",
     wildcard_constraints:
         dataset=one_of(EXPLORED.keys() - TIMED),
-    params:
-        task=lambda w: task("explore", "figures", "tables", dataset=DATASETS[w.dataset]),
     threads: 1
     resources:
         mem_mb=2000,
+    params:
+        task=lambda w: task("explore", "figures", "tables", dataset=DATASETS[w.dataset]),
     script:
         "../scripts/explore.py"
 

@@ -21,6 +21,9 @@ rule fit:
         posterior=f"{MODEL}/posterior.npz",
     log:
         f"{LOGS}/fit/{{model}}.log",
+    threads: 1
+    resources:
+        mem_mb=4000,
     params:
         task=lambda w: task(
             "mixed",
@@ -28,18 +31,15 @@ rule fit:
             model=replace(MODELS[w.model], rank=None),
             dataset=DATASETS[MODELS[w.model].dataset],
         ),
-    threads: 1
-    resources:
-        mem_mb=4000,
     script:
         "../scripts/fit.py"
 
 
 rule figures:
     input:
+        **{name: f"{MODEL}/{name}.csv" for name in FIT_TABLES if name != "fixed_effects"},
         fit=f"{MODEL}/fit.json",
         card=lambda w: f"{dataset_of(w.model)}/data_card.json",
-        **{name: f"{MODEL}/{name}.csv" for name in FIT_TABLES if name != "fixed_effects"},
     output:
         **figures(
             ("shrinkage", "fitted_lines", "means", "variance"),
@@ -48,10 +48,10 @@ rule figures:
         ),
     log:
         f"{LOGS}/figures/{{model}}.log",
-    params:
-        task=task("figures", "tables"),
     threads: 1
     resources:
         mem_mb=2000,
+    params:
+        task=task("figures", "tables"),
     script:
         "../scripts/figures.py"

@@ -15,10 +15,10 @@ rule rank:
         f"{LOGS}/rank/{{model}}.log",
     wildcard_constraints:
         model=one_of(RANKED),
-    params:
-        task=lambda w: task("ranking", "figures", "tables", rank=MODELS[w.model].rank),
     threads: 1
     resources:
         mem_mb=2000,
+    params:
+        task=lambda w: task("ranking", "figures", "tables", rank=MODELS[w.model].rank),
     script:
         "../scripts/rank.py"

@@ -1,8 +1,6 @@
 # What models say together: comparisons, the report, the manifest of all artifacts.
 
-COMPARED = sorted(
-    {name for c in SETTINGS.comparisons.values() for name in (c.null, c.alternative)}
-)
+COMPARED = sorted({name for c in SETTINGS.comparisons.values() for name in (c.null, c.alternative)})
 
 
 rule compare:
@@ -18,11 +16,11 @@ rule compare:
         ),
     log:
         f"{LOGS}/compare.log",
-    params:
-        task=task("inference", "tables", comparisons=SETTINGS.comparisons),
     threads: 1
     resources:
         mem_mb=1000,
+    params:
+        task=task("inference", "tables", comparisons=SETTINGS.comparisons),
     script:
         "../scripts/compare.py"
 
@@ -51,11 +49,11 @@ rule report:
         ),
     log:
         f"{LOGS}/report.log",
-    params:
-        task=task("report", config=SETTINGS),
     threads: 1
     resources:
         mem_mb=1000,
+    params:
+        task=task("report", config=SETTINGS),
     script:
         "../scripts/report.py"
 
@@ -68,10 +66,10 @@ rule manifest:
         f"{RESULTS}/manifest.json",
     log:
         f"{LOGS}/manifest.log",
-    params:
-        task=task("provenance"),
     threads: 1
     resources:
         mem_mb=1000,
+    params:
+        task=task("provenance"),
     script:
         "../scripts/manifest.py"
