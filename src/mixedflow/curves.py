@@ -113,7 +113,9 @@ def _text(level: Any) -> str:
 
 
 def _held(rows: pd.DataFrame, template: pd.DataFrame, free: tuple[str, ...]) -> pd.DataFrame:
-    """``template`` with every column but ``free`` at its mean or most frequent level in ``rows``."""
+    """``template``, every column but ``free`` at its mean or most frequent level in ``rows``."""
+    import pandas as pd
+
     held = template.copy()
     for name in held.columns:
         if name in free:
@@ -122,8 +124,8 @@ def _held(rows: pd.DataFrame, template: pd.DataFrame, free: tuple[str, ...]) -> 
         if _is_number(column):
             held[name] = float(column.mean())
         else:
-            held[name] = column.mode().iloc[0] if name not in free else held[name]
-            held[name] = held[name].astype(column.dtype)
+            usual = column.mode().iloc[0]
+            held[name] = pd.Series([usual] * len(held), index=held.index, dtype=column.dtype)
     return held
 
 

@@ -38,8 +38,9 @@ def own_estimates(solution: Solution) -> tuple[Array, Array]:
     turned = vectors[able] / values[able][:, None, :]
     inverse[able] = turned @ vectors[able].transpose(0, 2, 1)
     score = data.ZF @ solution.at.v
-    estimates = np.einsum("jab,jb->ja", inverse, score) * scales.y / scales.z
-    errors = np.sqrt(np.einsum("jkk->jk", inverse) * solution.s2) / scales.z
+    back = scales.T_inverse
+    estimates = np.einsum("ka,jab,jb->jk", back, inverse, score) * scales.y
+    errors = np.sqrt(np.einsum("ka,jab,kb->jk", back, inverse, back) * solution.s2)
     return estimates, errors
 
 

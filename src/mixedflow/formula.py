@@ -143,7 +143,9 @@ class _Parser:
     def expect(self, op: str) -> None:
         if not self.accept(op):
             token = self.peek()
-            raise self.fail(f"expected {quote(op)}, found {quote(token[1]) if token else 'the end'}")
+            raise self.fail(
+                f"expected {quote(op)}, found {quote(token[1]) if token else 'the end'}"
+            )
 
     # Grammar
 
@@ -407,7 +409,9 @@ def design(parsed: Parsed, frame: pd.DataFrame, where: str = "formula") -> Desig
     rows = np.flatnonzero(used)
     for name, values in atoms.items():
         if values.dtype.kind == "f" and not np.isfinite(values.to_numpy()[rows]).all():
-            raise DataError(where, f"infinite values in {quote(name)}", "filter them or derive it anew")
+            raise DataError(
+                where, f"infinite values in {quote(name)}", "filter them or derive it anew"
+            )
     y = outcome[rows]
     if y.min() == y.max():
         raise DataError(where, f"the outcome {quote(parsed.outcome)} is constant ({y[0]:g})")

@@ -190,9 +190,7 @@ def icc(inference: CovarianceInference) -> dict[str, float | None]:
     value, error = inference.estimate(lambda G, s2: G[0, 0] / (G[0, 0] + s2))
     low, high = _logit_interval(value, error)
     names = ("estimate", "std_error", "conf_low", "conf_high")
-    return {
-        name: finite(x) for name, x in zip(names, (value, error, low, high), strict=True)
-    }
+    return {name: finite(x) for name, x in zip(names, (value, error, low, high), strict=True)}
 
 
 def finite(value: Any) -> float | None:
@@ -201,9 +199,7 @@ def finite(value: Any) -> float | None:
     return number if np.isfinite(number) else None
 
 
-def variance_function(
-    inference: CovarianceInference, x: Array, z: Array
-) -> pd.DataFrame:
+def variance_function(inference: CovarianceInference, x: Array, z: Array) -> pd.DataFrame:
     """Variance between clusters, within and in total, and its share between (VPC), against x.
 
     ``x`` (m,) values of the covariate, ``z`` (m, q) the random part's columns there. Var(x) =
@@ -277,7 +273,9 @@ def compare(
     """
     import pandas as pd
 
-    rows = [_compare(spec, fits[spec.null], fits[spec.alternative]) for spec in comparisons.values()]
+    rows = [
+        _compare(spec, fits[spec.null], fits[spec.alternative]) for spec in comparisons.values()
+    ]
     columns = [
         "comparison", "null", "alternative", "statistic", "df", "p_value", "distribution",
         "log_likelihood_null", "log_likelihood_alternative", "aic_null", "aic_alternative",
@@ -302,7 +300,9 @@ def _compare(
     random = [set(fit["random_terms"]) for fit in (null, alternative)]
     if null["method"] == "reml" and fixed[0] != fixed[1]:
         raise ComparisonError(
-            where, "REML fits of different fixed parts cannot be compared", "fit both with method: ml"
+            where,
+            "REML fits of different fixed parts cannot be compared",
+            "fit both with method: ml",
         )
     df = alternative["n_parameters"] - null["n_parameters"]
     if df <= 0 or not random[0] <= random[1] or not fixed[0] <= fixed[1]:

@@ -4,9 +4,9 @@ The rows are reduced once to sums per cluster; after that neither the search nor
 sees a row again. Bates, Maechler, Bolker and Walker (2015, J. Stat. Softw. 67(1)) give the
 profiled deviance; the blocks of one grouping factor make every matrix small.
 
-Scales: X is replaced by orthonormal columns (X = Q R), y by its least-squares residuals and the
-columns of Z by unit root-mean-square ones, so that nothing here depends on units. ``Scales``
-takes results back.
+Scales: X is replaced by orthonormal columns (X = Q R), y by its least-squares residuals, and each
+group of correlated columns of Z by uncorrelated ones of unit mean square, so that nothing here
+depends on units or on where a covariate has its zero. ``Scales`` takes results back.
 """
 
 from __future__ import annotations
@@ -33,12 +33,16 @@ class CollinearError(ValueError):
 
 @dataclass(frozen=True)
 class Scales:
-    """Between the data's units and the core's: X = Q R, y = X b0 + r0, Z = Zs diag(z)."""
+    """Between the data's units and the core's: X = Q R, y = X b0 + r0 y, Z = Zs T."""
 
     R: Array
     b0: Array
-    z: Array
+    T: Array
     y: float
+
+    @cached_property
+    def T_inverse(self) -> Array:
+        return solve_triangular(self.T, np.eye(len(self.T)))
 
     @property
     def log_det_R(self) -> float:
@@ -72,7 +76,14 @@ class CrossProducts:
         return self.ZZ.shape[1]
 
 
-def reduce(y: Array, X: Array, Z: Array, codes: NDArray[np.int64], n_clusters: int) -> CrossProducts:
+def reduce(
+    y: Array,
+    X: Array,
+    Z: Array,
+    codes: NDArray[np.int64],
+    n_clusters: int,
+    blocks: tuple[int, ...],
+) -> CrossProducts:
     """Reduce rows to cluster cross-products.
 
     Parameters
@@ -81,6 +92,8 @@ def reduce(y: Array, X: Array, Z: Array, codes: NDArray[np.int64], n_clusters: i
         (N,), (N, p), (N, q), finite.
     codes
         (N,) cluster of each row, 0 .. n_clusters - 1.
+    blocks
+        Sizes of the groups of correlated columns of Z.
 
     Raises
     ------
@@ -99,9 +112,8 @@ def reduce(y: Array, X: Array, Z: Array, codes: NDArray[np.int64], n_clusters: i
     residual = y - X @ b0
     residual -= Q @ (Q.T @ residual)
     y_scale = float(np.sqrt(np.mean(residual**2))) or 1.0
-    z_scale = np.sqrt(np.mean(Z**2, axis=0))
-    z_scale[z_scale == 0] = 1.0
-    scaled, columns = Z / z_scale, np.column_stack([Q, residual / y_scale])
+    scaled, T = _whiten(Z, blocks)
+    columns = np.column_stack([Q, residual / y_scale])
     q, width = Z.shape[1], columns.shape[1]
 
     def by_cluster(values: Array) -> Array:
@@ -118,7 +130,27 @@ def reduce(y: Array, X: Array, Z: Array, codes: NDArray[np.int64], n_clusters: i
     FF[:-1, -1] = FF[-1, :-1] = 0.0
     FF[-1, -1] = float(columns[:, -1] @ columns[:, -1])
     n = np.bincount(codes, minlength=n_clusters)
-    return CrossProducts(ZZ, ZF, FF, n, Scales(R, b0, z_scale, y_scale))
+    return CrossProducts(ZZ, ZF, FF, n, Scales(R, b0, T, y_scale))
+
+
+def _whiten(Z: Array, blocks: tuple[int, ...]) -> tuple[Array, Array]:
+    """Z = Zs T with T block upper triangular and Zs' Zs / N the identity within each block.
+
+    A free covariance matrix of correlated effects stays free under T; between uncorrelated effects
+    only the scale may change.
+    """
+    root_n, q = np.sqrt(len(Z)), Z.shape[1]
+    scaled, T = np.empty_like(Z), np.zeros((q, q))
+    start = 0
+    for size in blocks:
+        part = slice(start, start + size)
+        norms = np.linalg.norm(Z[:, part], axis=0)
+        unit, upper = np.linalg.qr(Z[:, part] / norms)
+        sign = np.sign(np.diag(upper))
+        scaled[:, part] = unit * (sign * root_n)
+        T[part, part] = (sign[:, None] * upper) * (norms / root_n)
+        start += size
+    return scaled, T
 
 
 @dataclass(frozen=True)
@@ -349,21 +381,21 @@ class Solution:
 
     @cached_property
     def G(self) -> Array:
-        half = self.L / self.scales.z[:, None]
+        half = self.scales.T_inverse @ self.L
         return self.s2 * (half @ half.T)
 
     @cached_property
     def u(self) -> Array:
-        return self.scales.y * ((self.at.A @ self.at.v) @ self.L.T) / self.scales.z
+        return self.scales.y * ((self.at.A @ self.at.v) @ (self.scales.T_inverse @ self.L).T)
 
     @cached_property
     def C(self) -> Array:
-        half = self.L / self.scales.z[:, None]
+        half = self.scales.T_inverse @ self.L
         return self.s2 * (half @ self.at.M_inverse @ half.T)
 
     @cached_property
     def B(self) -> Array:
-        half = self.L / self.scales.z[:, None]
+        half = self.scales.T_inverse @ self.L
         return half @ self.at.A[:, :, :-1] @ self.scales.R
 
     @cached_property
@@ -373,7 +405,7 @@ class Solution:
     def covariance_parameters(self, packed: Array) -> tuple[Array, float]:
         """(G, s2) in the data's units at ``packed`` = (free elements of L, log s)."""
         s2 = float(np.exp(2.0 * packed[-1])) * self.scales.y**2
-        half = self.objective.matrix(packed[:-1]) / self.scales.z[:, None]
+        half = self.scales.T_inverse @ self.objective.matrix(packed[:-1])
         return s2 * (half @ half.T), s2
 
     @property
@@ -383,5 +415,5 @@ class Solution:
 
     @cached_property
     def singular_values(self) -> Array:
-        """Of L, on the scale where every column of Z has unit root-mean-square."""
+        """Of L, on the core's scale, where the columns of Z are uncorrelated with unit mean square."""
         return np.linalg.svd(self.L, compute_uv=False)

@@ -93,9 +93,7 @@ class Fit:
 
     @cached_property
     def cluster_effects(self) -> pd.DataFrame:
-        return effects.cluster_effects(
-            self.solution, self.clusters, self.terms, self.random_terms
-        )
+        return effects.cluster_effects(self.solution, self.clusters, self.terms, self.random_terms)
 
     def rank(self, by: Any = "Intercept", best: str = "high") -> pd.DataFrame:
         """Ranks of the clusters with their uncertainty; see :mod:`mixedflow.ranking`."""
@@ -252,11 +250,15 @@ def _fit(
     codes, clusters = position[inverse], found[order].astype(object)
     _check(design, codes, len(clusters), group, where)
     try:
-        products = likelihood.reduce(design.y, design.X, design.Z, codes, len(clusters))
+        products = likelihood.reduce(
+            design.y, design.X, design.Z, codes, len(clusters), design.blocks
+        )
     except likelihood.CollinearError as error:
         raise _collinear(error, design, where) from None
     if products.FF[-1, -1] * products.scales.y**2 <= 1e-20 * float(design.y @ design.y):
-        raise ModelError(where, "the fixed effects fit the outcome exactly: nothing is left to model")
+        raise ModelError(
+            where, "the fixed effects fit the outcome exactly: nothing is left to model"
+        )
     objective = likelihood.Objective(products, design.blocks, method == "reml")
     starts = {name: likelihood.search(objective, at) for name, at in objective.starts().items()}
     best = min(starts.values(), key=lambda found: found.evaluation.deviance)
@@ -298,7 +300,9 @@ def _check(design: formula.Design, codes: Array, n_clusters: int, group: str, wh
         raise ModelError(where, "no rows")
     if n_clusters == 1:
         raise ModelError(
-            where, f"the grouping factor {quote(group)} has one cluster only", "a mixed model needs several"
+            where,
+            f"the grouping factor {quote(group)} has one cluster only",
+            "a mixed model needs several",
         )
     if n_clusters == n:
         raise ModelError(
@@ -333,9 +337,7 @@ def _check(design: formula.Design, codes: Array, n_clusters: int, group: str, wh
             )
 
 
-def _collinear(
-    error: likelihood.CollinearError, design: formula.Design, where: str
-) -> ModelError:
+def _collinear(error: likelihood.CollinearError, design: formula.Design, where: str) -> ModelError:
     name = quote(design.terms[error.column])
     others = ", ".join(quote(design.terms[k]) for k in error.others)
     what = f"{name} is a combination of {others}" if others else f"{name} is 0 in every row"
@@ -379,9 +381,7 @@ def _problems(evidence: Mapping[str, Any]) -> list[str]:
     reached = [start["log_likelihood"] for start in evidence["starts"].values()]
     scale = max(1.0, 1e-9 * abs(evidence["log_likelihood"]) / _SAME_LOG_LIKELIHOOD)
     if max(reached) - min(reached) > _SAME_LOG_LIKELIHOOD * scale:
-        found.append(
-            f"the starts end {max(reached) - min(reached):.2e} apart in log-likelihood"
-        )
+        found.append(f"the starts end {max(reached) - min(reached):.2e} apart in log-likelihood")
     audit = evidence["mixedlm"]
     difference = audit["difference"]
     if difference is None:
@@ -393,8 +393,10 @@ def _problems(evidence: Mapping[str, Any]) -> list[str]:
 
 def _singular_note(solution: likelihood.Solution, random_terms: tuple[str, ...]) -> str:
     values, vectors = np.linalg.eigh(solution.L @ solution.L.T)
-    direction = vectors[:, 0] / solution.scales.z
-    share = np.abs(vectors[:, 0])
+    # u = T^-1 u_s: a direction w without variance is T' w_s in the data's units.
+    direction = solution.scales.T.T @ vectors[:, 0]
+    share = np.abs(direction) / np.sqrt((solution.scales.T**2).sum(axis=0))
+    share = share / np.linalg.norm(share)
     if share.max() > 0.999:
         who = quote(random_terms[int(share.argmax())])
         what = f"the variance of {who} is estimated as 0"
@@ -432,7 +434,7 @@ def _audit(
     with warnings.catch_warnings():
         # Its warnings judge its own search, which starts at the end here.
         warnings.simplefilter("ignore")
-        model = MixedLM(residual, Q, groups=codes, exog_re=design.Z / scales.z)
+        model = MixedLM(residual, Q, groups=codes, exog_re=design.Z @ scales.T_inverse)
         # fit() sets these before its first evaluation; here the evaluation comes first.
         model.reml, model.cov_pen, model.fe_pen = method == "reml", None, None
         try:
@@ -494,7 +496,9 @@ class ModelResult:
         for name, frame in frames.items():
             shown = f"{title}: {name.replace('_', ' ')}"
             tables.write(frame, folder / f"{name}.csv", folder / f"{name}.html", title=shown)
-        text = json.dumps(self.report, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(
+            self.report, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
+        )
         (folder / "fit.json").write_text(text + "\n", encoding="utf-8")
         fit = self.fit
         effects.save_posterior(
