@@ -55,11 +55,11 @@ class Axes:
         numeric = {v for v in frame.columns if _is_number(frame[v])}
         slopes = [t for t in parsed.random_terms if t in numeric]
         explore = dataset.explore
-        wished = [*slopes, dataset.time, explore.predictor if explore else None]
+        wished: list[str] = [*slopes, dataset.time or "", (explore and explore.predictor) or ""]
         wished += [t for t in parsed.fixed if t in numeric and rows[t].nunique() > 2]
         x = next((w for w in wished if w in numeric and moving(w)), None)
         with_x = moving(x) if x else ()
-        splits = [explore.by if explore else None, *parsed.fixed, *used]
+        splits: list[str] = [(explore and explore.by) or "", *parsed.fixed, *used]
         by = next(
             (
                 s
@@ -217,7 +217,7 @@ def _lines(fit: Fit, axes: Axes, j: int, own: Array) -> pd.DataFrame:
     X, _ = formula.fixed_matrix(fit.parsed, grid, fit.frame)
     Z = formula.random_matrix(fit.parsed, grid, fit.frame)
     mean = X @ fit.solution.beta
-    by = rows[axes.by].unique() if axes.by else []
+    by: list[Any] = list(rows[axes.by].unique()) if axes.by else []
     shared = {
         "by": _text(by[0]) if len(by) == 1 else "",
         "cluster": fit.clusters[j],

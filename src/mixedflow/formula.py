@@ -143,9 +143,8 @@ class _Parser:
     def expect(self, op: str) -> None:
         if not self.accept(op):
             token = self.peek()
-            raise self.fail(
-                f"expected {quote(op)}, found {quote(token[1]) if token else 'the end'}"
-            )
+            found = quote(token[1]) if token else "the end"
+            raise self.fail(f"expected {quote(op)}, found {found}")
 
     # Grammar
 
@@ -234,8 +233,9 @@ class _Parser:
         while True:
             self.number_terms = None
             product = self.product()
-            if self.number_terms is not None:
-                wrote_intercept = (self.number_terms == 1) == (sign == "+")
+            number = self._number()
+            if number is not None:
+                wrote_intercept = (number == 1) == (sign == "+")
             else:
                 _combine(terms, product, sign, None)
             found = self.accept("+", "-")
@@ -248,7 +248,10 @@ class _Parser:
         self.number_terms = None
         return terms
 
-    number_terms: int | None = None
+    number_terms: int | None = None  # the 0 or 1 that the last product was, if it was one
+
+    def _number(self) -> int | None:
+        return self.number_terms
 
     def product(self) -> list[Term]:
         terms = self.interaction()
@@ -482,7 +485,8 @@ def _atoms(
             continue
         levels = _levels(values if reference is None else reference)
         codes = _codes(values, levels, name, where)
-        category = pd.Categorical.from_codes(codes, [f"c{i}" for i in range(len(levels))])
+        safe = pd.Index([f"c{i}" for i in range(len(levels))])
+        category = pd.Categorical.from_codes(codes, safe)
         column = pd.Series(category)
         column.attrs["levels"] = levels
         evaluated[name] = column

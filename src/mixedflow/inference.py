@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -161,16 +162,16 @@ def variance_components(
     for size in blocks:
         for i in range(start, start + size):
             who = (group, random_terms[i], "")
-            add("var", who, lambda G, _, i=i: G[i, i])
-            add("sd", who, lambda G, _, i=i: np.sqrt(G[i, i]))
+            add("var", who, partial(_covariance, i=i, k=i))
+            add("sd", who, partial(_sd, i=i))
         for i in range(start, start + size):
             for k in range(i + 1, start + size):
                 who = (group, random_terms[i], random_terms[k])
-                add("cov", who, lambda G, _, i=i, k=k: G[i, k])
-                add("corr", who, lambda G, _, i=i, k=k: _correlation(G, i, k))
+                add("cov", who, partial(_covariance, i=i, k=k))
+                add("corr", who, partial(_correlation, i=i, k=k))
         start += size
     add("var", (RESIDUAL, "", ""), lambda _, s2: s2)
-    add("sd", (RESIDUAL, "", ""), lambda _, s2: np.sqrt(s2))
+    add("sd", (RESIDUAL, "", ""), lambda _, s2: float(np.sqrt(s2)))
     columns = ["group", "term1", "term2", "scale", "estimate", "std_error", "conf_low", "conf_high"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -180,7 +181,15 @@ def _to_sd(variance: float, error: float) -> tuple[float, float]:
     return sd, error / (2.0 * sd) if sd > 0 else np.nan
 
 
-def _correlation(G: Array, i: int, k: int) -> float:
+def _covariance(G: Array, s2: float, i: int, k: int) -> float:
+    return float(G[i, k])
+
+
+def _sd(G: Array, s2: float, i: int) -> float:
+    return float(np.sqrt(G[i, i]))
+
+
+def _correlation(G: Array, s2: float, i: int, k: int) -> float:
     scale = np.sqrt(G[i, i] * G[k, k])
     return float(np.clip(G[i, k] / scale, -1.0, 1.0)) if scale > 0 else np.nan
 

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]  # float64 unless said
 
 _DEPENDENT = 1e-9  # norm left of a unit column of X after the others are taken out of it
 
@@ -164,7 +165,7 @@ class Evaluation:
     deviance: float
     rss: float
     log_det: float
-    log_det_S: float
+    log_det_s_xx: float
     M_inverse: Array
     A: Array
     E: Array
@@ -226,14 +227,14 @@ class Objective:
         factor = cho_factor(S[:-1, :-1])
         b = cho_solve(factor, S[:-1, -1])
         rss = float(S[-1, -1] - S[:-1, -1] @ b)
-        log_det_S = 2.0 * float(np.log(np.diag(factor[0])).sum())
+        log_det_s_xx = 2.0 * float(np.log(np.diag(factor[0])).sum())
         n = self.n_effective
         deviance = log_det + n * (1.0 + np.log(2.0 * np.pi * rss / n))
         if self.reml:
-            deviance += log_det_S
+            deviance += log_det_s_xx
         E = data.ZF - data.ZZ @ (L @ A)
         inverse = cho_solve(factor, np.eye(data.p))
-        return Evaluation(deviance, rss, log_det, log_det_S, M_inverse, A, E, inverse, b)
+        return Evaluation(deviance, rss, log_det, log_det_s_xx, M_inverse, A, E, inverse, b)
 
     def _gradient_parts(self, at: Evaluation, L: Array) -> tuple[Array, Array]:
         """d/dL of the log-determinants, and of rss: each (q, q)."""
@@ -415,5 +416,5 @@ class Solution:
 
     @cached_property
     def singular_values(self) -> Array:
-        """Of L, on the core's scale, where the columns of Z are uncorrelated with unit mean square."""
+        """Of L, on the core's scale, where the columns of Z have unit mean square."""
         return np.linalg.svd(self.L, compute_uv=False)

@@ -392,7 +392,7 @@ def _problems(evidence: Mapping[str, Any]) -> list[str]:
 
 
 def _singular_note(solution: likelihood.Solution, random_terms: tuple[str, ...]) -> str:
-    values, vectors = np.linalg.eigh(solution.L @ solution.L.T)
+    _, vectors = np.linalg.eigh(solution.L @ solution.L.T)
     # u = T^-1 u_s: a direction w without variance is T' w_s in the data's units.
     direction = solution.scales.T.T @ vectors[:, 0]
     share = np.abs(direction) / np.sqrt((solution.scales.T**2).sum(axis=0))
