@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from mixedflow import ranksets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,33 +91,29 @@ def cluster_effects(
     return frame.astype({"cluster": "str", "term": "str"})
 
 
-def save_posterior(
-    path: Path,
-    solution: Solution,
-    clusters: Array,
-    terms: tuple[str, ...],
-    random_terms: tuple[str, ...],
-) -> None:
+def posterior(
+    solution: Solution, clusters: Array, terms: tuple[str, ...], random_terms: tuple[str, ...]
+) -> dict[str, Array]:
     """The joint posterior of (b, u) as block diagonal plus low rank: what ranking needs.
 
-    Arrays: beta (p,), phi (p, p), u (J, q), C (J, q, q), B (J, q, p), G (q, q), s2, n (J,), and
-    the own estimates with their SEs (J, q); names as fixed-width text, so that no pickle is read.
+    Arrays: beta (p,), phi (p, p), u (J, q), C (J, q, q), B (J, q, p), G (q, q), s2, n (J,); the
+    unshrunken estimates theta (J, q) with theta_own (J, q, q) and theta_factor (J, q, k); names as
+    fixed-width text, so that no pickle is needed.
     """
-    own, own_se = own_estimates(solution)
-    with open(path, "wb") as file:
-        np.savez(
-            file,
-            beta=solution.beta,
-            phi=solution.phi,
-            u=solution.u,
-            C=solution.C,
-            B=solution.B,
-            G=solution.G,
-            s2=np.array(solution.s2),
-            n=solution.objective.products.n,
-            own=own,
-            own_se=own_se,
-            clusters=np.array([str(c) for c in clusters], dtype="U"),
-            terms=np.array(terms, dtype="U"),
-            random_terms=np.array(random_terms, dtype="U"),
-        )
+    own = ranksets.unshrunken(solution)
+    return {
+        "beta": solution.beta,
+        "phi": solution.phi,
+        "u": solution.u,
+        "C": solution.C,
+        "B": solution.B,
+        "G": solution.G,
+        "s2": np.array(solution.s2),
+        "n": solution.objective.products.n,
+        "theta": own.theta,
+        "theta_own": own.own,
+        "theta_factor": own.factor,
+        "clusters": np.array([str(c) for c in clusters], dtype="U"),
+        "terms": np.array(terms, dtype="U"),
+        "random_terms": np.array(random_terms, dtype="U"),
+    }

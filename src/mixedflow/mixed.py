@@ -501,9 +501,9 @@ class ModelResult:
         )
         (folder / "fit.json").write_text(text + "\n", encoding="utf-8")
         fit = self.fit
-        effects.save_posterior(
-            folder / "posterior.npz", fit.solution, fit.clusters, fit.terms, fit.random_terms
-        )
+        arrays = effects.posterior(fit.solution, fit.clusters, fit.terms, fit.random_terms)
+        with open(folder / "posterior.npz", "wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
 
 
 def fit_model(spec: ModelSpec, prepared: Prepared, dataset: DatasetSpec) -> ModelResult:

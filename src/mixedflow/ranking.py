@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from mixedflow import effects, ranksets
 from mixedflow.errors import RankingError, nearest, quote
 from mixedflow.inference import Z95
 
@@ -43,6 +44,9 @@ class Posterior:
     G: Array
     n: Array
     clusters: Array
+    theta: Array
+    theta_own: Array
+    theta_factor: Array
     random_terms: tuple[str, ...]
 
     @classmethod
@@ -55,19 +59,25 @@ class Posterior:
 
     @classmethod
     def of(cls, fit: Fit) -> Posterior:
-        s = fit.solution
-        sizes = s.objective.products.n
-        return cls(s.beta, s.phi, s.u, s.C, s.B, s.G, sizes, fit.clusters, fit.random_terms)
+        arrays = effects.posterior(fit.solution, fit.clusters, fit.terms, fit.random_terms)
+        return cls(
+            **{name: arrays[name] for name in cls.__dataclass_fields__ if name != "random_terms"},
+            random_terms=fit.random_terms,
+        )
 
 
 @dataclass(frozen=True)
 class Combination:
-    """c'u over clusters: ``mean`` (J,), ``own`` (J,) = d, ``factor`` (J, p) = F, ``prior_sd``."""
+    """c'u over clusters: ``mean`` (J,), ``own`` (J,) = d, ``factor`` (J, p) = F, ``prior_sd``.
+
+    ``unshrunken`` is c'theta of the fixed-effects fit in the same form: values, d and F.
+    """
 
     mean: Array
     own: Array
     factor: Array
     prior_sd: float
+    unshrunken: tuple[Array, Array, Array]
 
     @property
     def variance(self) -> Array:
@@ -100,6 +110,11 @@ def combine(posterior: Posterior, by: str | Mapping[str, float], where: str) -> 
         own=np.maximum(np.einsum("a,jab,b->j", c, posterior.C, c), 0.0),
         factor=np.einsum("a,jap,pk->jk", c, posterior.B, root),
         prior_sd=float(np.sqrt(max(c @ posterior.G @ c, 0.0))),
+        unshrunken=(
+            posterior.theta @ c,
+            np.einsum("a,jab,b->j", c, posterior.theta_own, c),
+            np.einsum("a,jap->jp", c, posterior.theta_factor),
+        ),
     )
 
 
@@ -196,8 +211,9 @@ def rank(
 
     ``estimate`` is the EB deviation from the average cluster with its comparative 95% interval;
     ``rank_low``, ``rank_high`` its 95% posterior rank interval; ``p_top`` the probability of being
-    among the best ``share`` of the clusters; ``overlap_low``, ``overlap_high`` bars for comparing
-    pairs by eye; ``selected`` best, worst or empty.
+    among the best ``share`` of the clusters; ``rank_set_*`` simultaneous and marginal confidence
+    sets (:mod:`mixedflow.ranksets`); ``overlap_low``, ``overlap_high`` bars for comparing pairs by
+    eye; ``selected`` best, worst or empty.
 
     Raises
     ------
@@ -219,6 +235,7 @@ def rank(
         "best",
         np.where(select(combination, -sign, share, fdr), "worst", ""),
     )
+    sets = ranksets.rank_sets(*combination.unshrunken, sign)
     order = np.argsort(-sign * combination.mean, kind="stable")
     place = np.empty(n, dtype=int)
     place[order] = np.arange(1, n + 1)
@@ -235,6 +252,10 @@ def rank(
             "rank_low": low,
             "rank_high": high,
             "p_top": p_top,
+            "rank_set_low": sets[0],
+            "rank_set_high": sets[1],
+            "rank_set_low_marginal": sets[2],
+            "rank_set_high_marginal": sets[3],
             "overlap_low": combination.mean - bar,
             "overlap_high": combination.mean + bar,
             "selected": selected,
