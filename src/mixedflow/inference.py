@@ -127,6 +127,13 @@ def _logit_interval(estimate: Array, std_error: Array) -> tuple[Array, Array]:
         return 1.0 / (1.0 + np.exp(-centre + half)), 1.0 / (1.0 + np.exp(-centre - half))
 
 
+def _atanh_interval(correlation: float, std_error: float) -> tuple[float, float]:
+    if not (abs(correlation) < 1 and np.isfinite(std_error)):
+        return np.nan, np.nan
+    centre, half = np.arctanh(correlation), Z95 * std_error / (1.0 - correlation**2)
+    return float(np.tanh(centre - half)), float(np.tanh(centre + half))
+
+
 def variance_components(
     inference: CovarianceInference,
     group: str,
@@ -152,8 +159,7 @@ def variance_components(
             low, high = (float(x) for x in _log_interval(np.array(sd), np.array(sd_error)))
             low, high = (low, high) if scale == "sd" else (low**2, high**2)
         elif scale == "corr":
-            half = Z95 * error / (1.0 - value**2) if abs(value) < 1 else np.nan
-            low, high = np.tanh(np.arctanh(value) - half), np.tanh(np.arctanh(value) + half)
+            low, high = _atanh_interval(value, error)
         else:
             low, high = value - Z95 * error, value + Z95 * error
         rows.append((*who, scale, value, error, float(low), float(high)))

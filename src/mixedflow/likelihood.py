@@ -285,7 +285,7 @@ class Objective:
         return self.deviance_in_data_units(self.evaluate(np.zeros(len(self.free))))
 
     def starts(self) -> dict[str, Array]:
-        """Two starts that differ on purpose: a moment estimate and large variances."""
+        """Starts that differ on purpose: a moment estimate, large variances, and small ones."""
         data = self.products
         r = data.ZF[:, :, -1]
         size = np.maximum(np.einsum("jkk->jk", data.ZZ), 1e-12)
@@ -295,6 +295,7 @@ class Objective:
         return {
             "moments": self.parameters(moment),
             "large variances": self.parameters(3.0 * np.eye(data.q)),
+            "small variances": self.parameters(0.2 * np.eye(data.q)),
         }
 
 
