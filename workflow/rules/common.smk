@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from mixedflow import spec
 from mixedflow.errors import MixedflowError
@@ -12,6 +13,12 @@ from mixedflow.provenance import code_digest
 
 try:
     SETTINGS = spec.load(config, origin=(workflow.configfiles or ["config"])[-1])
+    for name, dataset in SETTINGS.datasets.items():
+        # Said here, because Snakemake's own words about a missing input name no way out.
+        if dataset.source.file and not os.path.isfile(dataset.source.file):
+            from mixedflow.sources import read_source
+
+            read_source(dataset.source, Path(), Path("downloads"), f"datasets.{name}.source")
 except MixedflowError as error:
     sys.exit(str(error))
 

@@ -6,7 +6,9 @@ from mixedflow.spec import DatasetSpec
 
 with job(snakemake) as task:
     spec = DatasetSpec.from_json(task["dataset"])
-    raw = data.read_source(spec.source, base=Path(), cache=Path("downloads"))
+    raw = data.read_source(
+        spec.source, base=Path(), cache=Path("downloads"), where=f"datasets.{spec.name}.source"
+    )
     prepared = data.prepare(spec, raw)
     data.save(prepared, Path(snakemake.output.data), Path(snakemake.output.card))
     Path(snakemake.output.page).write_text(report.data_card_html(prepared.card), encoding="utf-8")
