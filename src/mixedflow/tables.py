@@ -1,0 +1,224 @@
+"""Frames to CSV and HTML, and back: the one place that formats numbers.
+
+A CSV holds ten significant digits and is read by programs; HTML holds what a person reads.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_ROWS = 200
+_TEXT_COLUMNS = (
+    "cluster", "term", "term1", "term2", "group", "scale", "by", "level", "visit", "comparison",
+    "null", "alternative", "distribution", "method", "selected", "warning",
+)  # fmt: skip
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_P_COLUMNS = ("p_value",)
+_SHARE_COLUMNS = ("p_top", "reliability", "correlation", "vpc", "vpc_low", "vpc_high")
+_COUNT_COLUMNS = ("n", "df", "rank", "rank_low", "rank_high", "row", "lag", "pairs", "n_obs")
+_HEADINGS = {
+    "std_error": "SE",
+    "p_value": "p",
+    "conf_low": "95% low",
+    "conf_high": "95% high",
+    "se_conditional": "conditional SE",
+    "se_comparative": "comparative SE",
+    "se_diagnostic": "diagnostic SE",
+    "ols": "own OLS",
+    "ols_se": "own OLS SE",
+    "p_top": "P(top)",
+    "aic_null": "AIC null",
+    "aic_alternative": "AIC alternative",
+}
+MINUS = "\N{MINUS SIGN}"
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """A number as a person reads it: about ``digits`` significant digits, no exponents nearby."""
+    if value is None:
+        return ""
+    x = float(value)
+    if math.isnan(x):
+        return ""
+    if math.isinf(x):
+        return f"{MINUS if x < 0 else ''}\N{INFINITY}"
+    size = abs(x)
+    if x == 0:
+        return "0"
+    if size >= 10**7 or size < 10**-5:
+        mantissa, exponent = f"{x:.{digits - 1}e}".split("e")
+        return f"{mantissa}e{int(exponent)}".replace("-", MINUS)
+    decimals = max(0, digits - 1 - math.floor(math.log10(size)))
+    decimals = min(decimals, 6)
+    if size >= 100:
+        decimals = min(max(decimals, 1), 2)
+    return f"{x:,.{decimals}f}".replace(",", "\N{NARROW NO-BREAK SPACE}").replace("-", MINUS)
+
+
+def p_value(value: Any) -> str:
+    """0.057, or < 0.001; never 0."""
+    if value is None or math.isnan(float(value)):
+        return ""
+    return "< 0.001" if float(value) < 0.001 else f"{float(value):.3f}"
+
+
+def count(value: Any) -> str:
+    if value is None or math.isnan(float(value)):
+        return ""
+    x = float(value)
+    if not x.is_integer():
+        return f"{x:.1f}"
+    return f"{int(x):,}".replace(",", "\N{NARROW NO-BREAK SPACE}").replace("-", MINUS)
+
+
+def share(value: Any) -> str:
+    return "" if value is None or math.isnan(float(value)) else f"{float(value):.3f}".replace("-", MINUS)
+
+
+def write(
+    frame: pd.DataFrame, csv: Path | str, page: Path | str | None = None, title: str = ""
+) -> None:
+    """Write ``frame`` as CSV and, if ``page`` is given, as an HTML page of its first rows.
+
+    Text that a spreadsheet would run as a formula gets a leading apostrophe, which ``read`` takes
+    off again.
+    """
+    safe = frame.copy()
+    for name in safe.columns:
+        if not _numeric(safe[name]):
+            safe[name] = [_guard(v) for v in safe[name]]
+    safe.to_csv(csv, index=False, float_format="%.10g", lineterminator="\n", encoding="utf-8")
+    if page is not None:
+        Path(page).write_text(html_page(frame, title), encoding="utf-8")
+
+
+def read(csv: Path | str) -> pd.DataFrame:
+    """A table as ``write`` left it: labels as text, numbers as numbers."""
+    import pandas as pd
+
+    with open(csv, encoding="utf-8", newline="") as file:
+        header = file.readline().strip().split(",")
+    text = {name: "str" for name in header if name in _TEXT_COLUMNS}
+    frame = pd.read_csv(csv, dtype=text, keep_default_na=False, na_values={
+        name: [""] for name in header if name not in _TEXT_COLUMNS
+    })
+    for name in text:
+        frame[name] = [v[1:] if v[:1] == "'" and v[1:2] in _GUARDED else v for v in frame[name]]
+    return frame
+
+
+_GUARDED = (*_FORMULA_STARTS, "'")
+
+
+def _guard(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    text = str(value)
+    return f"'{text}" if text.startswith(_GUARDED) else text
+
+
+def _numeric(column: pd.Series) -> bool:
+    import pandas as pd
+
+    return bool(pd.api.types.is_numeric_dtype(column.dtype))
+
+
+def _cell(name: str, value: Any, numeric: bool) -> str:
+    if not numeric:
+        return html.escape("" if value is None or value != value else str(value))
+    if name in _P_COLUMNS:
+        return html.escape(p_value(value))
+    if name in _SHARE_COLUMNS:
+        return share(value)
+    if name in _COUNT_COLUMNS or name.startswith("rank_set"):
+        return count(value)
+    return number(value)
+
+
+def heading(name: str) -> str:
+    return _HEADINGS.get(name, name.replace("_", " "))
+
+
+def html_table(
+    frame: pd.DataFrame, labels: Mapping[str, str] | None = None, most: int = MOST_ROWS
+) -> str:
+    """An HTML table of the first ``most`` rows; everything from the data is escaped."""
+    numeric = {name: _numeric(frame[name]) for name in frame.columns}
+    head = "".join(
+        f'<th scope="col"{_align(numeric[n])}>{html.escape((labels or {}).get(n, heading(n)))}</th>'
+        for n in frame.columns
+    )
+    body = []
+    for row in frame.head(most).itertuples(index=False, name=None):
+        cells = "".join(
+            f"<td{_align(numeric[n])}>{_cell(n, v, numeric[n])}</td>"
+            for n, v in zip(frame.columns, row, strict=True)
+        )
+        body.append(f"<tr>{cells}</tr>")
+    more = len(frame) - most
+    note = f"<p>{count(more)} more rows are in the CSV.</p>" if more > 0 else ""
+    rows = "\n".join(body)
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>{note}\n"
+
+
+def _align(numeric: bool) -> str:
+    return ' class="number"' if numeric else ""
+
+
+_STYLE = """body{font:16px/1.5 system-ui,sans-serif;margin:2rem;color:#1b1b1b;background:#fff}
+table{border-collapse:collapse;border-top:2px solid;border-bottom:2px solid}
+th,td{padding:.2rem .7rem;text-align:left}thead{border-bottom:1px solid}
+.number{text-align:right;font-variant-numeric:tabular-nums}
+@media(prefers-color-scheme:dark){body{color:#e8e8e8;background:#16181b}}"""
+
+
+def html_page(frame: pd.DataFrame, title: str) -> str:
+    """A table as a page of its own."""
+    shown = html.escape(title)
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{shown}</title>\n'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'
+        f"<body><h1>{shown}</h1>\n{html_table(frame)}</body></html>\n"
+    )
+
+
+def summary(
+    report: Mapping[str, Any], fixed: pd.DataFrame, components: pd.DataFrame
+) -> str:
+    """A Stata-like table of a fit, as text."""
+    sizes, wald, lr = report["group_size"], report["wald"], report["lr_vs_linear"]
+    kind = "REML" if report["method"] == "reml" else "ML"
+    criterion = "restricted-likelihood" if report["method"] == "reml" else "likelihood"
+    lines = [
+        f"Mixed-effects {kind} regression        Number of obs     = {report['n_obs']:>9,}",
+        f"Group variable: {report['group']:<22} Number of groups  = {report['n_groups']:>9,}",
+        f"{'':39}Obs per group: min = {sizes['min']:>8,}",
+        f"{'':54}avg = {sizes['mean']:>8,.1f}",
+        f"{'':54}max = {sizes['max']:>8,}",
+    ]
+    if wald:
+        lines.append(f"{'':39}Wald chi2({wald['df']}) = {wald['chi2']:.2f}")
+    lines.append(f"Log {criterion} = {report['log_likelihood']:.5f}")
+    rule = "-" * 78
+    lines += [rule, f"{'':>20} {'Coef.':>10} {'Std. err.':>10} {'z':>8} {'P>|z|':>6}  [95% conf. interval]", rule]
+    for row in fixed.itertuples():
+        lines.append(
+            f"{row.term[-20:]:>20} {row.estimate:>10.6g} {row.std_error:>10.6g} "
+            f"{row.statistic:>8.2f} {row.p_value:>6.3f} {row.conf_low:>10.6g} {row.conf_high:>10.6g}"
+        )
+    lines += [rule, f"{'Random effects':>32} {'Estimate':>10} {'Std. err.':>10}  [95% conf. interval]", rule]
+    for row in components.itertuples():
+        if row.scale in ("sd", "corr"):
+            terms = ",".join(t for t in (row.term1, row.term2) if t) or "Residual"
+            cells = (f"{v:>10.6g}" if v == v else f"{'.':>10}" for v in (row.std_error, row.conf_low, row.conf_high))
+            lines.append(f"{f'{row.scale}({terms})'[-32:]:>32} {row.estimate:>10.6g} {' '.join(cells)}")
+    lines += [rule, f"LR test vs. linear model: {lr['distribution']} = {lr['statistic']:.2f}   Prob = {lr['p_value']:.4f}"]
+    lines += list(report["warnings"])
+    return "\n".join(lines) + "\n"
