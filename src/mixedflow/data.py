@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from mixedflow import expressions
@@ -344,12 +345,13 @@ def _plain(value: Any) -> Any:
 def _moments(values: pd.Series) -> dict[str, float | None]:
     """Mean, SD (n - 1), minimum and maximum; to 12 digits, the same on every machine."""
     numbers = values.astype("float64")
-    found = {
-        "mean": numbers.mean(),
-        "sd": numbers.std(),
-        "min": numbers.min(),
-        "max": numbers.max(),
-    }
+    with np.errstate(invalid="ignore"):  # infinite values have no SD
+        found = {
+            "mean": numbers.mean(),
+            "sd": numbers.std(),
+            "min": numbers.min(),
+            "max": numbers.max(),
+        }
     return {
         name: float(f"{value:.12g}") if math.isfinite(value) else None
         for name, value in found.items()
