@@ -20,6 +20,6 @@ rule prepare:
     resources:
         mem_mb=2000,
     params:
-        task=lambda w: task("data", "report", dataset=replace(DATASETS[w.dataset], explore=None)),
+        task=lambda w: task("data", "cards", dataset=replace(DATASETS[w.dataset], explore=None)),
     script:
         "../scripts/prepare.py"

@@ -6,18 +6,10 @@ from mixedflow.job import job
 from mixedflow.spec import ComparisonSpec
 
 with job(snakemake) as task:
-    comparisons = {
-        name: ComparisonSpec.from_json(text)
-        for name, text in json.loads(task["comparisons"]).items()
-    }
-    fits = {
-        Path(path).parent.name: json.loads(Path(path).read_text("utf-8"))
-        for path in snakemake.input
-    }
-    output = snakemake.output
-    tables.write(
-        inference.compare(comparisons, fits),
-        Path(output.table),
-        Path(output.page),
-        title="Comparisons",
-    )
+    texts = json.loads(task["comparisons"])
+    comparisons = {name: ComparisonSpec.from_json(text) for name, text in texts.items()}
+    fits = {}
+    for path in map(Path, snakemake.input):
+        fits[path.parent.name] = json.loads(path.read_text("utf-8"))
+    compared = inference.compare(comparisons, fits)
+    tables.write(compared, snakemake.output.table, snakemake.output.page, title="Comparisons")
