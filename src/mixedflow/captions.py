@@ -1,0 +1,189 @@
+"""What each table and figure is called and what to see in it: the one home of captions.
+
+The report prints them; the files below workflow/report, which Snakemake's own report prints, are
+made from them (:func:`rst`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Caption(NamedTuple):
+    """A heading, and a sentence or two that say what to look for."""
+
+    title: str
+    text: str
+
+
+DATA = {
+    "data_card": Caption(
+        "Data card",
+        "Where the rows come from, how many each step of the preparation kept, and what every "
+        "variable holds. A large loss at one step, or many missing values in one column, is worth "
+        "a look before any model.",
+    ),
+}
+
+EXPLORE = {
+    "cluster_sizes": Caption(
+        "Cluster sizes",
+        "How many rows each cluster has. The effects of small clusters are known least and are "
+        "shrunk most.",
+    ),
+    "clusters": Caption(
+        "Clusters", "Each cluster's number of rows and raw mean, before any model."
+    ),
+    "trajectories": Caption(
+        "Observed trajectories",
+        "One line a cluster over time. Lines that start apart call for a random intercept, lines "
+        "that fan out for a random slope; a bend that all share belongs into the fixed part.",
+    ),
+    "examples": Caption(
+        "Example clusters",
+        "The rows of a few clusters with the least-squares line through each alone: how far two "
+        "clusters differ, and how widely rows scatter about their own line.",
+    ),
+    "cluster_lines": Caption(
+        "Every cluster's own line",
+        "Least squares in each cluster alone, without the clusters too small for a line. A band of "
+        "parallel lines speaks for a random intercept, crossing lines for a random slope; the "
+        "steepest lines are often those of the smallest clusters.",
+    ),
+    "intercepts_slopes": Caption(
+        "Own slopes against own intercepts",
+        "A trend in the cloud is what the covariance of intercept and slope will describe. The "
+        "cloud is wider than the true effects are, because each point carries its own error.",
+    ),
+    "residual_correlation": Caption(
+        "Residual correlation between visits",
+        "Correlations of what the fixed trend leaves over. About equal off the diagonal: a random "
+        "intercept describes them; falling with distance: a random slope or a serial correlation.",
+    ),
+    "residual_scatter": Caption(
+        "Residuals of visits against each other",
+        "Each panel pairs two visits of the same clusters. Narrow clouds mean that clusters keep "
+        "their place; single far points can carry a whole correlation.",
+    ),
+    "residual_acf": Caption(
+        "Autocorrelation of residuals by lag",
+        "The correlation of residuals so many visits apart. A level line fits a random intercept, "
+        "a falling one does not. Long lags rest on few pairs.",
+    ),
+}
+
+MODEL = {
+    "fixed_effects": Caption(
+        "Fixed effects",
+        "Standard errors from the estimated covariance of the rows; z tests and 95% intervals from "
+        "the normal distribution.",
+    ),
+    "variance_components": Caption(
+        "Variance components",
+        "Intervals are symmetric on the log scale for standard deviations and on Fisher's z scale "
+        "for correlations, so they are not centred on the estimate.",
+    ),
+    "cluster_effects": Caption(
+        "Empirical-Bayes effects by cluster",
+        "Each cluster's estimated deviation beside its own least-squares one, with the standard "
+        "error given the fixed effects (conditional), the one that counts their error too "
+        "(comparative), and that of the estimate itself (diagnostic).",
+    ),
+    "predictions": Caption(
+        "Predictions by row",
+        "Observed value, population mean with its 95% interval, the cluster's own prediction, and "
+        "what is left over.",
+    ),
+    "curves": Caption(
+        "Curves behind the figures",
+        "Predicted population means, and the own, empirical-Bayes and population lines of a panel "
+        "of clusters.",
+    ),
+    "variance_function": Caption(
+        "Variance by covariate",
+        "The variance between clusters and in total over the range of the covariate, and the "
+        "share that lies between clusters (VPC).",
+    ),
+    "shrinkage": Caption(
+        "Shrinkage of cluster effects",
+        "From each cluster's own least-squares estimate to its empirical-Bayes one. The smaller "
+        "the cluster and the farther out its own estimate, the longer the way towards the average.",
+    ),
+    "fitted_lines": Caption(
+        "Fitted lines of single clusters",
+        "Points of each cluster with its own least-squares line, its empirical-Bayes line and the "
+        "population's. The empirical-Bayes line lies between the other two, nearer to the "
+        "population's where a cluster has little to say.",
+    ),
+    "means": Caption(
+        "Predicted means",
+        "The population mean over the covariate with its 95% confidence band. Bands of groups "
+        "apart from each other point to a difference; bands that overlap do not rule one out.",
+    ),
+    "variance": Caption(
+        "Total residual variance",
+        "What the fixed part leaves over, between clusters and within them. Flat for a random "
+        "intercept; with a random slope a parabola in the covariate.",
+    ),
+}
+
+RANKING = {
+    "ranking": Caption(
+        "Ranking",
+        "rank interval: where the cluster's rank lies with posterior probability 95%. rank set: "
+        "ranks that a test of all differences cannot rule out, for all clusters at once "
+        "(simultaneous) or for one named beforehand (marginal), without any shrinkage. They answer "
+        "different questions; the wider is the safer for publishing a league table.",
+    ),
+    "caterpillar": Caption(
+        "Caterpillar plot",
+        "Empirical-Bayes estimates in order, with 95% intervals. Clusters whose place is clear are "
+        "marked and named; for the many in the middle, the order says little.",
+    ),
+}
+
+TOGETHER = {
+    "comparisons": Caption(
+        "Likelihood-ratio tests",
+        "The null model against the larger one. A small p-value speaks for the larger; a variance "
+        "at its boundary halves the reference distribution, and where that is unknown the test is "
+        "conservative.",
+    ),
+    "report": Caption("Report", "The whole analysis on one page that needs no network."),
+}
+
+ALL = {**DATA, **EXPLORE, **MODEL, **RANKING, **TOGETHER}
+
+_OF_DATASET = "\nData set ``{{ snakemake.wildcards.dataset }}``.\n"
+_OF_MODEL = (
+    "\nModel ``{{ snakemake.wildcards.model }}``: "
+    '``{{ snakemake.config["models"][snakemake.wildcards.model]["formula"] }}``\n'
+)
+_WORKFLOW = """\
+Linear mixed models of {{ snakemake.config["datasets"]|length }} data set(s):
+{% for name, model in snakemake.config["models"]|dictsort %}
+- ``{{ name }}`` (data set ``{{ model["dataset"] }}``): ``{{ model["formula"] }}``
+{% endfor %}
+Start with the page under *Report*: it shows data, models, comparisons and rankings together, and
+says what to be careful about.
+"""
+
+
+def rst() -> dict[str, str]:
+    """Files of workflow/report by name: captions for Snakemake's own report."""
+    files = {"workflow.rst": _WORKFLOW}
+    for name, caption in ALL.items():
+        tail = ""
+        if name in MODEL or name in RANKING:
+            tail = _OF_MODEL
+        elif name in EXPLORE or name in DATA:
+            tail = _OF_DATASET
+        files[f"{name}.rst"] = f"{caption.text}\n{tail}"
+    return files
+
+
+def write_rst(folder: Path) -> None:
+    """Write the captions for Snakemake's own report into ``folder``."""
+    for name, text in rst().items():
+        (folder / name).write_text(text, encoding="utf-8")

@@ -1,0 +1,76 @@
+"""The data card as HTML: where rows came from, what was lost on the way, what columns hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from mixedflow import tables
+from mixedflow.captions import DATA
+from mixedflow.pages import environment
+
+_MOST_LEVELS = 12  # of a category that are written out
+
+
+def data_card_html(card: Mapping[str, Any]) -> str:
+    """A standalone page for one data set's card (data_card.json)."""
+    template = environment().get_template("card_page.html.j2")
+    return template.render(card=card, parts=card_parts(card), caption=DATA["data_card"])
+
+
+def card_parts(card: Mapping[str, Any]) -> dict[str, Markup]:
+    """Tables of a card: ``steps``, ``sizes``, ``variables`` and ``levels`` (empty without any)."""
+    variables = card["variables"]
+    steps = [
+        {"step": s["step"], "what": s["detail"], "rows": s["rows"], "lost": s["lost"]}
+        for s in card["steps"]
+    ]
+    columns = [
+        {
+            "variable": v["name"],
+            "label": v.get("label") or "",
+            "kind": v["kind"],
+            "derived as": v.get("derived") or "",
+            "n": v["n"],
+            "missing": v["missing"],
+            **{name: v.get(name) for name in ("mean", "sd", "min", "max")},
+        }
+        for v in variables
+    ]
+    levels = [_levels(v) for v in variables if v.get("levels")]
+    sizes = card["cluster_sizes"]
+    order = ("n", "mean", "sd", "min", "max")
+    return {
+        "steps": fragment(steps),
+        "sizes": fragment([{name: sizes.get(name) for name in order}]),
+        "variables": fragment(columns),
+        "levels": fragment(levels),
+    }
+
+
+def synthetic(card: Mapping[str, Any]) -> bool:
+    """Whether a title, file label or source of the card calls the data synthetic."""
+    texts = (card.get("title"), card.get("file_label"), card["source"].get("description"))
+    return any("synthetic" in str(text).casefold() for text in texts)
+
+
+def fragment(rows: Sequence[Mapping[str, Any]]) -> Markup:
+    """Rows with the same keys as a table; empty text without rows."""
+    if not rows:
+        return Markup("")
+    import pandas as pd
+
+    return Markup(tables.html_table(pd.DataFrame(list(rows))))
+
+
+def _levels(variable: Mapping[str, Any]) -> dict[str, Any]:
+    shown, rest = variable["levels"][:_MOST_LEVELS], variable["levels"][_MOST_LEVELS:]
+    parts = []
+    for level in shown:
+        value, label = str(level["value"]), str(level.get("label") or "")
+        name = f"{value} {label}" if label and label != value else value
+        parts.append(f"{name} ({level['n']:,})")
+    more = f"; and {len(rest)} more" if rest else ""
+    return {"variable": variable["name"], "levels (rows)": "; ".join(parts) + more}

@@ -1,0 +1,200 @@
+"""A fitted model as MathML: level 1, level 2, distributions, and the same with its estimates.
+
+i is the row, j the cluster. A coefficient with a random effect is b with index j at level 1 and
+beta + u_j at level 2; the covariance of the u_j holds tau_k^2 and tau_kl, the residual's variance
+is sigma^2.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from mixedflow import tables
+
+INTERCEPT, RESIDUAL = "Intercept", "Residual"
+_TERMS_A_LINE = 3
+_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+def symbols(fixed_terms: Sequence[str]) -> list[str]:
+    """β₀, β₁, ...: the symbol of each fixed effect, as the equations have it."""
+    return [f"β{str(index).translate(_SUBSCRIPTS)}" for index in _indices(fixed_terms, ()).values()]
+
+
+def two_level(fit: Mapping[str, Any], components: Sequence[Mapping[str, Any]]) -> list[Markup]:
+    """The model of ``fit`` (fit.json) in symbols: one MathML block each for level 1, 2 and laws.
+
+    ``components`` are rows of variance_components with term1, term2, scale, estimate; a covariance
+    that has no row is fixed at 0.
+    """
+    fixed, random = list(fit["fixed_terms"]), list(fit["random_terms"])
+    index = _indices(fixed, random)
+    summands = [
+        _product(_sub(_i("b"), f"{k}j") if term in random else _sub(_i("β"), str(k)), term)
+        for term, k in index.items()
+    ]
+    summands.append(_sub(_i("ε"), "ij"))
+    level_1 = _aligned([(_name(fit["outcome"], "ij"), summands)])
+    level_2 = _aligned(
+        [
+            (
+                _sub(_i("b"), f"{index[term]}j"),
+                [
+                    *([_sub(_i("β"), str(index[term]))] if term in fixed else []),
+                    _sub(_i("u"), f"{index[term]}j"),
+                ],
+            )
+            for term in random
+        ]
+    )
+    pairs = _pairs(components)
+    rows = [
+        [
+            _power(_sub(_i("τ"), str(index[a])), "2")
+            if a == b
+            else _covariance(index[a], index[b])
+            if frozenset((a, b)) in pairs
+            else _n("0")
+            for b in random
+        ]
+        for a in random
+    ]
+    effects = [_sub(_i("u"), f"{index[term]}j") for term in random]
+    laws = _laws(effects, rows, _power(_i("σ"), "2"))
+    return [level_1, level_2, laws]
+
+
+def fitted(
+    fit: Mapping[str, Any],
+    coefficients: Mapping[str, float],
+    components: Sequence[Mapping[str, Any]],
+) -> list[Markup]:
+    """The same in one equation with estimates in place of symbols, and the laws with theirs."""
+    fixed, random = list(fit["fixed_terms"]), list(fit["random_terms"])
+    index = _indices(fixed, random)
+    summands = [
+        _product(_value(coefficients[term], first=position == 0), term)
+        for position, term in enumerate(fixed)
+    ]
+    summands += [_product(_sub(_i("u"), f"{index[term]}j"), term) for term in random]
+    summands.append(_sub(_i("ε"), "ij"))
+    pairs = _pairs(components)
+    rows = [[_value(pairs.get(frozenset((a, b)), 0.0), first=True) for b in random] for a in random]
+    effects = [_sub(_i("u"), f"{index[term]}j") for term in random]
+    residual = _value(pairs.get(frozenset((RESIDUAL,)), math.nan), first=True)
+    return [_aligned([(_name(fit["outcome"], "ij"), summands)]), _laws(effects, rows, residual)]
+
+
+def _covariance(a: int, b: int) -> str:
+    comma = "," if max(a, b) > 9 else ""
+    return _sub(_i("τ"), comma.join(str(k) for k in sorted((a, b))))
+
+
+def _indices(fixed: Sequence[str], random: Sequence[str]) -> dict[str, int]:
+    """Numbers of coefficients: the intercept 0, then the order of the fixed terms."""
+    terms = list(dict.fromkeys((*fixed, *random)))
+    start = 0 if INTERCEPT in terms else 1
+    ordered = sorted(terms, key=lambda term: term != INTERCEPT)
+    numbers = {term: k for k, term in enumerate(ordered, start)}
+    return {term: numbers[term] for term in terms}
+
+
+def _pairs(components: Sequence[Mapping[str, Any]]) -> dict[frozenset[str], float]:
+    found: dict[frozenset[str], float] = {}
+    for row in components:
+        if row["scale"] in ("var", "cov"):
+            names = {row["term1"], row["term2"]} - {""} or {RESIDUAL}
+            found[frozenset(names)] = float(row["estimate"])
+    return found
+
+
+def _laws(effects: list[str], matrix: list[list[str]], residual: str) -> Markup:
+    if len(effects) == 1:
+        left, mean, spread = effects[0], _n("0"), matrix[0][0]
+    else:
+        left = _bracketed([[effect] for effect in effects])
+        mean = _bracketed([[_n("0")] for _ in effects])
+        spread = _bracketed(matrix)
+    lines = [_law(left, mean, spread), _law(_sub(_i("ε"), "ij"), _n("0"), residual)]
+    return _math("".join(_row(line) for line in lines))
+
+
+def _law(left: str, mean: str, spread: str) -> list[str]:
+    normal = f"<mi>N</mi><mo>(</mo>{mean}<mo>,</mo><mspace width='0.3em'/>{spread}<mo>)</mo>"
+    return [left, "<mo>∼</mo>", f"<mrow>{normal}</mrow>"]
+
+
+def _aligned(equations: list[tuple[str, list[str]]]) -> Markup:
+    """Equations below each other at their =; a long sum goes on in the next line."""
+    lines = []
+    for left, summands in equations:
+        for start in range(0, len(summands), _TERMS_A_LINE):
+            part = summands[start : start + _TERMS_A_LINE]
+            text = "".join(
+                summand if start + k == 0 or summand.startswith("<mo>−") else f"<mo>+</mo>{summand}"
+                for k, summand in enumerate(part)
+            )
+            head = [left, "<mo>=</mo>"] if start == 0 else ["", ""]
+            lines.append(_row([*head, f"<mrow>{text}</mrow>"]))
+    return _math("".join(lines))
+
+
+def _math(rows: str) -> Markup:
+    return Markup(f'<math display="block"><mtable class="eq">{rows}</mtable></math>')
+
+
+def _row(cells: list[str]) -> str:
+    return "<mtr>" + "".join(f"<mtd>{cell}</mtd>" for cell in cells) + "</mtr>"
+
+
+def _bracketed(matrix: list[list[str]]) -> str:
+    return f"<mrow><mo>(</mo><mtable>{''.join(map(_row, matrix))}</mtable><mo>)</mo></mrow>"
+
+
+def _product(coefficient: str, term: str) -> str:
+    """A coefficient times its covariates; the intercept's is 1 and not written."""
+    if term == INTERCEPT:
+        return coefficient
+    # A level's label stands in brackets and may hold a colon of its own.
+    factors = [_name(factor, "") for factor in re.findall(r"(?:[^:\[]|\[[^\]]*\]?)+", term)]
+    together = "<mo>×</mo>".join(factors)
+    grouped = f"<mrow><mo>(</mo>{together}<mo>)</mo></mrow>" if len(factors) > 1 else together
+    return f"{coefficient}<mspace width='0.25em'/>{_sub(grouped, 'ij')}"
+
+
+def _value(value: float, first: bool) -> str:
+    """A number; the minus sign of a later summand is its operator."""
+    shown = _n(tables.number(abs(value)))
+    if value >= 0 or math.isnan(value):
+        return shown
+    return f"<mrow><mo>−</mo>{shown}</mrow>" if first else f"<mo>−</mo>{shown}"
+
+
+def _i(symbol: str) -> str:
+    return f"<mi>{symbol}</mi>"
+
+
+def _n(text: str) -> str:
+    return f"<mn>{escape(text)}</mn>"
+
+
+def _name(text: str, subscript: str) -> str:
+    name = f"<mtext>{escape(text)}</mtext>"
+    return _sub(name, subscript) if subscript else name
+
+
+def _sub(base: str, subscript: str) -> str:
+    parts = "".join(_n(c) if c.isdigit() else _i(c) for c in re.findall(r"\d+|\D", subscript))
+    return f"<msub>{base}<mrow>{parts}</mrow></msub>"
+
+
+def _power(base: str, exponent: str) -> str:
+    if base.startswith("<msub>"):
+        inner = base.removeprefix("<msub>").removesuffix("</msub>")
+        return f"<msubsup>{inner}{_n(exponent)}</msubsup>"
+    return f"<msup>{base}{_n(exponent)}</msup>"

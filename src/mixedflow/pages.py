@@ -1,0 +1,123 @@
+"""What every HTML page of mixedflow shares: templates, safe text, inline figures."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup, escape
+
+from mixedflow import tables
+
+_TAG = re.compile(r"<[A-Za-z/][^>]*>")
+_NOISE = re.compile(r"<!--.*?-->|<metadata>.*?</metadata>|<script\b.*?</script\s*>", re.DOTALL)
+_STYLE = re.compile(r"(<style[^>]*>)(.*?)(</style>)", re.DOTALL)
+_ATTRIBUTE = re.compile(r"""\s(?P<name>[\w:.-]+)=(?P<quote>["'])(?P<value>.*?)(?P=quote)""")
+_LOCAL = re.compile(r"""url\((["']?)#([^)"']+)\1\)""")
+_TITLED = re.compile(r"<svg[^>]*>\s*<title[\s>]")
+_NAMES_IDS = ("aria-labelledby", "aria-describedby")
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """The templates; everything that they print is escaped unless it is Markup already."""
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters.update(number=number, count=count, p_value=p_value, breakable=breakable)
+    return found
+
+
+def number(value: float | int | None) -> str:
+    """A number in prose, whole ones as counts; an em dash where there is none."""
+    if value is None:
+        return "—"
+    return tables.count(value) if isinstance(value, int) else tables.number(value)
+
+
+def count(value: int | None) -> str:
+    """A whole number; an em dash where there is none."""
+    return "—" if value is None else tables.count(value)
+
+
+def p_value(value: float | None) -> str:
+    """``p < 0.001`` or ``p = 0.012``, for prose."""
+    shown = tables.p_value(value)
+    if not shown:
+        return "no p-value"
+    return f"p {shown}" if shown.startswith("<") else f"p = {shown}"
+
+
+def breakable(text: str) -> Markup:
+    """Names and formulas that may break after an underscore, a colon or a slash."""
+    return Markup(re.sub(r"([_:/+])", r"\1<wbr>", str(escape(text))))
+
+
+def isolated(text: object) -> Markup:
+    """A stranger's words inside ours: their direction of writing must not turn ours around."""
+    return Markup("<bdi>{}</bdi>").format(str(text))
+
+
+def inline_svg(text: str, prefix: str, label: str) -> Markup:
+    """An SVG file as an element of a page.
+
+    The prolog, comments, metadata, scripts and event handlers go; every id gets ``prefix``, and so
+    does each reference to one; style sheets apply inside this figure only; nothing refers outside
+    the page. ``label`` names a figure that has no title of its own.
+
+    Raises
+    ------
+    ValueError
+        The text holds no complete ``<svg>`` element.
+    """
+    start, end = text.find("<svg"), text.rfind("</svg>")
+    if start < 0 or end < start:
+        raise ValueError("not a complete SVG file")
+    body = _NOISE.sub("", text[start : end + len("</svg>")])
+    titled = _TITLED.match(body) is not None
+    body = _TAG.sub(lambda match: _tag(match[0], prefix, label, titled), body)
+    body = _STYLE.sub(lambda m: m[1] + _scoped(m[2], prefix) + m[3], body)
+    return Markup(body)
+
+
+def _tag(tag: str, prefix: str, label: str, titled: bool) -> str:
+    root = re.match(r"<svg\b", tag) is not None
+
+    def attribute(match: re.Match[str]) -> str:
+        name, value = match["name"], match["value"]
+        local = name.removeprefix("xlink:")
+        if name.startswith(("xmlns", "on")) or (root and name in ("id", "role", "aria-label")):
+            return ""
+        if root and name in ("width", "height"):
+            # The page sets the width; the view box keeps the shape.
+            return f' data-{name}="{value}"'
+        if name == "id":
+            value = f"{prefix}-{value}"
+        elif local in ("href", "src"):
+            # A figure may hold a raster as data; whatever else it names must be within.
+            if value.startswith("#"):
+                value = f"#{prefix}-{value[1:]}"
+            elif not value.startswith("data:image/"):
+                return ""
+        elif name in _NAMES_IDS:
+            value = " ".join(f"{prefix}-{part}" for part in value.split())
+        else:
+            value = _LOCAL.sub(rf"url(#{prefix}-\2)", value)
+        return f' {local}="{value}"'
+
+    changed = _ATTRIBUTE.sub(attribute, tag)
+    if root:
+        name = "" if titled else f' aria-label="{escape(label)}"'
+        changed = changed.replace("<svg", f'<svg id="{prefix}" role="img"{name}', 1)
+    return changed
+
+
+def _scoped(sheet: str, prefix: str) -> str:
+    local = _LOCAL.sub(rf"url(#{prefix}-\2)", sheet)
+    return re.sub(r"([^{}]+)\{", lambda m: f"#{prefix} {m[1].strip()}{{", local)

@@ -1,0 +1,401 @@
+"""Artifacts below a results folder -> one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+import mixedflow
+from mixedflow import captions, cards, equations, findings, tables
+from mixedflow.captions import Caption
+from mixedflow.errors import SourceError
+from mixedflow.pages import count, environment, inline_svg, number, p_value
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_EXPLORE_FIGURES = (
+    "cluster_sizes",
+    "trajectories",
+    "examples",
+    "cluster_lines",
+    "intercepts_slopes",
+    "residual_scatter",
+    "residual_acf",
+)
+_EXPLORE_TABLES = ("cluster_sizes", "residual_correlation", "residual_acf")
+_MODEL_FIGURES = ("means", "fitted_lines", "shrinkage", "variance")
+_FILES = ("cluster_effects", "predictions", "curves", "variance_function")
+_RANKING_COLUMNS = (
+    "rank",
+    "cluster",
+    "n",
+    "estimate",
+    "conf_low",
+    "conf_high",
+    "rank_low",
+    "rank_high",
+    "rank_set_low",
+    "rank_set_high",
+    "rank_set_low_marginal",
+    "rank_set_high_marginal",
+    "p_top",
+    "selected",
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure or table with its place on the page and its caption."""
+
+    key: str
+    caption: Caption
+    body: Markup
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted model's artifacts: ``folder`` of the run, ``fit`` = fit.json."""
+
+    folder: Path
+    fit: Mapping[str, Any]
+    rank: Mapping[str, Any] | None
+
+    @property
+    def name(self) -> str:
+        return str(self.fit["model"])
+
+    @property
+    def marks(self) -> list[str]:
+        return findings.marks(self.fit)
+
+    @cached_property
+    def fixed(self) -> pd.DataFrame:
+        return tables.read(self.folder / "fixed_effects.csv")
+
+    @cached_property
+    def components(self) -> pd.DataFrame:
+        return tables.read(self.folder / "variance_components.csv")
+
+    @cached_property
+    def ranks(self) -> pd.DataFrame | None:
+        path = self.folder / "ranking.csv"
+        return tables.read(path) if self.rank and path.exists() else None
+
+    @property
+    def sentence(self) -> Markup:
+        return findings.model_sentence(self.fit, records(self.fixed))
+
+    @property
+    def ranking_sentence(self) -> Markup | None:
+        return (
+            None if self.ranks is None else findings.ranking_sentence(self.fit, records(self.ranks))
+        )
+
+    @property
+    def symbolic(self) -> list[Markup]:
+        return equations.two_level(self.fit, records(self.components))
+
+    @property
+    def fitted(self) -> list[Markup]:
+        estimates = dict(zip(self.fixed["term"], self.fixed["estimate"], strict=True))
+        return equations.fitted(self.fit, estimates, records(self.components))
+
+    @property
+    def fixed_table(self) -> Markup:
+        shown = self.fixed.drop(columns=["df"]) if self.fixed["df"].isna().all() else self.fixed
+        symbols = equations.symbols(list(self.fixed["term"]))
+        return table(shown.assign(symbol=symbols)[["symbol", *shown.columns]])
+
+    @property
+    def components_table(self) -> Markup:
+        return table(self.components)
+
+    @property
+    def figures(self) -> list[Shown]:
+        folder = self.folder / "figures"
+        return [
+            figure(folder / f"{key}.svg", f"{self.name}-{key}", captions.MODEL[key])
+            for key in _MODEL_FIGURES
+            if (folder / f"{key}.svg").exists()
+        ]
+
+    @property
+    def caterpillar(self) -> Shown | None:
+        path = self.folder / "figures" / "caterpillar.svg"
+        if not path.exists():
+            return None
+        return figure(path, f"{self.name}-caterpillar", captions.RANKING["caterpillar"])
+
+    @property
+    def ranking_table(self) -> Markup:
+        assert self.ranks is not None
+        return table(self.ranks[[c for c in _RANKING_COLUMNS if c in self.ranks.columns]])
+
+    @property
+    def ranked_by(self) -> str:
+        by = (self.rank or {}).get("by") or equations.INTERCEPT
+        if isinstance(by, str):
+            return by
+        return " + ".join(
+            [
+                equations.INTERCEPT,
+                *(f"{number(x)} × {term}" for term, x in sorted(by["at"].items())),
+            ]
+        )
+
+    @property
+    def facts(self) -> list[tuple[str, Any]]:
+        """What Stata prints above and below its tables."""
+        fit = self.fit
+        sizes, wald, lr, r2 = (fit[key] for key in ("group_size", "wald", "lr_vs_linear", "r2"))
+        spread = (count(sizes["min"]), number(sizes["mean"]), count(sizes["max"]))
+        found = [
+            ("Method", {"ml": "ML", "reml": "REML"}.get(fit["method"], fit["method"])),
+            ("Number of observations", count(fit["n_obs"])),
+            ("Rows with missing values", count(fit["n_missing"]) if fit["n_missing"] else None),
+            (f"Number of groups ({fit['group']})", count(fit["n_groups"])),
+            ("Rows a group: min, mean, max", ", ".join(spread)),
+            ("Log-likelihood", tables.number(fit["log_likelihood"], digits=8)),
+            ("AIC, BIC", f"{number(fit['aic'])}, {number(fit['bic'])}"),
+        ]
+        if wald:
+            text = f"{number(wald['chi2'])}, {p_value(wald['p_value'])}"
+            found.append((f"Wald chi2({wald['df']})", text))
+        if lr:
+            text = f"{lr['distribution']} = {number(lr['statistic'])}, {p_value(lr['p_value'])}"
+            found.append(("LR test vs. linear model", text))
+        if r2:
+            text = f"{number(r2['marginal'])}, {number(r2['conditional'])}"
+            found.append(("R² marginal, conditional", text))
+        minimum = (fit.get("variance_function") or {}).get("minimum_at")
+        if minimum is not None:
+            predictor = fit["variance_function"]["predictor"]
+            found.append((f"Total variance smallest at {predictor}", number(minimum)))
+        return found
+
+    @property
+    def convergence(self) -> str:
+        """The verdict on the optimum, in words."""
+        evidence = self.fit["evidence"]
+        starts, audit = evidence.get("starts") or {}, evidence.get("mixedlm") or {}
+        if not self.fit["converged"]:
+            return "No: " + "; ".join(self.fit["warnings"]) + "."
+        text = f"Yes: {len(starts)} start(s) end at the same log-likelihood"
+        if audit.get("difference") is not None:
+            text += (
+                f", and statsmodels MixedLM, {audit['how']}, differs by "
+                f"{number(audit['difference'])}"
+            )
+        if self.fit["singular"]:
+            text += (
+                ". The optimum lies on the boundary of the variances, where they have no "
+                "standard errors"
+            )
+        return text + "."
+
+    @property
+    def evidence_table(self) -> Markup:
+        flat = {**self.fit["evidence"]}
+        starts, audit = flat.pop("starts", None) or {}, flat.pop("mixedlm", None) or {}
+        rows = [{"what": key.replace("_", " "), "value": flat[key]} for key in sorted(flat)]
+        for name, start in sorted(starts.items()):
+            rows += [
+                {"what": f"start {name}: {key.replace('_', ' ')}", "value": start[key]}
+                for key in sorted(start)
+            ]
+        rows += [
+            {"what": f"MixedLM: {key.replace('_', ' ')}", "value": audit[key]}
+            for key in ("log_likelihood", "difference", "tolerance")
+            if audit.get(key) is not None
+        ]
+        return cards.fragment(
+            [{**row, "value": tables.number(row["value"], digits=10)} for row in rows]
+        )
+
+    @property
+    def files(self) -> list[str]:
+        return [name for name in _FILES if (self.folder / f"{name}.csv").exists()]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared data set's artifacts, with its models from simple to complex."""
+
+    folder: Path
+    card: Mapping[str, Any]
+    models: list[Model]
+
+    @property
+    def name(self) -> str:
+        return str(self.card["dataset"])
+
+    @property
+    def sentence(self) -> Markup:
+        return findings.data_sentence(self.card)
+
+    @property
+    def synthetic(self) -> bool:
+        return cards.synthetic(self.card)
+
+    @property
+    def parts(self) -> dict[str, Markup]:
+        return cards.card_parts(self.card)
+
+    @property
+    def explored(self) -> list[Shown]:
+        """Figures, and tables behind the figure of the same name."""
+        folder, found = self.folder / "explore", []
+        for key in dict.fromkeys((*_EXPLORE_TABLES, *_EXPLORE_FIGURES)):
+            caption, place = captions.EXPLORE[key], f"{self.name}-{key}"
+            if key in _EXPLORE_TABLES and (folder / f"{key}.csv").exists():
+                body = table(tables.read(folder / f"{key}.csv"))
+                found.append(Shown(f"{place}-table", caption, body, wide=True))
+            if key in _EXPLORE_FIGURES and (folder / f"{key}.svg").exists():
+                found.append(figure(folder / f"{key}.svg", place, caption))
+        return found
+
+
+def render(results_dir: Path, config: Mapping[str, Any], out: Path) -> None:
+    """Write the report of the run in ``results_dir`` to ``out``.
+
+    ``config`` is the run's configuration in its canonical JSON form. Data sets come
+    alphabetically, the models of each from few parameters to many.
+
+    Raises
+    ------
+    SourceError
+        An artifact is missing or unreadable.
+    """
+    try:
+        out.write_text(page(results_dir, config), encoding="utf-8")
+    except (OSError, ValueError, KeyError) as error:
+        what = f"an artifact is missing or unreadable ({error})"
+        raise SourceError(str(results_dir), what, "run the workflow again") from error
+
+
+def page(results_dir: Path, config: Mapping[str, Any]) -> str:
+    """The report as text; see :func:`render`."""
+    datasets = _datasets(results_dir, config)
+    models = [model for dataset in datasets for model in dataset.models]
+    fits = {model.name: model.fit for model in models}
+    path = results_dir / "comparisons.csv"
+    compared = tables.read(path) if config.get("comparisons") and path.exists() else None
+    rows = [] if compared is None else records(compared)
+    report = config.get("report") or {}
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            title=report.get("title") or "Multilevel analysis",
+            author=report.get("author") or "",
+            datasets=datasets,
+            models=models,
+            overview=_overview(models),
+            cautions=findings.cautions([d.card for d in datasets], list(fits.values()), rows),
+            comparison_sentences=[findings.comparison_sentence(row, fits) for row in rows],
+            comparisons_table=None if compared is None else _comparisons(compared, fits),
+            marked=findings.marked,
+            share_between=findings.share_between,
+            captions=captions.ALL,
+            sources=_sources(datasets),
+            config=json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False),
+            version=mixedflow.__version__,
+        )
+    )
+
+
+def figure(path: Path, key: str, caption: Caption) -> Shown:
+    """An SVG artifact, with ids of its own on the page."""
+    body = inline_svg(path.read_text(encoding="utf-8"), f"fig-{key}", caption.title)
+    return Shown(key, caption, body)
+
+
+def table(frame: pd.DataFrame) -> Markup:
+    return Markup(tables.html_table(frame))
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dictionaries, None for what is missing."""
+    cells = frame.astype(object)
+    return [
+        {str(name): value for name, value in row.items()}
+        for row in cells.where(cells.notna(), None).to_dict("records")
+    ]
+
+
+def _datasets(results_dir: Path, config: Mapping[str, Any]) -> list[Dataset]:
+    found = []
+    for name in sorted(config["datasets"]):
+        folder = results_dir / "datasets" / name
+        models = [
+            Model(
+                results_dir / "models" / key,
+                _json(results_dir / "models" / key / "fit.json"),
+                spec.get("rank"),
+            )
+            for key, spec in config["models"].items()
+            if spec["dataset"] == name
+        ]
+        models.sort(key=lambda model: (model.fit["n_parameters"], model.name))
+        found.append(Dataset(folder, _json(folder / "data_card.json"), models))
+    return found
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _overview(models: list[Model]) -> Markup:
+    return cards.fragment(
+        [
+            {
+                "model": _named(model.name, model.marks),
+                "data set": model.fit["dataset"],
+                "formula": model.fit["formula"],
+                "method": model.fit["method"].upper(),
+                "n": model.fit["n_obs"],
+                "clusters": model.fit["n_groups"],
+                "parameters": model.fit["n_parameters"],
+                "log_likelihood": model.fit["log_likelihood"],
+                "aic": model.fit["aic"],
+                "bic": model.fit["bic"],
+            }
+            for model in models
+        ]
+    )
+
+
+def _sources(datasets: list[Dataset]) -> Markup:
+    return cards.fragment(
+        [
+            {
+                "data set": dataset.name,
+                "source": dataset.card["source"]["description"],
+                "SHA-256": dataset.card["source"]["sha256"],
+            }
+            for dataset in datasets
+        ]
+    )
+
+
+def _comparisons(compared: pd.DataFrame, fits: Mapping[str, Mapping[str, Any]]) -> Markup:
+    """The table, models with their marks; a column of warnings only where there is one."""
+    shown = compared.copy()
+    for column in ("null", "alternative"):
+        shown[column] = [
+            _named(name, findings.marks(fits[name]) if name in fits else [])
+            for name in compared[column]
+        ]
+    return table(shown.dropna(axis="columns", how="all"))
+
+
+def _named(name: str, marks: list[str]) -> str:
+    return f"{name} ({', '.join(marks)})" if marks else name
