@@ -34,7 +34,7 @@ rule explore:
     resources:
         mem_mb=2000,
     params:
-        task=lambda w: task("explore", "figures", "tables", dataset=DATASETS[w.dataset]),
+        task=lambda w: task("explore", "figures.explore", "tables", dataset=DATASETS[w.dataset]),
     script:
         "../scripts/explore.py"
 

@@ -52,6 +52,6 @@ rule figures:
     resources:
         mem_mb=2000,
     params:
-        task=task("figures", "tables"),
+        task=task("figures.models", "tables"),
     script:
         "../scripts/figures.py"

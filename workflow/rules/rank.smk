@@ -8,6 +8,7 @@ rule rank:
     input:
         fit=f"{MODEL}/fit.json",
         posterior=f"{MODEL}/posterior.npz",
+        card=lambda w: f"{dataset_of(w.model)}/data_card.json",
     output:
         **tables(("ranking",), folder=MODEL, **IN_RANKING),
         **figures(("caterpillar",), folder=f"{MODEL}/figures", **IN_RANKING),
@@ -19,6 +20,6 @@ rule rank:
     resources:
         mem_mb=2000,
     params:
-        task=lambda w: task("ranking", "figures", "tables", rank=MODELS[w.model].rank),
+        task=lambda w: task("ranking", "figures.ranking", "tables", rank=MODELS[w.model].rank),
     script:
         "../scripts/rank.py"

@@ -1,0 +1,226 @@
+"""Figures of the data before any model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from mixedflow.figures.style import (
+    BLUE,
+    CYCLE,
+    GREY,
+    MOST_LINES,
+    MOST_POINTS,
+    ORANGE,
+    PALE,
+    Labels,
+    area,
+    figure,
+    note,
+    panels,
+    plain,
+    sample,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mixedflow.explore import Explored
+    from mixedflow.spec import DatasetSpec
+
+
+def all_of(
+    found: Explored, frame: pd.DataFrame, dataset: DatasetSpec, labels: Labels
+) -> dict[str, Figure]:
+    """Every figure that the data set's ``explore`` asks for, by the name of its file."""
+    spec = dataset.explore
+    assert spec is not None
+    x, y, cluster = found.x, spec.outcome, dataset.cluster
+    made = {
+        "cluster_sizes": cluster_sizes(found.clusters, labels, cluster),
+        "examples": examples(frame, found.lines, x, y, cluster, spec.examples, labels),
+        "cluster_lines": cluster_lines(found.lines, x, y, labels),
+        "intercepts_slopes": intercepts_slopes(found.lines, x, labels),
+    }
+    if dataset.time is not None:
+        made["trajectories"] = trajectories(frame, dataset.time, y, cluster, spec.by, labels)
+    if found.residuals is not None and found.acf is not None:
+        made["residual_scatter"] = residual_scatter(found.residuals)
+        made["residual_acf"] = residual_acf(found.acf)
+    return made
+
+
+def cluster_sizes(clusters: pd.DataFrame, labels: Labels, cluster: str) -> Figure:
+    """How many rows the clusters have."""
+    made = figure(5.5, 3.0)
+    axes = made.subplots()
+    n = clusters["n"].to_numpy()
+    if np.ptp(n) <= 12:
+        values, counts = np.unique(n, return_counts=True)
+        axes.bar(values, counts, width=0.8, color=BLUE)
+        axes.set_xticks(values)
+    else:
+        axes.hist(n, bins=min(30, max(8, int(np.sqrt(len(n)) * 2))), color=BLUE, edgecolor="white")
+    axes.axvline(n.mean(), color=ORANGE, linewidth=1.2)
+    axes.annotate(
+        f"mean {n.mean():.1f}", (n.mean(), 1), xycoords=("data", "axes fraction"),
+        xytext=(4, -2), textcoords="offset points", va="top", color=ORANGE,
+    )  # fmt: skip
+    axes.set_xlabel(f"Rows per cluster ({labels.axis(cluster)})")
+    axes.set_ylabel("Clusters")
+    axes.grid(axis="x", visible=False)
+    return made
+
+
+def trajectories(
+    frame: pd.DataFrame, x: str, y: str, cluster: str, by: str | None, labels: Labels
+) -> Figure:
+    """Each cluster's observed course, a panel for each group."""
+    levels = [None] if by is None else sorted(frame[by].dropna().unique())
+    made, axes = panels(len(levels), (3.6, 3.3), 3, sharex=True, sharey=True)
+    for k, (level, axis) in enumerate(zip(levels, axes, strict=True)):
+        rows = frame if level is None else frame[frame[by] == level]
+        rows = rows[[cluster, x, y]].dropna().sort_values([cluster, x], kind="stable")
+        groups = [part[[x, y]].to_numpy() for _, part in rows.groupby(cluster, sort=False)]
+        shown = sample(len(groups), MOST_LINES)
+        axis.add_collection(
+            LineCollection([groups[i] for i in shown], colors=CYCLE[k], linewidths=0.8, alpha=0.55)
+        )
+        single = np.array([groups[i][0] for i in shown if len(groups[i]) == 1]).reshape(-1, 2)
+        axis.plot(single[:, 0], single[:, 1], "o", color=CYCLE[k], markersize=2.5, alpha=0.7)
+        axis.autoscale_view()
+        axis.set_title(f"{labels.level(by, level)} (n = {len(groups)})" if by else "")
+        axis.set_xlabel(labels.axis(x))
+        if len(shown) < len(groups):
+            note(axis, f"{len(shown)} of {len(groups)} clusters shown")
+    axes[0].set_ylabel(labels.axis(y))
+    return made
+
+
+def _line(row: pd.Series) -> np.ndarray:
+    ends = np.array([row["x_low"], row["x_high"]], dtype=float)
+    return np.column_stack([ends, row["intercept"] + row["slope"] * ends])
+
+
+def examples(
+    frame: pd.DataFrame,
+    lines: pd.DataFrame,
+    x: str,
+    y: str,
+    cluster: str,
+    chosen: Sequence[str],
+    labels: Labels,
+) -> Figure:
+    """Example clusters' rows with their own lines; without a choice, the two largest."""
+    table = lines.set_index("cluster")
+    names = list(chosen) or list(table.sort_values("n", ascending=False, kind="stable").index[:2])
+    made, axes = panels(len(names), (3.6, 3.3), 3, sharex=True, sharey=True)
+    for name, axis in zip(names, axes, strict=True):
+        rows = frame[frame[cluster] == name]
+        rows = rows.iloc[sample(len(rows), MOST_POINTS)] if len(rows) else rows
+        axis.plot(rows[x], rows[y], "o", color=BLUE, markersize=4, alpha=0.6, markeredgewidth=0)
+        row = table.loc[name]
+        if row["used"]:
+            line = _line(row)
+            axis.plot(line[:, 0], line[:, 1], color=ORANGE, linewidth=2)
+        axis.set_title(f"{labels.axis(cluster)} {plain(name)} (n = {int(row['n'])})")
+        axis.set_xlabel(labels.axis(x))
+    axes[0].set_ylabel(labels.axis(y))
+    return made
+
+
+def cluster_lines(lines: pd.DataFrame, x: str, y: str, labels: Labels) -> Figure:
+    """Every cluster's own least-squares line over the range of its rows."""
+    made = figure(5.5, 4.0)
+    axes = made.subplots()
+    used = lines[lines["used"] == 1]
+    shown = used.iloc[sample(len(used), MOST_LINES)] if len(used) else used
+    segments = [_line(row) for _, row in shown.iterrows()]
+    axes.add_collection(LineCollection(segments, colors=BLUE, linewidths=0.9, alpha=0.5))
+    axes.autoscale_view()
+    axes.set_xlabel(labels.axis(x))
+    axes.set_ylabel(labels.axis(y))
+    left_out = len(lines) - len(used)
+    text = f"{len(used)} clusters" + (f", {left_out} too small for a line" if left_out else "")
+    if len(shown) < len(used):
+        text = f"{len(shown)} of {text}"
+    note(axes, text)
+    return made
+
+
+def intercepts_slopes(lines: pd.DataFrame, x: str, labels: Labels) -> Figure:
+    """Own slopes against own intercepts, points sized by the clusters' rows."""
+    made = figure(5.0, 4.0)
+    axes = made.subplots()
+    used = lines[lines["used"] == 1]
+    shown = used.iloc[sample(len(used), MOST_POINTS)] if len(used) else used
+    if len(shown):
+        axes.scatter(
+            shown["intercept"], shown["slope"], s=area(shown["n"]), color=BLUE, alpha=0.55,
+            linewidths=0,
+        )  # fmt: skip
+        axes.axhline(float(used["slope"].mean()), color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.axvline(
+            float(used["intercept"].mean()), color=GREY, linewidth=0.8, linestyle=(0, (4, 3))
+        )
+    axes.set_xlabel(f"Own intercept (at {labels.axis(x)} = 0)")
+    axes.set_ylabel("Own slope")
+    note(axes, "area: rows of the cluster; dashed: means")
+    return made
+
+
+def residual_scatter(wide: pd.DataFrame) -> Figure:
+    """Residuals of each visit against those of every other: a scatterplot matrix."""
+    visits = list(wide.columns)[:8]
+    k = len(visits)
+    made = figure(1.5 * k + 0.6, 1.5 * k + 0.4)
+    grid = made.subplots(k, k, squeeze=False, sharex=True, sharey=True)
+    rows = wide.iloc[sample(len(wide), MOST_LINES)]
+    limit = float(np.nanmax(np.abs(rows[visits].to_numpy()))) * 1.08
+    for i, first in enumerate(visits):
+        for j, second in enumerate(visits):
+            axis = grid[i][j]
+            axis.set_xlim(-limit, limit)
+            axis.set_ylim(-limit, limit)
+            if i == j:
+                axis.text(
+                    0.5, 0.5, f"Visit {plain(str(first))}", ha="center", va="center",
+                    transform=axis.transAxes, fontsize=11,
+                )  # fmt: skip
+                axis.grid(visible=False)
+            else:
+                axis.plot(
+                    rows[second], rows[first], "o", color=BLUE, markersize=3, alpha=0.6,
+                    markeredgewidth=0,
+                )  # fmt: skip
+                both = rows[[first, second]].dropna()
+                if i > j and len(both) > 2:
+                    r = float(np.corrcoef(both.to_numpy().T)[0, 1])
+                    axis.set_title(f"r = {r:.2f}", fontsize=7.5, color=GREY, pad=1, loc="right")
+    made.supxlabel("Residual", fontsize=9)
+    made.supylabel("Residual", fontsize=9)
+    return made
+
+
+def residual_acf(acf: pd.DataFrame) -> Figure:
+    """Correlation of residuals by how many visits they lie apart."""
+    made = figure(4.5, 3.0)
+    axes = made.subplots()
+    axes.vlines(acf["lag"], 0, acf["correlation"], color=PALE, linewidth=2)
+    axes.plot(acf["lag"], acf["correlation"], "o", color=BLUE, markersize=7)
+    for row in acf.itertuples():
+        axes.annotate(
+            f"{row.correlation:.2f}", (row.lag, row.correlation), xytext=(8, 0),
+            textcoords="offset points", va="center",
+        )  # fmt: skip
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    axes.set_xticks(acf["lag"])
+    axes.set_xlim(-0.3, float(acf["lag"].max()) + 0.6)
+    axes.set_ylim(min(-0.05, float(acf["correlation"].min()) - 0.1), 1.1)
+    axes.set_xlabel("Lag (visits apart)")
+    axes.set_ylabel("Correlation of residuals")
+    return made

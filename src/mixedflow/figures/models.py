@@ -1,0 +1,244 @@
+"""Figures of a fitted model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from mixedflow.figures.style import (
+    BLUE,
+    CYCLE,
+    GREY,
+    MOST_LINES,
+    MOST_POINTS,
+    ORANGE,
+    PALE,
+    SKY,
+    Labels,
+    area,
+    end_label,
+    figure,
+    note,
+    panels,
+    plain,
+    sample,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLES = ("cluster_effects", "curves", "predictions", "variance_function")
+ALT = {
+    "shrinkage": "empirical-Bayes estimates against each cluster's own least-squares estimates",
+    "fitted_lines": "own, empirical-Bayes and population lines of a panel of clusters",
+    "means": "predicted population means with 95% confidence bands",
+    "variance": "residual variance within and between clusters against the covariate",
+}
+
+
+def all_of(
+    frames: Mapping[str, pd.DataFrame], fit: Mapping[str, Any], labels: Labels
+) -> dict[str, Figure]:
+    """Every figure of a model from its tables (``TABLES``) and fit.json, by file name."""
+    return {
+        "shrinkage": shrinkage(frames["cluster_effects"], labels),
+        "fitted_lines": fitted_lines(frames["curves"], frames["predictions"], fit, labels),
+        "means": means(frames["curves"], fit, labels),
+        "variance": variance(frames["variance_function"], fit, labels),
+    }
+
+
+def shrinkage(effects: pd.DataFrame, labels: Labels) -> Figure:
+    """EB estimates against own least-squares ones, a panel a random term, sized by rows.
+
+    With two terms a further panel has an arrow for each cluster, from its own pair of
+    estimates to its EB pair.
+    """
+    terms = list(dict.fromkeys(effects["term"]))[:4]
+    pair = len(terms) == 2
+    made, axes = panels(len(terms) + pair, (3.8, 3.7), 3)
+    tables = [effects[effects["term"] == term].reset_index(drop=True) for term in terms]
+    for term, table, axis in zip(terms, tables, axes, strict=False):
+        shown = table.dropna(subset=["ols"])
+        shown = shown.iloc[sample(len(shown), MOST_POINTS)] if len(shown) else shown
+        if len(shown):
+            low, high = _central(shown["ols"])
+            inside = shown[shown["ols"].between(low, high)]
+            axis.axline((0, 0), slope=1, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
+            axis.axhline(0, color=GREY, linewidth=0.6)
+            axis.scatter(
+                inside["ols"], inside["estimate"], s=area(inside["n"]), color=BLUE, alpha=0.55,
+                linewidths=0,
+            )  # fmt: skip
+            axis.set_xlim(low, high)
+            _beyond(axis, len(shown) - len(inside))
+        axis.set_title(labels.axis(term) if term != "Intercept" else "Intercept")
+        axis.set_xlabel("Own least-squares estimate")
+        axis.set_ylabel("Empirical-Bayes estimate")
+    if pair:
+        _arrows(axes[2], tables, terms, labels)
+    return made
+
+
+def _central(values: pd.Series) -> tuple[float, float]:
+    """Limits that hold nearly all values: a cluster of two rows may have any slope."""
+    low, high = (float(np.quantile(values, q)) for q in (0.01, 0.99))
+    middle = float(np.median(values))
+    reach = 1.6 * max(high - middle, middle - low, 1e-12)
+    full = (float(values.min()), float(values.max()))
+    low, high = max(full[0], middle - reach), min(full[1], middle + reach)
+    margin = 0.05 * max(high - low, 1e-12)
+    return low - margin, high + margin
+
+
+def _beyond(axis: Any, n: int) -> None:
+    if n > 0:
+        note(axis, f"{n} cluster{'s' if n > 1 else ''} beyond the axes")
+
+
+def _arrows(axis: Any, tables: list[pd.DataFrame], terms: list[str], labels: Labels) -> None:
+    own = np.column_stack([table["ols"] for table in tables])
+    eb = np.column_stack([table["estimate"] for table in tables])
+    kept = np.flatnonzero(np.isfinite(own).all(axis=1))
+    kept = kept[sample(len(kept), MOST_LINES)] if len(kept) else kept
+    segments = np.stack([own[kept], eb[kept]], axis=1)
+    axis.add_collection(LineCollection(segments, colors=PALE, linewidths=0.8))
+    axis.plot(*own[kept].T, "o", color=ORANGE, markersize=3, alpha=0.8, markeredgewidth=0)
+    axis.plot(*eb[kept].T, "o", color=BLUE, markersize=3.5, markeredgewidth=0)
+    if len(kept):
+        import pandas as pd
+
+        limits = [_central(pd.Series(own[kept, k])) for k in (0, 1)]
+        axis.set_xlim(*limits[0])
+        axis.set_ylim(*limits[1])
+        inside = (own[kept] >= [limits[0][0], limits[1][0]]) & (
+            own[kept] <= [limits[0][1], limits[1][1]]
+        )
+        _beyond(axis, int((~inside.all(axis=1)).sum()))
+    axis.set_title("From own (orange) to EB (blue)")
+    axis.set_xlabel(_term(terms[0], labels))
+    axis.set_ylabel(_term(terms[1], labels))
+
+
+def _term(term: str, labels: Labels) -> str:
+    return "Intercept" if term == "Intercept" else f"Slope: {labels.axis(term)}"
+
+
+def fitted_lines(
+    curves: pd.DataFrame, points: pd.DataFrame, fit: Mapping[str, Any], labels: Labels
+) -> Figure:
+    """A panel of clusters: their points, own line, EB line and the population's."""
+    lines = curves[curves["cluster"] != ""]
+    names = list(dict.fromkeys(lines["cluster"]))
+    if not names:
+        return _own_means(points, fit, labels)
+    made, axes = panels(len(names), (2.1, 1.9), 4, sharex=True, sharey=True)
+    looks = {
+        "mean": {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1.1, "label": "population"},
+        "own": {"color": ORANGE, "linewidth": 1.1, "label": "own least squares"},
+        "eb": {"color": BLUE, "linewidth": 1.8, "label": "empirical Bayes"},
+    }
+    for name, axis in zip(names, axes, strict=True):
+        rows = points[points["cluster"] == name]
+        rows = rows.iloc[sample(len(rows), 60)]
+        axis.plot(rows["x"], rows["observed"], "o", color=SKY, markersize=3, alpha=0.6, mew=0)
+        own = lines[lines["cluster"] == name]
+        for level, look in looks.items():
+            line = own[own["level"] == level]
+            axis.plot(line["x"], line["estimate"], **look)
+        axis.set_title(f"{plain(name, 16)} (n = {int((points['cluster'] == name).sum())})", size=8)
+    spread = points["observed"].quantile([0.001, 0.999]).to_numpy()
+    margin = 0.08 * float(np.ptp(spread)) or 1.0
+    axes[0].set_ylim(spread[0] - margin, spread[1] + margin)
+    handles, texts = axes[0].get_legend_handles_labels()
+    made.legend(handles, texts, loc="outside upper center", ncols=3)
+    made.supxlabel(labels.axis(fit["x"]), fontsize=9)
+    made.supylabel(labels.axis(fit["outcome"]), fontsize=9)
+    return made
+
+
+def _own_means(points: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> Figure:
+    """Without a covariate: clusters' own means and EB means, in order."""
+    made = figure(5.5, 3.6)
+    axes = made.subplots()
+    table = points.groupby("cluster", sort=False).agg(
+        own=("observed", "mean"), eb=("conditional", "mean")
+    )
+    table = table.sort_values("eb", kind="stable")
+    table = table.iloc[sample(len(table), MOST_LINES)]
+    place = np.arange(1, len(table) + 1)
+    axes.vlines(place, table["own"], table["eb"], color=PALE)
+    axes.plot(place, table["own"], "o", color=ORANGE, markersize=3.5, label="own mean")
+    axes.plot(place, table["eb"], "o", color=BLUE, markersize=3.5, label="empirical Bayes")
+    axes.axhline(float(points["population"].mean()), color=GREY, linestyle=(0, (4, 2)))
+    axes.legend(loc="upper left")
+    axes.set_xlabel(f"{labels.axis(fit['group'])}, in order of the EB mean")
+    axes.set_ylabel(labels.axis(fit["outcome"]))
+    return made
+
+
+def means(curves: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> Figure:
+    """Predicted population means over x for each group, with 95% confidence bands."""
+    made = figure(5.8, 3.8)
+    axes = made.subplots()
+    table = curves[curves["level"] == "population"]
+    levels = list(dict.fromkeys(table["by"]))
+    ends = []
+    for k, level in enumerate(levels):
+        line = table[table["by"] == level]
+        colour = CYCLE[k % len(CYCLE)]
+        axes.fill_between(
+            line["x"], line["conf_low"], line["conf_high"], color=colour, alpha=0.15, linewidth=0
+        )
+        axes.plot(line["x"], line["estimate"], color=colour)
+        if level and len(line):
+            ends.append(
+                (float(line["estimate"].iloc[-1]), float(line["x"].iloc[-1]), level, colour)
+            )
+    # Labels at the ends of the lines must not lie on each other.
+    height = float(np.ptp(axes.get_ylim())) * 0.06
+    ends.sort()
+    at = -np.inf
+    for y, x, level, colour in ends:
+        at = max(y, at + height)
+        end_label(axes, x, at, labels.level(fit["by"], level), colour)
+    axes.set_xlabel(labels.axis(fit["x"]))
+    axes.set_ylabel(f"Predicted mean: {labels.axis(fit['outcome'])}")
+    return made
+
+
+def variance(table: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> Figure:
+    """Residual variance in total against x, and its parts within and between clusters."""
+    made = figure(5.8, 3.8)
+    axes = made.subplots()
+    if len(table) == 1:
+        table = table.loc[[0, 0]].assign(x=[0.0, 1.0])
+        axes.set_xticks([])
+    x = table["x"].to_numpy()
+    axes.fill_between(x, 0, table["residual"], color=SKY, alpha=0.45, linewidth=0)
+    axes.fill_between(x, table["residual"], table["total"], color=ORANGE, alpha=0.35, linewidth=0)
+    axes.plot(x, table["total"], color="#222222")
+    for end in ("total_low", "total_high"):
+        axes.plot(x, table[end], color=GREY, linewidth=0.9, linestyle=(0, (3, 2)))
+    middle = table.iloc[len(table) // 2]
+    axes.text(middle["x"], middle["residual"] / 2, "within clusters", ha="center", va="center")
+    between = (middle["residual"] + middle["total"]) / 2
+    if middle["between"] > 0.06 * table["total"].max():
+        axes.text(middle["x"], between, "between clusters", ha="center", va="center")
+    top = table[["total", "total_high"]].max().max()
+    axes.set_ylim(0, float(top) * 1.12)
+    parts = fit.get("variance_function")
+    if parts:
+        text = (
+            f"Var(x) = {parts['var_intercept']:.4g} + 2 \N{MULTIPLICATION SIGN} "
+            f"({parts['covariance']:.4g}) x + {parts['var_slope']:.4g} x\N{SUPERSCRIPT TWO} + "
+            f"{parts['residual']:.4g}"
+        )
+        axes.set_title(text.replace("-", "\N{MINUS SIGN}"), fontsize=9)
+    axes.set_xlabel(labels.axis(fit["x"]))
+    axes.set_ylabel("Variance given x")
+    return made

@@ -1,0 +1,126 @@
+"""What all figures share: the style sheet, colours, labels from the data card, and saving."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette: told apart by colour-blind readers.
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+SKY, YELLOW = "#56B4E9", "#E69F00"
+GREY, PALE = "#7f7f7f", "#bdbdbd"
+CYCLE = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY)
+MOST_LINES = 200  # lines of clusters in one panel; a sample above
+MOST_POINTS = 1000
+
+
+@cache
+def _styled() -> None:
+    matplotlib.rcParams.update(
+        matplotlib.rc_params_from_file(
+            Path(__file__).with_name("mixedflow.mplstyle"), use_default_template=False
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What to call columns and their values: from the data card."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    title: str = ""
+
+    @classmethod
+    def of(cls, card: Mapping[str, Any]) -> Labels:
+        columns, values = {}, {}
+        for variable in card["variables"]:
+            columns[variable["name"]] = variable["label"] or variable["name"]
+            values[variable["name"]] = {
+                _key(level["value"]): str(level["label"] or _key(level["value"]))
+                for level in variable["levels"] or ()
+            }
+        return cls(columns, values, card["title"])
+
+    def axis(self, name: str | None) -> str:
+        return plain(self.columns.get(name or "", name or ""), 60)
+
+    def level(self, name: str | None, value: Any) -> str:
+        """A value in words; an indicator's 1 and 0 need the variable's name beside them."""
+        key = _key(value)
+        shown = self.values.get(name or "", {}).get(key, key)
+        return plain(f"{self.axis(name)}: {shown}" if shown in ("0", "1") else shown, 30)
+
+
+def _key(value: Any) -> str:
+    if isinstance(value, (int, float, np.number)) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def plain(text: str, most: int = 24) -> str:
+    """Text as text: no mathtext, one line, cut to what an axis can hold."""
+    line = " ".join(str(text).split())
+    short = line if len(line) <= most else line[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    return short.replace("$", r"\$")
+
+
+def figure(width: float, height: float) -> Figure:
+    _styled()
+    made = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasSVG(made)
+    return made
+
+
+def panels(
+    n: int, each: tuple[float, float], across: int, **shared: Any
+) -> tuple[Figure, list[Axes]]:
+    """A grid of ``n`` panels, at most ``across`` in a row; empty places stay empty."""
+    columns = min(n, across)
+    rows = -(-n // columns)
+    made = figure(each[0] * columns, each[1] * rows)
+    grid = made.subplots(rows, columns, squeeze=False, **shared)
+    axes = list(grid.ravel())
+    for unused in axes[n:]:
+        unused.set_visible(False)
+    return made, axes[:n]
+
+
+def sample(n: int, most: int) -> np.ndarray:
+    """Positions of at most ``most`` of ``n``, evenly spread."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))
+
+
+def note(axes: Axes, text: str) -> None:
+    axes.text(
+        0.99, 0.01, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=7.5,
+        color=GREY,
+    )  # fmt: skip
+
+
+def end_label(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
+    axes.annotate(
+        text, (x, y), xytext=(4, 0), textcoords="offset points", va="center", color=colour,
+        annotation_clip=False,
+    )  # fmt: skip
+
+
+def area(n: np.ndarray, largest: float = 70.0) -> np.ndarray:
+    """Marker areas in proportion to cluster sizes, none too small to see."""
+    return np.maximum(largest * np.asarray(n, float) / max(float(np.max(n)), 1.0), 4.0)
+
+
+def save(made: Figure, path: Path | str, alt: str) -> None:
+    """Write ``made`` as SVG with ``alt`` as its title, the same bytes each time."""
+    _styled()
+    metadata = {"Date": None, "Creator": None, "Title": " ".join(alt.split())}
+    made.savefig(str(path), format="svg", metadata=metadata)
