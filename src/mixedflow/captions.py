@@ -131,8 +131,8 @@ MODEL = {
 RANKING = {
     "ranking": Caption(
         "Ranking",
-        "rank interval: where the cluster's rank lies with posterior probability 95%. rank set: "
-        "ranks that a test of all differences cannot rule out, for all clusters at once "
+        "Rank low and high: where the cluster's rank lies with posterior probability 95%. Rank set: "
+        "the ranks that a test of all differences cannot rule out, for all clusters at once "
         "(simultaneous) or for one named beforehand (marginal), without any shrinkage. They answer "
         "different questions; the wider is the safer for publishing a league table.",
     ),

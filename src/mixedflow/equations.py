@@ -18,6 +18,8 @@ from mixedflow import tables
 
 INTERCEPT, RESIDUAL = "Intercept", "Residual"
 _TERMS_A_LINE = 3
+# An operator that begins a line of a long sum keeps the space of one between terms.
+_PLUS, _MINUS = "<mo form='infix'>+</mo>", "<mo form='infix'>−</mo>"
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
@@ -136,7 +138,7 @@ def _aligned(equations: list[tuple[str, list[str]]]) -> Markup:
         for start in range(0, len(summands), _TERMS_A_LINE):
             part = summands[start : start + _TERMS_A_LINE]
             text = "".join(
-                summand if start + k == 0 or summand.startswith("<mo>−") else f"<mo>+</mo>{summand}"
+                summand if start + k == 0 or summand.startswith(_MINUS) else f"{_PLUS}{summand}"
                 for k, summand in enumerate(part)
             )
             head = [left, "<mo>=</mo>"] if start == 0 else ["", ""]
@@ -172,7 +174,7 @@ def _value(value: float, first: bool) -> str:
     shown = _n(tables.number(abs(value)))
     if value >= 0 or math.isnan(value):
         return shown
-    return f"<mrow><mo>−</mo>{shown}</mrow>" if first else f"<mo>−</mo>{shown}"
+    return f"<mrow><mo>−</mo>{shown}</mrow>" if first else f"{_MINUS}{shown}"
 
 
 def _i(symbol: str) -> str:

@@ -79,15 +79,14 @@ def share_between(fit: Mapping[str, Any]) -> Markup | None:
     icc, vpc = fit.get("icc"), fit.get("vpc")
     if icc and icc.get("estimate") is not None:
         return Markup("{}% of the residual variance lies between clusters (ICC {}, {})").format(
-            number(round(100 * icc["estimate"], 1)), number(icc["estimate"]), interval(icc)
+            count(round(100 * icc["estimate"])), number(icc["estimate"]), interval(icc)
         )
     if vpc and vpc.get("estimate") is not None:
         return Markup(
-            "at {} = {}, {}% of the residual variance lies between clusters (VPC {}, {})"
+            "at the mean of {}, {}% of the residual variance lies between clusters (VPC {}, {})"
         ).format(
-            Markup("<code>{}</code>").format(vpc["predictor"] or "the average row"),
-            number(vpc["mean_x"]),
-            number(round(100 * vpc["estimate"], 1)),
+            Markup("<code>{}</code>").format(vpc["predictor"] or "the covariates"),
+            count(round(100 * vpc["estimate"])),
             number(vpc["estimate"]),
             interval(vpc),
         )
@@ -95,14 +94,17 @@ def share_between(fit: Mapping[str, Any]) -> Markup | None:
 
 
 def comparison_sentence(row: Row, fits: Mapping[str, Mapping[str, Any]]) -> Markup:
-    p, larger = row["p_value"], fits.get(str(row["alternative"]))
-    smaller = fits.get(str(row["null"]))
-    verdict = "beats" if p is not None and p < 0.05 else "does not clearly beat"
+    p = row["p_value"]
+    null, alternative = (
+        marked(fits[row[key]]) if row[key] in fits else Markup("<code>{}</code>").format(row[key])
+        for key in ("null", "alternative")
+    )
+    clear = p is not None and p < 0.05
     return Markup("{}: {} {} {} (LR {}, {}, {}).").format(
         Markup("<code>{}</code>").format(row["comparison"]),
-        marked(larger) if larger else row["alternative"],
-        verdict,
-        marked(smaller) if smaller else row["null"],
+        alternative,
+        "fits better than" if clear else "does not clearly fit better than",
+        null,
         number(row["statistic"]),
         row["distribution"],
         p_value(p),

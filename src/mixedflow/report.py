@@ -20,16 +20,18 @@ from mixedflow.pages import count, environment, inline_svg, number, p_value
 if TYPE_CHECKING:
     import pandas as pd
 
-_EXPLORE_FIGURES = (
-    "cluster_sizes",
-    "trajectories",
-    "examples",
-    "cluster_lines",
-    "intercepts_slopes",
-    "residual_scatter",
-    "residual_acf",
+# Name of an artifact below explore, and how it is shown; sizes are in the data card.
+_EXPLORED = (
+    ("cluster_sizes", "svg"),
+    ("trajectories", "svg"),
+    ("examples", "svg"),
+    ("cluster_lines", "svg"),
+    ("intercepts_slopes", "svg"),
+    ("residual_scatter", "svg"),
+    ("residual_acf", "svg"),
+    ("residual_correlation", "csv"),
+    ("residual_acf", "csv"),
 )
-_EXPLORE_TABLES = ("cluster_sizes", "residual_correlation", "residual_acf")
 _MODEL_FIGURES = ("means", "fitted_lines", "shrinkage", "variance")
 _FILES = ("cluster_effects", "predictions", "curves", "variance_function")
 _RANKING_COLUMNS = (
@@ -188,10 +190,12 @@ class Model:
         starts, audit = evidence.get("starts") or {}, evidence.get("mixedlm") or {}
         if not self.fit["converged"]:
             return "No: " + "; ".join(self.fit["warnings"]) + "."
-        text = f"Yes: {len(starts)} start(s) end at the same log-likelihood"
+        text = "Yes: gradient and curvature say so"
+        if len(starts) > 1:
+            text += f", {count(len(starts))} starts end at the same log-likelihood"
         if audit.get("difference") is not None:
             text += (
-                f", and statsmodels MixedLM, {audit['how']}, differs by "
+                f", and that of statsmodels MixedLM ({audit['how']}) differs from it by "
                 f"{number(audit['difference'])}"
             )
         if self.fit["singular"]:
@@ -251,15 +255,16 @@ class Dataset:
 
     @property
     def explored(self) -> list[Shown]:
-        """Figures, and tables behind the figure of the same name."""
-        folder, found = self.folder / "explore", []
-        for key in dict.fromkeys((*_EXPLORE_TABLES, *_EXPLORE_FIGURES)):
-            caption, place = captions.EXPLORE[key], f"{self.name}-{key}"
-            if key in _EXPLORE_TABLES and (folder / f"{key}.csv").exists():
-                body = table(tables.read(folder / f"{key}.csv"))
+        """What the data showed before any model."""
+        found = []
+        for key, kind in _EXPLORED:
+            path = self.folder / "explore" / f"{key}.{kind}"
+            place, caption = f"{self.name}-{key}", captions.EXPLORE[key]
+            if path.exists() and kind == "svg":
+                found.append(figure(path, place, caption))
+            elif path.exists():
+                body = table(tables.read(path))
                 found.append(Shown(f"{place}-table", caption, body, wide=True))
-            if key in _EXPLORE_FIGURES and (folder / f"{key}.svg").exists():
-                found.append(figure(folder / f"{key}.svg", place, caption))
         return found
 
 
@@ -364,9 +369,9 @@ def _overview(models: list[Model]) -> Markup:
                 "n": model.fit["n_obs"],
                 "clusters": model.fit["n_groups"],
                 "parameters": model.fit["n_parameters"],
-                "log_likelihood": model.fit["log_likelihood"],
-                "aic": model.fit["aic"],
-                "bic": model.fit["bic"],
+                "log-likelihood": model.fit["log_likelihood"],
+                "AIC": model.fit["aic"],
+                "BIC": model.fit["bic"],
             }
             for model in models
         ]
