@@ -191,7 +191,7 @@ def _write_ranking(folder: Path) -> None:
 
 
 CONFIG = {
-    "datasets": {"schools": {}},
+    "datasets": {"schools": {"explore": {"outcome": "gcse", "trend": None}, "time": None}},
     "models": {
         "good": {
             "dataset": "schools",
@@ -216,7 +216,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (explore.parent / "data_card.json").write_text(json.dumps(_card()), encoding="utf-8")
     sizes = pd.DataFrame([_card()["cluster_sizes"]])
     tables.write(sizes, explore / "cluster_sizes.csv")
-    for name in ("cluster_sizes", "examples", "cluster_lines", "intercepts_slopes"):
+    # The last two are left from a configuration that had a time and a trend.
+    left = ("trajectories", "residual_acf")
+    for name in ("cluster_sizes", "examples", "cluster_lines", "intercepts_slopes", *left):
         (explore / f"{name}.svg").write_text(SVG, encoding="utf-8")
     models = root / "models"
     _write_model(models / "good", _fit("good"))

@@ -131,7 +131,7 @@ MODEL = {
 RANKING = {
     "ranking": Caption(
         "Ranking",
-        "Rank low and high: where the cluster's rank lies with posterior probability 95%. Rank set: "
+        "Rank low, high: where the cluster's rank lies with posterior probability 95%. Rank set: "
         "the ranks that a test of all differences cannot rule out, for all clusters at once "
         "(simultaneous) or for one named beforehand (marginal), without any shrinkage. They answer "
         "different questions; the wider is the safer for publishing a league table.",

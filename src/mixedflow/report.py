@@ -91,11 +91,11 @@ class Model:
         path = self.folder / "ranking.csv"
         return tables.read(path) if self.rank and path.exists() else None
 
-    @property
+    @cached_property
     def sentence(self) -> Markup:
         return findings.model_sentence(self.fit, records(self.fixed))
 
-    @property
+    @cached_property
     def ranking_sentence(self) -> Markup | None:
         return (
             None if self.ranks is None else findings.ranking_sentence(self.fit, records(self.ranks))
@@ -132,7 +132,7 @@ class Model:
     @property
     def caterpillar(self) -> Shown | None:
         path = self.folder / "figures" / "caterpillar.svg"
-        if not path.exists():
+        if self.ranks is None or not path.exists():
             return None
         return figure(path, f"{self.name}-caterpillar", captions.RANKING["caterpillar"])
 
@@ -235,13 +235,14 @@ class Dataset:
 
     folder: Path
     card: Mapping[str, Any]
+    spec: Mapping[str, Any]
     models: list[Model]
 
     @property
     def name(self) -> str:
         return str(self.card["dataset"])
 
-    @property
+    @cached_property
     def sentence(self) -> Markup:
         return findings.data_sentence(self.card)
 
@@ -255,9 +256,15 @@ class Dataset:
 
     @property
     def explored(self) -> list[Shown]:
-        """What the data showed before any model."""
-        found = []
+        """What the data showed before any model; nothing that an earlier configuration left."""
+        explore, found = self.spec.get("explore") or {}, []
+        wanted = {
+            "trajectories": explore and self.spec.get("time"),
+            "residual": explore and explore.get("trend"),
+        }
         for key, kind in _EXPLORED:
+            if not wanted.get(key.split("_")[0], explore):
+                continue
             path = self.folder / "explore" / f"{key}.{kind}"
             place, caption = f"{self.name}-{key}", captions.EXPLORE[key]
             if path.exists() and kind == "svg":
@@ -329,10 +336,10 @@ def table(frame: pd.DataFrame) -> Markup:
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as dictionaries, None for what is missing."""
-    cells = frame.astype(object)
+    columns = {str(name): frame[name].tolist() for name in frame.columns}
     return [
-        {str(name): value for name, value in row.items()}
-        for row in cells.where(cells.notna(), None).to_dict("records")
+        {name: None if value != value else value for name, value in zip(columns, row, strict=True)}
+        for row in zip(*columns.values(), strict=True)
     ]
 
 
@@ -350,7 +357,8 @@ def _datasets(results_dir: Path, config: Mapping[str, Any]) -> list[Dataset]:
             if spec["dataset"] == name
         ]
         models.sort(key=lambda model: (model.fit["n_parameters"], model.name))
-        found.append(Dataset(folder, _json(folder / "data_card.json"), models))
+        card = _json(folder / "data_card.json")
+        found.append(Dataset(folder, card, config["datasets"][name], models))
     return found
 
 
