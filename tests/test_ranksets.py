@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_ranking import simulate
 
 from mixedflow import mixed, ranksets
+from test_ranking import simulate
 
 
 @pytest.mark.parametrize("gap,sets", [(1.8, [(1, 2), (1, 2)]), (2.1, [(1, 1), (2, 2)])])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mixedflow.mixed import Fit
     from mixedflow.spec import DatasetSpec
 
-_PANEL = 12  # clusters shown with their own lines
+_PANEL = 8  # clusters shown with their own lines
 _POINTS = 31  # points of a cluster's line
 _MOST_LEVELS = 6  # of a variable that splits the mean curves
 _VARIANCE_POINTS = 101
@@ -75,6 +75,11 @@ class Axes:
         examples = explore.examples if explore else ()
         return cls(x, by, with_x, moving(by) if by else (), rows, examples)
 
+    @property
+    def free(self) -> tuple[str, ...]:
+        """Columns that the mean curves vary."""
+        return tuple(c for c in (self.x, self.by) if c) + self.with_x + self.with_by
+
     def levels(self) -> list[Any]:
         import pandas as pd
 
@@ -116,17 +121,13 @@ def _held(rows: pd.DataFrame, template: pd.DataFrame, free: tuple[str, ...]) -> 
     """``template``, every column but ``free`` at its mean or most frequent level in ``rows``."""
     import pandas as pd
 
-    held = template.copy()
-    for name in held.columns:
-        if name in free:
-            continue
+    fixed = {}
+    for name in rows.columns.difference(list(free)):
         column = rows[name]
-        if _is_number(column):
-            held[name] = float(column.mean())
-        else:
-            usual = column.mode().iloc[0]
-            held[name] = pd.Series([usual] * len(held), index=held.index, dtype=column.dtype)
-    return held
+        usual = float(column.mean()) if _is_number(column) else column.mode().iloc[0]
+        kind = "float64" if _is_number(column) else column.dtype
+        fixed[name] = pd.Series([usual] * len(template), index=template.index, dtype=kind)
+    return template.assign(**fixed)
 
 
 def predictions(fit: Fit, axes: Axes) -> pd.DataFrame:
@@ -164,37 +165,60 @@ def curves(fit: Fit, axes: Axes) -> pd.DataFrame:
     columns = ["level", "by", "cluster", "x", "estimate", "conf_low", "conf_high"]
     if axes.x is None:
         return pd.DataFrame(columns=columns)
-    parts = [_population(fit, axes, level) for level in axes.levels()]
-    own, _ = own_estimates(fit.solution)
-    parts += [_lines(fit, axes, j, own[j]) for j in _panel(fit, axes)]
-    return pd.concat(parts, ignore_index=True)[columns]
-
-
-def _population(fit: Fit, axes: Axes, level: Any) -> pd.DataFrame:
-    import pandas as pd
-
-    assert fit.parsed is not None and axes.x is not None and fit.frame is not None
-    rows = axes.rows
-    order = np.argsort(rows[axes.x].to_numpy(), kind="stable")
-    _, first = np.unique(rows[axes.x].to_numpy()[order], return_index=True)
-    grid = rows.iloc[inference.thin(order[first])].reset_index(drop=True)
-    grid = _held(rows, grid, axes.with_x + axes.with_by)
-    if axes.by is not None:
-        donor = rows[rows[axes.by] == level].iloc[[0] * len(grid)].reset_index(drop=True)
-        grid = grid.assign(**{name: donor[name] for name in axes.with_by})
-    X, _ = formula.fixed_matrix(fit.parsed, grid, fit.frame)
+    assert fit.parsed is not None and fit.frame is not None
+    levels, panel = axes.levels(), _panel(fit, axes)
+    grids = [_population_grid(axes, level) for level in levels]
+    grids += [_cluster_grid(fit, axes, j) for j in panel]
+    # One evaluation of the formula for all of them: it costs more than the rows do.
+    whole = pd.concat(grids, ignore_index=True)
+    X, _ = formula.fixed_matrix(fit.parsed, whole, fit.frame)
+    Z = formula.random_matrix(fit.parsed, whole, fit.frame)
     mean, low, high = inference.population(fit.solution, X)
-    return pd.DataFrame(
-        {
-            "level": "population",
-            "by": _text(level),
-            "cluster": "",
-            "x": grid[axes.x].to_numpy(),
-            "estimate": mean,
-            "conf_low": low,
-            "conf_high": high,
+    own, _ = own_estimates(fit.solution)
+    ends = np.cumsum([0, *(len(grid) for grid in grids)])
+    parts = []
+    for k, level in enumerate(levels):
+        rows = slice(ends[k], ends[k + 1])
+        shown = {"level": "population", "by": _text(level), "cluster": ""}
+        bands = {"conf_low": low[rows], "conf_high": high[rows]}
+        parts.append(
+            {**shown, "x": whole[axes.x].to_numpy()[rows], "estimate": mean[rows], **bands}
+        )
+    for k, j in enumerate(panel, start=len(levels)):
+        rows = slice(ends[k], ends[k + 1])
+        by = axes.rows[axes.by][fit.codes == j].unique() if axes.by else np.array([])
+        shown = {
+            "by": _text(by[0]) if len(by) == 1 else "",
+            "cluster": fit.clusters[j],
+            "x": whole[axes.x].to_numpy()[rows],
+            "conf_low": np.nan,
+            "conf_high": np.nan,
         }
-    )
+        for level, added in (("mean", 0.0), ("own", Z @ own[j]), ("eb", Z @ fit.solution.u[j])):
+            values = (mean + added)[rows]
+            if np.isfinite(values).all():
+                parts.append({**shown, "level": level, "estimate": values})
+    return pd.concat([pd.DataFrame(part) for part in parts], ignore_index=True)[columns]
+
+
+def _population_grid(axes: Axes, level: Any) -> pd.DataFrame:
+    """Rows over the range of x, at one level of by, all else held."""
+    rows = axes.rows
+    _, first = np.unique(rows[axes.x].to_numpy(), return_index=True)
+    grid = rows.iloc[inference.thin(first)].reset_index(drop=True)
+    grid = _held(rows, grid, axes.free)
+    if axes.by is None:
+        return grid
+    donor = rows[rows[axes.by] == level].iloc[[0] * len(grid)].reset_index(drop=True)
+    return grid.assign(**{name: donor[name] for name in {axes.by, *axes.with_by}})
+
+
+def _cluster_grid(fit: Fit, axes: Axes, j: int) -> pd.DataFrame:
+    """A cluster's own rows along x, its other covariates held."""
+    rows = axes.rows.iloc[np.flatnonzero(fit.codes == j)]
+    order = np.argsort(rows[axes.x].to_numpy(), kind="stable")
+    grid = rows.iloc[inference.thin(order, _POINTS)].reset_index(drop=True)
+    return _held(rows, grid, (str(axes.x), *axes.with_x))
 
 
 def _panel(fit: Fit, axes: Axes) -> list[int]:
@@ -204,33 +228,6 @@ def _panel(fit: Fit, axes: Axes) -> list[int]:
     order = np.argsort(fit.solution.u[:, 0], kind="stable")
     order = np.array([j for j in order if j not in chosen], dtype=int)
     return sorted([*chosen, *inference.thin(order, _PANEL - len(chosen)).tolist()])
-
-
-def _lines(fit: Fit, axes: Axes, j: int, own: Array) -> pd.DataFrame:
-    import pandas as pd
-
-    assert fit.parsed is not None and axes.x is not None and fit.frame is not None
-    rows = axes.rows.iloc[np.flatnonzero(fit.codes == j)]
-    order = np.argsort(rows[axes.x].to_numpy(), kind="stable")
-    grid = rows.iloc[inference.thin(order, _POINTS)].reset_index(drop=True)
-    grid = _held(rows, grid, axes.with_x)
-    X, _ = formula.fixed_matrix(fit.parsed, grid, fit.frame)
-    Z = formula.random_matrix(fit.parsed, grid, fit.frame)
-    mean = X @ fit.solution.beta
-    by: list[Any] = list(rows[axes.by].unique()) if axes.by else []
-    shared = {
-        "by": _text(by[0]) if len(by) == 1 else "",
-        "cluster": fit.clusters[j],
-        "x": grid[axes.x].to_numpy(),
-        "conf_low": np.nan,
-        "conf_high": np.nan,
-    }
-    lines = {"mean": mean, "own": mean + Z @ own, "eb": mean + Z @ fit.solution.u[j]}
-    return pd.concat(
-        pd.DataFrame({"level": level, "estimate": values, **shared})
-        for level, values in lines.items()
-        if np.isfinite(values).all()
-    )
 
 
 # The variance function

@@ -508,7 +508,9 @@ class ModelResult:
         }
         for name, frame in frames.items():
             shown = f"{title}: {name.replace('_', ' ')}"
-            tables.write(frame, folder / f"{name}.csv", folder / f"{name}.html", title=shown)
+            # A row of data each: seven digits are more than any outcome is measured to.
+            digits = 7 if name == "predictions" else 10
+            tables.write(frame, folder / f"{name}.csv", folder / f"{name}.html", shown, digits)
         text = json.dumps(
             self.report, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
         )

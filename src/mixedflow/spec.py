@@ -231,7 +231,9 @@ def load(config: Any, origin: str = "config.yaml") -> Config:
     try:
         config = json.loads(json.dumps(config))
     except (TypeError, ValueError):
-        raise ConfigError(origin, "holds a value that is not text, number, list or mapping") from None
+        raise ConfigError(
+            origin, "holds a value that is not text, number, list or mapping"
+        ) from None
     _validate(config, origin)
     filled = _fill(config, schema())
     for kind in ("datasets", "models", "comparisons"):
@@ -366,7 +368,12 @@ class _Checks:
     def folder(self, results: str) -> None:
         path = PurePosixPath(results)
         bad = path.is_absolute() or ".." in path.parts or "\\" in results or ":" in results
-        if bad or not results.isprintable() or set(results) & set("{}*?\"'<>|") or path == PurePosixPath():
+        if (
+            bad
+            or not results.isprintable()
+            or set(results) & set("{}*?\"'<>|")
+            or path == PurePosixPath()
+        ):
             raise ConfigError(
                 self.at("results"), f"{quote(results)} is not a folder inside the working folder"
             )

@@ -79,22 +79,32 @@ def count(value: Any) -> str:
 
 
 def share(value: Any) -> str:
-    return "" if value is None or math.isnan(float(value)) else f"{float(value):.3f}".replace("-", MINUS)
+    return (
+        ""
+        if value is None or math.isnan(float(value))
+        else f"{float(value):.3f}".replace("-", MINUS)
+    )
 
 
 def write(
-    frame: pd.DataFrame, csv: Path | str, page: Path | str | None = None, title: str = ""
+    frame: pd.DataFrame,
+    csv: Path | str,
+    page: Path | str | None = None,
+    title: str = "",
+    digits: int = 10,
 ) -> None:
     """Write ``frame`` as CSV and, if ``page`` is given, as an HTML page of its first rows.
 
-    Text that a spreadsheet would run as a formula gets a leading apostrophe, which ``read`` takes
-    off again.
+    Numbers keep ``digits`` significant digits. Text that a spreadsheet would run as a formula gets
+    a leading apostrophe, which ``read`` takes off again.
     """
     safe = frame.copy()
     for name in safe.columns:
         if not _numeric(safe[name]):
             safe[name] = [_guard(v) for v in safe[name]]
-    safe.to_csv(csv, index=False, float_format="%.10g", lineterminator="\n", encoding="utf-8")
+    safe.to_csv(
+        csv, index=False, float_format=f"%.{digits}g", lineterminator="\n", encoding="utf-8"
+    )
     if page is not None:
         Path(page).write_text(html_page(frame, title), encoding="utf-8")
 
@@ -106,9 +116,12 @@ def read(csv: Path | str) -> pd.DataFrame:
     with open(csv, encoding="utf-8", newline="") as file:
         header = file.readline().strip().split(",")
     text = {name: "str" for name in header if name in _TEXT_COLUMNS}
-    frame = pd.read_csv(csv, dtype=text, keep_default_na=False, na_values={
-        name: [""] for name in header if name not in _TEXT_COLUMNS
-    })
+    frame = pd.read_csv(
+        csv,
+        dtype=text,
+        keep_default_na=False,
+        na_values={name: [""] for name in header if name not in _TEXT_COLUMNS},
+    )
     for name in text:
         frame[name] = [v[1:] if v[:1] == "'" and v[1:2] in _GUARDED else v for v in frame[name]]
     return frame
@@ -189,9 +202,7 @@ def html_page(frame: pd.DataFrame, title: str) -> str:
     )
 
 
-def summary(
-    report: Mapping[str, Any], fixed: pd.DataFrame, components: pd.DataFrame
-) -> str:
+def summary(report: Mapping[str, Any], fixed: pd.DataFrame, components: pd.DataFrame) -> str:
     """A Stata-like table of a fit, as text."""
     sizes, wald, lr = report["group_size"], report["wald"], report["lr_vs_linear"]
     kind = "REML" if report["method"] == "reml" else "ML"
@@ -207,18 +218,34 @@ def summary(
         lines.append(f"{'':39}Wald chi2({wald['df']}) = {wald['chi2']:.2f}")
     lines.append(f"Log {criterion} = {report['log_likelihood']:.5f}")
     rule = "-" * 78
-    lines += [rule, f"{'':>20} {'Coef.':>10} {'Std. err.':>10} {'z':>8} {'P>|z|':>6}  [95% conf. interval]", rule]
+    lines += [
+        rule,
+        f"{'':>20} {'Coef.':>10} {'Std. err.':>10} {'z':>8} {'P>|z|':>6}  [95% conf. interval]",
+        rule,
+    ]
     for row in fixed.itertuples():
         lines.append(
             f"{row.term[-20:]:>20} {row.estimate:>10.6g} {row.std_error:>10.6g} "
             f"{row.statistic:>8.2f} {row.p_value:>6.3f} {row.conf_low:>10.6g} {row.conf_high:>10.6g}"
         )
-    lines += [rule, f"{'Random effects':>32} {'Estimate':>10} {'Std. err.':>10}  [95% conf. interval]", rule]
+    lines += [
+        rule,
+        f"{'Random effects':>32} {'Estimate':>10} {'Std. err.':>10}  [95% conf. interval]",
+        rule,
+    ]
     for row in components.itertuples():
         if row.scale in ("sd", "corr"):
             terms = ",".join(t for t in (row.term1, row.term2) if t) or "Residual"
-            cells = (f"{v:>10.6g}" if v == v else f"{'.':>10}" for v in (row.std_error, row.conf_low, row.conf_high))
-            lines.append(f"{f'{row.scale}({terms})'[-32:]:>32} {row.estimate:>10.6g} {' '.join(cells)}")
-    lines += [rule, f"LR test vs. linear model: {lr['distribution']} = {lr['statistic']:.2f}   Prob = {lr['p_value']:.4f}"]
+            cells = (
+                f"{v:>10.6g}" if v == v else f"{'.':>10}"
+                for v in (row.std_error, row.conf_low, row.conf_high)
+            )
+            lines.append(
+                f"{f'{row.scale}({terms})'[-32:]:>32} {row.estimate:>10.6g} {' '.join(cells)}"
+            )
+    lines += [
+        rule,
+        f"LR test vs. linear model: {lr['distribution']} = {lr['statistic']:.2f}   Prob = {lr['p_value']:.4f}",
+    ]
     lines += list(report["warnings"])
     return "\n".join(lines) + "\n"

@@ -66,10 +66,7 @@ def cluster_sizes(clusters: pd.DataFrame, labels: Labels, cluster: str) -> Figur
     else:
         axes.hist(n, bins=min(30, max(8, int(np.sqrt(len(n)) * 2))), color=BLUE, edgecolor="white")
     axes.axvline(n.mean(), color=ORANGE, linewidth=1.2)
-    axes.annotate(
-        f"mean {n.mean():.1f}", (n.mean(), 1), xycoords=("data", "axes fraction"),
-        xytext=(4, -2), textcoords="offset points", va="top", color=ORANGE,
-    )  # fmt: skip
+    note(axes, f"line: mean {n.mean():.1f}")
     axes.set_xlabel(f"Rows per cluster ({labels.axis(cluster)})")
     axes.set_ylabel("Clusters")
     axes.grid(axis="x", visible=False)
@@ -178,6 +175,7 @@ def residual_scatter(wide: pd.DataFrame) -> Figure:
     visits = list(wide.columns)[:8]
     k = len(visits)
     made = figure(1.5 * k + 0.6, 1.5 * k + 0.4)
+    made.subplots_adjust(wspace=0.08, hspace=0.16)
     grid = made.subplots(k, k, squeeze=False, sharex=True, sharey=True)
     rows = wide.iloc[sample(len(wide), MOST_LINES)]
     limit = float(np.nanmax(np.abs(rows[visits].to_numpy()))) * 1.08

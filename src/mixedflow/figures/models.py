@@ -60,7 +60,7 @@ def shrinkage(effects: pd.DataFrame, labels: Labels) -> Figure:
     """
     terms = list(dict.fromkeys(effects["term"]))[:4]
     pair = len(terms) == 2
-    made, axes = panels(len(terms) + pair, (3.8, 3.7), 3)
+    made, axes = panels(len(terms) + pair, (3.1, 3.1), 3, gap=(0.75, 0.75))
     tables = [effects[effects["term"] == term].reset_index(drop=True) for term in terms]
     for term, table, axis in zip(terms, tables, axes, strict=False):
         shown = table.dropna(subset=["ols"])
@@ -86,11 +86,9 @@ def shrinkage(effects: pd.DataFrame, labels: Labels) -> Figure:
 
 def _central(values: pd.Series) -> tuple[float, float]:
     """Limits that hold nearly all values: a cluster of two rows may have any slope."""
-    low, high = (float(np.quantile(values, q)) for q in (0.01, 0.99))
-    middle = float(np.median(values))
-    reach = 1.6 * max(high - middle, middle - low, 1e-12)
-    full = (float(values.min()), float(values.max()))
-    low, high = max(full[0], middle - reach), min(full[1], middle + reach)
+    low, middle, high = (float(np.quantile(values, q)) for q in (0.25, 0.5, 0.75))
+    reach = 4.0 * max(high - low, 1e-12)
+    low, high = max(float(values.min()), middle - reach), min(float(values.max()), middle + reach)
     margin = 0.05 * max(high - low, 1e-12)
     return low - margin, high + margin
 
@@ -136,7 +134,8 @@ def fitted_lines(
     names = list(dict.fromkeys(lines["cluster"]))
     if not names:
         return _own_means(points, fit, labels)
-    made, axes = panels(len(names), (2.1, 1.9), 4, sharex=True, sharey=True)
+    made, axes = panels(len(names), (1.8, 1.5), 4, sharex=True, sharey=True)
+    made.subplots_adjust(top=made.subplotpars.top - 0.3 / made.get_figheight())
     looks = {
         "mean": {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1.1, "label": "population"},
         "own": {"color": ORANGE, "linewidth": 1.1, "label": "own least squares"},
@@ -144,7 +143,7 @@ def fitted_lines(
     }
     for name, axis in zip(names, axes, strict=True):
         rows = points[points["cluster"] == name]
-        rows = rows.iloc[sample(len(rows), 60)]
+        rows = rows.iloc[sample(len(rows), 40)]
         axis.plot(rows["x"], rows["observed"], "o", color=SKY, markersize=3, alpha=0.6, mew=0)
         own = lines[lines["cluster"] == name]
         for level, look in looks.items():
@@ -155,7 +154,7 @@ def fitted_lines(
     margin = 0.08 * float(np.ptp(spread)) or 1.0
     axes[0].set_ylim(spread[0] - margin, spread[1] + margin)
     handles, texts = axes[0].get_legend_handles_labels()
-    made.legend(handles, texts, loc="outside upper center", ncols=3)
+    made.legend(handles, texts, loc="upper center", ncols=3)
     made.supxlabel(labels.axis(fit["x"]), fontsize=9)
     made.supylabel(labels.axis(fit["outcome"]), fontsize=9)
     return made
@@ -183,7 +182,7 @@ def _own_means(points: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> 
 
 def means(curves: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> Figure:
     """Predicted population means over x for each group, with 95% confidence bands."""
-    made = figure(5.8, 3.8)
+    made = figure(6.2, 3.8, right=1.1)
     axes = made.subplots()
     table = curves[curves["level"] == "population"]
     levels = list(dict.fromkeys(table["by"]))
