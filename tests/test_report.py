@@ -351,7 +351,7 @@ def test_equations_number_coefficients_alike_on_both_levels(html: str) -> None:
     assert plain[0].startswith("gcseij=b0j+b1jlrtij+β2type[")
     assert "+εij" in plain[0]
     assert plain[1] == "b0j=β0+u0jb1j=β1+u1j"
-    assert plain[2].startswith("(u0ju1j)∼N((00),(τ02τ01τ01τ12))")
+    assert plain[2].startswith("u0ju1j∼N(00,τ02τ01τ01τ12)")
     assert "69.8" in plain[3] and "−1.5" in plain[3]
     assert "−0.18" in plain[4]
 

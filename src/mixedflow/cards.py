@@ -35,7 +35,8 @@ def card_parts(card: Mapping[str, Any]) -> dict[str, Markup]:
             "derived as": v.get("derived") or "",
             "n": v["n"],
             "missing": v["missing"],
-            **{name: v.get(name) for name in ("mean", "sd", "min", "max")},
+            "mean": _clean(v.get("mean"), v.get("sd")),
+            **{name: v.get(name) for name in ("sd", "min", "max")},
         }
         for v in variables
     ]
@@ -65,12 +66,17 @@ def fragment(rows: Sequence[Mapping[str, Any]]) -> Markup:
     return Markup(tables.html_table(pd.DataFrame(list(rows))))
 
 
+def _clean(mean: float | None, sd: float | None) -> float | None:
+    """A mean that is 0 but for rounding, as that of a centred variable, is 0."""
+    return 0.0 if mean is not None and sd and abs(mean) < 1e-10 * sd else mean
+
+
 def _levels(variable: Mapping[str, Any]) -> dict[str, Any]:
     shown, rest = variable["levels"][:_MOST_LEVELS], variable["levels"][_MOST_LEVELS:]
     parts = []
     for level in shown:
         value, label = str(level["value"]), str(level.get("label") or "")
         name = f"{value} {label}" if label and label != value else value
-        parts.append(f"{name} ({level['n']:,})")
+        parts.append(f"{name} ({tables.count(level['n'])})")
     more = f"; and {len(rest)} more" if rest else ""
     return {"variable": variable["name"], "levels (rows)": "; ".join(parts) + more}

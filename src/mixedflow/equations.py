@@ -17,9 +17,10 @@ from markupsafe import Markup, escape
 from mixedflow import tables
 
 INTERCEPT, RESIDUAL = "Intercept", "Residual"
-_TERMS_A_LINE = 3
+_TERMS_A_LINE = 4
 # An operator that begins a line of a long sum keeps the space of one between terms.
 _PLUS, _MINUS = "<mo form='infix'>+</mo>", "<mo form='infix'>−</mo>"
+_OPEN, _CLOSE = "<mo stretchy='false'>(</mo>", "<mo stretchy='false'>)</mo>"
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
@@ -127,7 +128,7 @@ def _laws(effects: list[str], matrix: list[list[str]], residual: str) -> Markup:
 
 
 def _law(left: str, mean: str, spread: str) -> list[str]:
-    normal = f"<mi>N</mi><mo>(</mo>{mean}<mo>,</mo><mspace width='0.3em'/>{spread}<mo>)</mo>"
+    normal = f"<mi>N</mi>{_OPEN}{mean}<mo>,</mo><mspace width='0.3em'/>{spread}{_CLOSE}"
     return [left, "<mo>∼</mo>", f"<mrow>{normal}</mrow>"]
 
 
@@ -135,8 +136,9 @@ def _aligned(equations: list[tuple[str, list[str]]]) -> Markup:
     """Equations below each other at their =; a long sum goes on in the next line."""
     lines = []
     for left, summands in equations:
-        for start in range(0, len(summands), _TERMS_A_LINE):
-            part = summands[start : start + _TERMS_A_LINE]
+        size = math.ceil(len(summands) / math.ceil(len(summands) / _TERMS_A_LINE))
+        for start in range(0, len(summands), size):
+            part = summands[start : start + size]
             text = "".join(
                 summand if start + k == 0 or summand.startswith(_MINUS) else f"{_PLUS}{summand}"
                 for k, summand in enumerate(part)
@@ -155,7 +157,8 @@ def _row(cells: list[str]) -> str:
 
 
 def _bracketed(matrix: list[list[str]]) -> str:
-    return f"<mrow><mo>(</mo><mtable>{''.join(map(_row, matrix))}</mtable><mo>)</mo></mrow>"
+    """A matrix; the style sheet draws its brackets, which grow without a mathematical font."""
+    return f'<mtable class="matrix">{"".join(map(_row, matrix))}</mtable>'
 
 
 def _product(coefficient: str, term: str) -> str:

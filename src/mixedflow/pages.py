@@ -80,6 +80,7 @@ def inline_svg(text: str, prefix: str, label: str) -> Markup:
     if start < 0 or end < start:
         raise ValueError("not a complete SVG file")
     body = _NOISE.sub("", text[start : end + len("</svg>")])
+    body = re.sub(r">\s+<", "><", body)
     titled = _TITLED.match(body) is not None
     body = _TAG.sub(lambda match: _tag(match[0], prefix, label, titled), body)
     body = _STYLE.sub(lambda m: m[1] + _scoped(m[2], prefix) + m[3], body)
@@ -94,9 +95,11 @@ def _tag(tag: str, prefix: str, label: str, titled: bool) -> str:
         local = name.removeprefix("xlink:")
         if name.startswith(("xmlns", "on")) or (root and name in ("id", "role", "aria-label")):
             return ""
-        if root and name in ("width", "height"):
-            # The page sets the width; the view box keeps the shape.
-            return f' data-{name}="{value}"'
+        if root and name == "height":
+            return ""
+        if root and name == "width":
+            # Narrower where the page is; the view box keeps the shape.
+            return f' style="max-width: {value}"'
         if name == "id":
             value = f"{prefix}-{value}"
         elif local in ("href", "src"):
@@ -111,7 +114,8 @@ def _tag(tag: str, prefix: str, label: str, titled: bool) -> str:
             value = _LOCAL.sub(rf"url(#{prefix}-\2)", value)
         return f' {local}="{value}"'
 
-    changed = _ATTRIBUTE.sub(attribute, tag)
+    # Paths come with a line a point; spaces say the same in fewer bytes.
+    changed = _ATTRIBUTE.sub(attribute, re.sub(r"\s+", " ", tag))
     if root:
         name = "" if titled else f' aria-label="{escape(label)}"'
         changed = changed.replace("<svg", f'<svg id="{prefix}" role="img"{name}', 1)

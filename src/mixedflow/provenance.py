@@ -13,7 +13,8 @@ from typing import Any
 
 _PACKAGE = Path(__file__).resolve().parent
 _RESOURCES = {
-    "pages": "templates/*",
+    "pages": "templates/*.j2",
+    "report": "templates/report/*.j2",
     "figures.style": "figures/*.mplstyle",
     "spec": "workflow/schemas/*.yaml",
 }
@@ -38,7 +39,8 @@ def code_digest(*modules: str) -> str:
     """One digest of the named modules and of all of this package that they import.
 
     Names are relative to the package ("mixed", "figures.models"). Imports inside functions count
-    too; templates and style sheets go with the module that reads them. A job that has it among its parameters reruns when the code that makes its outputs changes.
+    too; templates and style sheets go with the module that reads them. A job that has it
+    among its parameters reruns when the code that makes its outputs changes.
     """
     found: set[str] = set()
     waiting = list(modules)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,7 +33,8 @@ _EXPLORED = (
     ("residual_correlation", "csv"),
     ("residual_acf", "csv"),
 )
-_MODEL_FIGURES = ("means", "fitted_lines", "shrinkage", "variance")
+_MODEL_FIGURES = ("means", "variance", "shrinkage", "fitted_lines")
+_WIDE = 560.0  # points; from here a figure takes the whole width, not one of two columns
 _FILES = ("cluster_effects", "predictions", "curves", "variance_function")
 _RANKING_COLUMNS = (
     "rank",
@@ -60,6 +62,7 @@ class Shown:
     caption: Caption
     body: Markup
     wide: bool = False
+    table: bool = False
 
 
 @dataclass(frozen=True)
@@ -271,7 +274,7 @@ class Dataset:
                 found.append(figure(path, place, caption))
             elif path.exists():
                 body = table(tables.read(path))
-                found.append(Shown(f"{place}-table", caption, body, wide=True))
+                found.append(Shown(f"{place}-table", caption, body, table=True))
         return found
 
 
@@ -304,7 +307,7 @@ def page(results_dir: Path, config: Mapping[str, Any]) -> str:
     report = config.get("report") or {}
     return (
         environment()
-        .get_template("report.html.j2")
+        .get_template("report/report.html.j2")
         .render(
             title=report.get("title") or "Multilevel analysis",
             author=report.get("author") or "",
@@ -327,7 +330,8 @@ def page(results_dir: Path, config: Mapping[str, Any]) -> str:
 def figure(path: Path, key: str, caption: Caption) -> Shown:
     """An SVG artifact, with ids of its own on the page."""
     body = inline_svg(path.read_text(encoding="utf-8"), f"fig-{key}", caption.title)
-    return Shown(key, caption, body)
+    box = re.search(r'viewBox="\S+ \S+ ([\d.]+) ', body[:500])
+    return Shown(key, caption, body, wide=box is not None and float(box[1]) > _WIDE)
 
 
 def table(frame: pd.DataFrame) -> Markup:

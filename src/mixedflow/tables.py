@@ -150,7 +150,7 @@ def _cell(name: str, value: Any, numeric: bool) -> str:
         return html.escape(p_value(value))
     if name in _SHARE_COLUMNS:
         return share(value)
-    if name in _COUNT_COLUMNS or name.startswith("rank_set"):
+    if name in _COUNT_COLUMNS or name.startswith("rank_set") or isinstance(value, int):
         return count(value)
     return number(value)
 
