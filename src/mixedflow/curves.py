@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mixedflow.data import Prepared
-    from mixedflow.likelihood import Array
     from mixedflow.mixed import Fit
     from mixedflow.spec import DatasetSpec
 
@@ -176,18 +175,24 @@ def curves(fit: Fit, axes: Axes) -> pd.DataFrame:
     mean, low, high = inference.population(fit.solution, X)
     own, _ = own_estimates(fit.solution)
     ends = np.cumsum([0, *(len(grid) for grid in grids)])
-    parts = []
+    parts: list[dict[str, Any]] = []
     for k, level in enumerate(levels):
         rows = slice(ends[k], ends[k + 1])
-        shown = {"level": "population", "by": _text(level), "cluster": ""}
-        bands = {"conf_low": low[rows], "conf_high": high[rows]}
         parts.append(
-            {**shown, "x": whole[axes.x].to_numpy()[rows], "estimate": mean[rows], **bands}
+            {
+                "level": "population",
+                "by": _text(level),
+                "cluster": "",
+                "x": whole[axes.x].to_numpy()[rows],
+                "estimate": mean[rows],
+                "conf_low": low[rows],
+                "conf_high": high[rows],
+            }
         )
     for k, j in enumerate(panel, start=len(levels)):
         rows = slice(ends[k], ends[k + 1])
         by = axes.rows[axes.by][fit.codes == j].unique() if axes.by else np.array([])
-        shown = {
+        shown: dict[str, Any] = {
             "by": _text(by[0]) if len(by) == 1 else "",
             "cluster": fit.clusters[j],
             "x": whole[axes.x].to_numpy()[rows],

@@ -177,7 +177,7 @@ def residuals(frame: pd.DataFrame, cluster: str, spec: ExploreSpec, where: str) 
     wide = long.pivot(index="cluster", columns="visit", values="residual")
     if wide.shape[1] > 40:
         raise DataError(where, f"{wide.shape[1]} visits are too many to correlate", "use cut()")
-    wide.columns = [f"{v:g}" if isinstance(v, (int, float)) else str(v) for v in wide.columns]
+    wide.columns = pd.Index([f"{float(visit):g}" for visit in long["visit"].sort_values().unique()])
     return wide
 
 

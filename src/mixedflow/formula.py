@@ -548,11 +548,12 @@ def _matrix(
     import numpy as np
     import pandas as pd
 
-    if all(len(t) <= 1 for t in terms) and not any(
-        isinstance(atoms[a].dtype, pd.CategoricalDtype) for t in terms for a in t
-    ):
-        # Numeric main effects need no coding; this keeps formulaic out of most random parts.
-        parts = [atoms[t[0]].to_numpy() if t else np.ones(n_rows) for t in terms]
+    if not any(isinstance(atoms[a].dtype, pd.CategoricalDtype) for t in terms for a in t):
+        # Products of numbers need no coding, and formulaic costs as much to load as a fit.
+        parts = [
+            np.prod([atoms[a].to_numpy() for a in term], axis=0) if term else np.ones(n_rows)
+            for term in terms
+        ]
         return np.column_stack(parts), tuple(show(t) for t in terms)
     import formulaic
 

@@ -26,7 +26,7 @@ class _Spec:
     """Canonical JSON and back; the text is what a job's rerun depends on."""
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)  # type: ignore[call-overload]
+        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -518,6 +518,10 @@ def reference() -> str:
 def _rows(node: Mapping[str, Any]) -> Iterator[str]:
     yield "| key | what | default | example |"
     yield "| --- | --- | --- | --- |"
+    yield from _keys(node, "")
+
+
+def _keys(node: Mapping[str, Any], prefix: str) -> Iterator[str]:
     for key, part in node["properties"].items():
         whole = {**_resolve(part), **part}
         text = " ".join(str(whole.get("description", "")).split())
@@ -525,8 +529,11 @@ def _rows(node: Mapping[str, Any]) -> Iterator[str]:
         if "default" in whole and whole["default"] not in ("", None):
             default = f"`{json.dumps(whole['default'])}`"
         examples = ", ".join(f"`{json.dumps(e)}`" for e in whole.get("examples", ()))
-        row = (f"`{key}`", text, default, examples)
+        row = (f"`{prefix}{key}`", text, default, examples)
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+        # What is described under its own heading is not repeated here.
+        if "properties" in part:
+            yield from _keys(part, f"{prefix}{key}.")
 
 
 def main(arguments: list[str]) -> int:

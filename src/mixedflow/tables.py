@@ -223,29 +223,25 @@ def summary(report: Mapping[str, Any], fixed: pd.DataFrame, components: pd.DataF
         f"{'':>20} {'Coef.':>10} {'Std. err.':>10} {'z':>8} {'P>|z|':>6}  [95% conf. interval]",
         rule,
     ]
-    for row in fixed.itertuples():
+    for row in fixed.to_dict("records"):
         lines.append(
-            f"{row.term[-20:]:>20} {row.estimate:>10.6g} {row.std_error:>10.6g} "
-            f"{row.statistic:>8.2f} {row.p_value:>6.3f} {row.conf_low:>10.6g} {row.conf_high:>10.6g}"
+            f"{row['term'][-20:]:>20} {row['estimate']:>10.6g} {row['std_error']:>10.6g} "
+            f"{row['statistic']:>8.2f} {row['p_value']:>6.3f} "
+            f"{row['conf_low']:>10.6g} {row['conf_high']:>10.6g}"
         )
     lines += [
         rule,
         f"{'Random effects':>32} {'Estimate':>10} {'Std. err.':>10}  [95% conf. interval]",
         rule,
     ]
-    for row in components.itertuples():
-        if row.scale in ("sd", "corr"):
-            terms = ",".join(t for t in (row.term1, row.term2) if t) or "Residual"
-            cells = (
-                f"{v:>10.6g}" if v == v else f"{'.':>10}"
-                for v in (row.std_error, row.conf_low, row.conf_high)
-            )
-            lines.append(
-                f"{f'{row.scale}({terms})'[-32:]:>32} {row.estimate:>10.6g} {' '.join(cells)}"
-            )
-    lines += [
-        rule,
-        f"LR test vs. linear model: {lr['distribution']} = {lr['statistic']:.2f}   Prob = {lr['p_value']:.4f}",
-    ]
-    lines += list(report["warnings"])
+    for row in components.to_dict("records"):
+        if row["scale"] not in ("sd", "corr"):
+            continue
+        terms = ",".join(t for t in (row["term1"], row["term2"]) if t) or "Residual"
+        name = f"{row['scale']}({terms})"[-32:]
+        values = [row[column] for column in ("std_error", "conf_low", "conf_high")]
+        cells = " ".join("         ." if math.isnan(v) else f"{v:>10.6g}" for v in values)
+        lines.append(f"{name:>32} {row['estimate']:>10.6g} {cells}")
+    test = f"{lr['distribution']} = {lr['statistic']:.2f}   Prob = {lr['p_value']:.4f}"
+    lines += [rule, f"LR test vs. linear model: {test}", *report["warnings"]]
     return "\n".join(lines) + "\n"

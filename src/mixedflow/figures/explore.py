@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.collections import LineCollection
@@ -98,7 +98,7 @@ def trajectories(
     return made
 
 
-def _line(row: pd.Series) -> np.ndarray:
+def _line(row: Mapping[Any, Any]) -> np.ndarray:
     ends = np.array([row["x_low"], row["x_high"]], dtype=float)
     return np.column_stack([ends, row["intercept"] + row["slope"] * ends])
 
@@ -118,13 +118,13 @@ def examples(
     made, axes = panels(len(names), (3.6, 3.3), 3, sharex=True, sharey=True)
     for name, axis in zip(names, axes, strict=True):
         rows = frame[frame[cluster] == name]
-        rows = rows.iloc[sample(len(rows), MOST_POINTS)] if len(rows) else rows
+        n = len(rows)
+        rows = rows.iloc[sample(n, MOST_POINTS)] if n else rows
         axis.plot(rows[x], rows[y], "o", color=BLUE, markersize=4, alpha=0.6, markeredgewidth=0)
-        row = table.loc[name]
-        if row["used"]:
-            line = _line(row)
+        if table["used"][name]:
+            line = _line(table.loc[name].to_dict())
             axis.plot(line[:, 0], line[:, 1], color=ORANGE, linewidth=2)
-        axis.set_title(f"{labels.axis(cluster)} {plain(name)} (n = {int(row['n'])})")
+        axis.set_title(f"{labels.axis(cluster)} {plain(name)} (n = {n})")
         axis.set_xlabel(labels.axis(x))
     axes[0].set_ylabel(labels.axis(y))
     return made
@@ -136,7 +136,7 @@ def cluster_lines(lines: pd.DataFrame, x: str, y: str, labels: Labels) -> Figure
     axes = made.subplots()
     used = lines[lines["used"] == 1]
     shown = used.iloc[sample(len(used), MOST_LINES)] if len(used) else used
-    segments = [_line(row) for _, row in shown.iterrows()]
+    segments = [_line(row) for row in shown.to_dict("records")]
     axes.add_collection(LineCollection(segments, colors=BLUE, linewidths=0.9, alpha=0.5))
     axes.autoscale_view()
     axes.set_xlabel(labels.axis(x))
@@ -157,7 +157,7 @@ def intercepts_slopes(lines: pd.DataFrame, x: str, labels: Labels) -> Figure:
     shown = used.iloc[sample(len(used), MOST_POINTS)] if len(used) else used
     if len(shown):
         axes.scatter(
-            shown["intercept"], shown["slope"], s=area(shown["n"]), color=BLUE, alpha=0.55,
+            shown["intercept"], shown["slope"], s=area(shown["n"].to_numpy()), color=BLUE, alpha=0.55,
             linewidths=0,
         )  # fmt: skip
         axes.axhline(float(used["slope"].mean()), color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
@@ -177,7 +177,8 @@ def residual_scatter(wide: pd.DataFrame) -> Figure:
     made = figure(1.5 * k + 0.6, 1.5 * k + 0.4)
     made.subplots_adjust(wspace=0.08, hspace=0.16)
     grid = made.subplots(k, k, squeeze=False, sharex=True, sharey=True)
-    rows = wide.iloc[sample(len(wide), MOST_LINES)]
+    # All panels together must stay a file that a browser opens at once.
+    rows = wide.iloc[sample(len(wide), max(40, 1600 // k**2))]
     limit = float(np.nanmax(np.abs(rows[visits].to_numpy()))) * 1.08
     for i, first in enumerate(visits):
         for j, second in enumerate(visits):
@@ -201,6 +202,8 @@ def residual_scatter(wide: pd.DataFrame) -> Figure:
                     axis.set_title(f"r = {r:.2f}", fontsize=7.5, color=GREY, pad=1, loc="right")
     made.supxlabel("Residual", fontsize=9)
     made.supylabel("Residual", fontsize=9)
+    if len(rows) < len(wide):
+        note(grid[0][-1], f"{len(rows)} of {len(wide)} clusters shown")
     return made
 
 

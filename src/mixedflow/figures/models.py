@@ -104,7 +104,7 @@ def _arrows(axis: Any, tables: list[pd.DataFrame], terms: list[str], labels: Lab
     kept = np.flatnonzero(np.isfinite(own).all(axis=1))
     kept = kept[sample(len(kept), MOST_LINES)] if len(kept) else kept
     segments = np.stack([own[kept], eb[kept]], axis=1)
-    axis.add_collection(LineCollection(segments, colors=PALE, linewidths=0.8))
+    axis.add_collection(LineCollection(list(segments), colors=PALE, linewidths=0.8))
     axis.plot(*own[kept].T, "o", color=ORANGE, markersize=3, alpha=0.8, markeredgewidth=0)
     axis.plot(*eb[kept].T, "o", color=BLUE, markersize=3.5, markeredgewidth=0)
     if len(kept):
@@ -136,7 +136,7 @@ def fitted_lines(
         return _own_means(points, fit, labels)
     made, axes = panels(len(names), (1.8, 1.5), 4, sharex=True, sharey=True)
     made.subplots_adjust(top=made.subplotpars.top - 0.3 / made.get_figheight())
-    looks = {
+    looks: dict[str, dict[str, Any]] = {
         "mean": {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1.1, "label": "population"},
         "own": {"color": ORANGE, "linewidth": 1.1, "label": "own least squares"},
         "eb": {"color": BLUE, "linewidth": 1.8, "label": "empirical Bayes"},

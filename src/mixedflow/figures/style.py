@@ -20,7 +20,7 @@ SKY, YELLOW = "#56B4E9", "#E69F00"
 GREY, PALE = "#7f7f7f", "#bdbdbd"
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY)
 MOST_LINES = 200  # lines of clusters in one panel; a sample above
-MOST_POINTS = 1000
+MOST_POINTS = 400  # markers of one panel
 
 
 @cache

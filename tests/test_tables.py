@@ -1,0 +1,73 @@
+"""Tables: what is written is what is read; what is shown is escaped and legible."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mixedflow import tables
+
+HOSTILE = ["=1+1", "+x", "-2", "@a", "'=1", "<script>alert(1)</script>", 'a "b", c', "line\nbreak"]
+
+
+@pytest.fixture
+def frame():
+    return pd.DataFrame(
+        {
+            "cluster": [*HOSTILE, "01"],
+            "estimate": [1 / 3, -1e-12, 123456.789, np.nan, 0.0, 1e9, -7.0, 2.5, 1.0],
+            "p_value": [0.057, 0.0004, 1.0, np.nan, 0.5, 0.05, 0.01, 0.0, 0.2],
+        }
+    )
+
+
+def test_round_trip(frame, tmp_path):
+    tables.write(frame, tmp_path / "t.csv", tmp_path / "t.html", title="<b>")
+    back = tables.read(tmp_path / "t.csv")
+    assert list(back["cluster"]) == list(frame["cluster"])
+    # Ten significant digits are kept.
+    assert back["estimate"].to_numpy() == pytest.approx(frame["estimate"], rel=1e-9, nan_ok=True)
+
+
+def test_a_spreadsheet_runs_nothing(frame, tmp_path):
+    tables.write(frame, tmp_path / "t.csv")
+    raw = pd.read_csv(tmp_path / "t.csv", dtype=str)
+    assert not raw["cluster"].str.startswith(("=", "+", "-", "@")).any()
+    # A negative number stays a number.
+    assert float(raw["estimate"][6]) == -7
+
+
+def test_html_is_escaped(frame, tmp_path):
+    tables.write(frame, tmp_path / "t.csv", tmp_path / "t.html", title="<script>x</script>")
+    page = (tmp_path / "t.html").read_text(encoding="utf-8")
+    assert "<script" not in page and "&lt;script&gt;" in page
+
+
+def test_long_tables_say_what_is_left_out(tmp_path):
+    long = pd.DataFrame({"n": range(1000)})
+    assert "800 more rows" in tables.html_table(long)
+
+
+@pytest.mark.parametrize(
+    "value,shown",
+    [
+        (0.0, "0"),
+        (1 / 3, "0.3333"),
+        (768.5149, "768.5"),
+        (0.0144705, "0.01447"),
+        (-14020.718, "−14 020.7"),
+        (1.5e-9, "1.500e−9"),
+        (math.nan, ""),
+        (-math.inf, "−∞"),
+    ],
+)
+def test_numbers(value, shown):
+    assert tables.number(value).replace("\N{NARROW NO-BREAK SPACE}", " ") == shown
+
+
+@pytest.mark.parametrize("value,shown", [(0.0571, "0.057"), (0.00099, "< 0.001"), (0.0, "< 0.001")])
+def test_p_values(value, shown):
+    assert tables.p_value(value) == shown
