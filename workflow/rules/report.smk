@@ -1,5 +1,9 @@
 # What models say together: comparisons, the report, the manifest of all artifacts.
 
+
+report: "../report/workflow.rst"
+
+
 COMPARED = sorted({name for c in SETTINGS.comparisons.values() for name in (c.null, c.alternative)})
 
 

@@ -157,8 +157,8 @@ def intercepts_slopes(lines: pd.DataFrame, x: str, labels: Labels) -> Figure:
     shown = used.iloc[sample(len(used), MOST_POINTS)] if len(used) else used
     if len(shown):
         axes.scatter(
-            shown["intercept"], shown["slope"], s=area(shown["n"].to_numpy()), color=BLUE, alpha=0.55,
-            linewidths=0,
+            shown["intercept"], shown["slope"], s=area(shown["n"].to_numpy()),
+            color=BLUE, alpha=0.55, linewidths=0,
         )  # fmt: skip
         axes.axhline(float(used["slope"].mean()), color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
         axes.axvline(
