@@ -10,6 +10,7 @@ checkout; rounds alternate between the commands, and medians are compared.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import statistics
 import subprocess
@@ -19,14 +20,15 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ("Snakefile", "config.yaml", "data", "profiles", "workflow")
+COPIED = ("Snakefile", "config.yaml", "data", "profiles", "src", "workflow")
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 IMPORTS = [sys.executable, "-c", "import statsmodels.api, matplotlib.pyplot"]
 
 
 def seconds(command: list[str], folder: Path) -> float:
+    environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
     start = time.perf_counter()
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
     return time.perf_counter() - start
 
 

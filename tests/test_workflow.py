@@ -122,8 +122,8 @@ def test_editing_one_model_reruns_that_model(run: Path) -> None:
 
     edit_config(run, to_ml)
     jobs = planned(run)
-    assert {"fit:school_slope", "figures:school_slope", "rank:school_slope"} <= jobs
-    rest = jobs - {"fit:school_slope", "figures:school_slope", "rank:school_slope"}
+    assert {"fit:school_slope", "rank:school_slope"} <= jobs
+    rest = jobs - {"fit:school_slope", "rank:school_slope"}
     assert rest <= {"compare", "report", "manifest", "all"}
     assert {"report", "manifest"} <= rest
 
@@ -148,7 +148,7 @@ def test_editing_what_is_explored_prepares_nothing(run: Path) -> None:
     ("module", "reruns", "spares"),
     [
         ("ranking", {"rank:school_slope"}, {"fit:school_slope", "prepare:london"}),
-        ("likelihood", {"fit:growth", "figures:growth"}, {"prepare:london", "explore:london"}),
+        ("likelihood", {"fit:growth"}, {"prepare:london", "explore:london"}),
         ("explore", {"explore:london"}, {"prepare:london", "fit:growth"}),
         ("data", {"prepare:london", "prepare:children", "fit:growth", "report"}, set()),
     ],

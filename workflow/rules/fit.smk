@@ -1,14 +1,7 @@
-# One model of one data set: the fit with its tables, then its figures.
+# One model of one data set: the fit, its tables and its figures. One job, because starting an
+# interpreter with its libraries costs as much as all the figures.
 
 IN_MODEL = {"unit": "model", "category": "Models"}
-FIT_TABLES = (
-    "fixed_effects",
-    "variance_components",
-    "cluster_effects",
-    "predictions",
-    "curves",
-    "variance_function",
-)
 
 
 rule fit:
@@ -16,7 +9,23 @@ rule fit:
         data=lambda w: f"{dataset_of(w.model)}/data.parquet",
         card=lambda w: f"{dataset_of(w.model)}/data_card.json",
     output:
-        **tables(FIT_TABLES, folder=MODEL, **IN_MODEL),
+        **tables(
+            (
+                "fixed_effects",
+                "variance_components",
+                "cluster_effects",
+                "predictions",
+                "curves",
+                "variance_function",
+            ),
+            folder=MODEL,
+            **IN_MODEL,
+        ),
+        **figures(
+            ("shrinkage", "fitted_lines", "means", "variance"),
+            folder=f"{MODEL}/figures",
+            **IN_MODEL,
+        ),
         fit=f"{MODEL}/fit.json",
         posterior=f"{MODEL}/posterior.npz",
     log:
@@ -28,30 +37,9 @@ rule fit:
         task=lambda w: task(
             "mixed",
             "tables",
+            "figures.models",
             model=replace(MODELS[w.model], rank=None),
             dataset=DATASETS[MODELS[w.model].dataset],
         ),
     script:
         "../scripts/fit.py"
-
-
-rule figures:
-    input:
-        **{name: f"{MODEL}/{name}.csv" for name in FIT_TABLES if name != "fixed_effects"},
-        fit=f"{MODEL}/fit.json",
-        card=lambda w: f"{dataset_of(w.model)}/data_card.json",
-    output:
-        **figures(
-            ("shrinkage", "fitted_lines", "means", "variance"),
-            folder=f"{MODEL}/figures",
-            **IN_MODEL,
-        ),
-    log:
-        f"{LOGS}/figures/{{model}}.log",
-    threads: 1
-    resources:
-        mem_mb=2000,
-    params:
-        task=task("figures.models", "tables"),
-    script:
-        "../scripts/figures.py"

@@ -35,7 +35,6 @@ ARTIFACTS = [
     *expand(rules.explore_time.output, dataset=sorted(TIMED - VISITED)),
     *expand(rules.explore_visits.output, dataset=sorted(VISITED)),
     *expand(rules.fit.output, model=sorted(MODELS)),
-    *expand(rules.figures.output, model=sorted(MODELS)),
     *expand(rules.rank.output, model=RANKED),
     *(rules.compare.output if COMPARED else []),
 ]

@@ -1,10 +1,17 @@
 from pathlib import Path
 
-from mixedflow import data, mixed
+from mixedflow import data, mixed, tables
+from mixedflow.figures import models as draw
+from mixedflow.figures.style import Labels, save
 from mixedflow.job import job
 from mixedflow.spec import DatasetSpec, ModelSpec
 
 with job(snakemake) as task:
-    prepared = data.load(Path(snakemake.input.data), Path(snakemake.input.card))
+    given, output = snakemake.input, snakemake.output
+    prepared = data.load(Path(given.data), Path(given.card))
     model, dataset = ModelSpec.from_json(task["model"]), DatasetSpec.from_json(task["dataset"])
-    mixed.fit_model(model, prepared, dataset).write(Path(snakemake.output.fit).parent)
+    result = mixed.fit_model(model, prepared, dataset)
+    result.write(Path(output.fit).parent)
+    frames = {name: tables.read(output[name]) for name in draw.TABLES}
+    for name, made in draw.all_of(frames, result.report, Labels.of(prepared.card)).items():
+        save(made, output[f"{name}_svg"], alt=f"{model.title}: {draw.ALT[name]}")
