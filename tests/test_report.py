@@ -344,6 +344,12 @@ def test_the_first_screen_says_what_to_be_careful_about(html: str) -> None:
         assert words in careful
 
 
+def test_a_fit_that_is_not_the_optimum_has_no_findings(html: str) -> None:
+    found = html[html.index("What was found") : html.index("What to be careful about")]
+    sentence = found[found.index("<code>stuck") :]
+    assert "no findings" in sentence[: sentence.index("</li>")]
+
+
 def test_equations_number_coefficients_alike_on_both_levels(html: str) -> None:
     article = html[html.index('id="model-good"') :]
     blocks = re.findall(r"<math.*?</math>", article, re.DOTALL)[:5]

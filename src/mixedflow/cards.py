@@ -77,6 +77,9 @@ def _levels(variable: Mapping[str, Any]) -> dict[str, Any]:
     for level in shown:
         value, label = str(level["value"]), str(level.get("label") or "")
         name = f"{value} {label}" if label and label != value else value
+        if not name.isascii():
+            # Isolated, so that a right-to-left label leaves the count where it is.
+            name = f"\u2068{name}\u2069"
         parts.append(f"{name} ({tables.count(level['n'])})")
     more = f"; and {len(rest)} more" if rest else ""
     return {"variable": variable["name"], "levels (rows)": "; ".join(parts) + more}

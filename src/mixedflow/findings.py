@@ -56,6 +56,8 @@ def data_sentence(card: Mapping[str, Any]) -> Markup:
 
 def model_sentence(fit: Mapping[str, Any], fixed: Sequence[Row]) -> Markup:
     """One sentence on the leading coefficient and on the share between clusters."""
+    if not fit["converged"]:
+        return marked(fit) + Markup(": no findings, because the fit is not the optimum.")
     parts = []
     row = _leading(fit, fixed)
     if row is not None:
@@ -140,7 +142,7 @@ def cautions(
     """What to be careful about, most serious first."""
     found = [
         Markup("{} did not converge: {} None of its numbers should be used.").format(
-            marked(fit), "; ".join(_sentences(fit["warnings"]))
+            marked(fit), _sentences(fit["warnings"])
         )
         for fit in fits
         if not fit["converged"]
@@ -148,13 +150,13 @@ def cautions(
     found += [
         Markup("{} is singular: {}").format(
             marked(fit),
-            "; ".join(_sentences(fit["warnings"])) or "a variance is at its boundary.",
+            _sentences(fit["warnings"]) or "a variance is at its boundary.",
         )
         for fit in fits
         if fit["singular"] and fit["converged"]
     ]
     found += [
-        Markup("{} warns: {}").format(marked(fit), "; ".join(_sentences(fit["warnings"])))
+        Markup("{} warns: {}").format(marked(fit), _sentences(fit["warnings"]))
         for fit in fits
         if fit["warnings"] and fit["converged"] and not fit["singular"]
     ]
@@ -202,8 +204,8 @@ def cautions(
     return found
 
 
-def _sentences(warnings: Iterable[str]) -> list[str]:
-    return [text.rstrip(".") + "." for text in warnings]
+def _sentences(warnings: Iterable[str]) -> Markup:
+    return Markup("; ").join(isolated(text.rstrip(".") + ".") for text in warnings)
 
 
 def _leading(fit: Mapping[str, Any], fixed: Sequence[Row]) -> Row | None:
