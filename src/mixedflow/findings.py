@@ -73,7 +73,8 @@ def model_sentence(fit: Mapping[str, Any], fixed: Sequence[Row]) -> Markup:
     share = share_between(fit)
     if share:
         parts.append(share)
-    return marked(fit) + Markup(": ") + Markup("; ").join(parts) + Markup(".")
+    told = Markup("; ").join(parts) or Markup("no covariates, and no share between clusters")
+    return marked(fit) + Markup(": ") + told + Markup(".")
 
 
 def share_between(fit: Mapping[str, Any]) -> Markup | None:
