@@ -1,8 +1,8 @@
 """What the figures of a model draw: predictions of the rows, curves over x, the variance function.
 
-x is the covariate with a random slope, else the data set's time, else its explore predictor, else
-the first numeric covariate. Covariates derived from x move with it; the others are held at their
-mean (numbers) or first level.
+x is the covariate with a random slope, else the data set's time, else the explore predictor if the
+model has it, else the first numeric covariate. Covariates derived from x move with it; the others
+are held at their mean (numbers) or most frequent level.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Axes:
         numeric = {v for v in frame.columns if _is_number(frame[v])}
         slopes = [t for t in parsed.random_terms if t in numeric]
         explore = dataset.explore
-        wished: list[str] = [*slopes, dataset.time or "", (explore and explore.predictor) or ""]
+        predictor = explore.predictor if explore and explore.predictor in used else None
+        wished: list[str] = [*slopes, dataset.time or "", predictor or ""]
         wished += [t for t in parsed.fixed if t in numeric and rows[t].nunique() > 2]
         x = next((w for w in wished if w in numeric and moving(w)), None)
         with_x = moving(x) if x else ()

@@ -35,14 +35,15 @@ _RECORDED = (
 
 
 @cache
-def code_digest(*modules: str) -> str:
+def code_digest(*modules: str, spare: tuple[str, ...] = ()) -> str:
     """One digest of the named modules and of all of this package that they import.
 
-    Names are relative to the package ("mixed", "figures.models"). Imports inside functions count
-    too; templates and style sheets go with the module that reads them. A job that has it
-    among its parameters reruns when the code that makes its outputs changes.
+    Names are relative to the package ("mixed", "figures.models"); ``spare`` are imported but not
+    run by the job. Imports inside functions count too; templates and style sheets go with the
+    module that reads them. A job that has the digest among its parameters reruns when the code
+    that makes its outputs changes.
     """
-    found: set[str] = set()
+    found: set[str] = set(spare)
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
@@ -50,7 +51,7 @@ def code_digest(*modules: str) -> str:
             found.add(name)
             waiting += _imports(name)
     digest = hashlib.sha256()
-    for name in sorted(found):
+    for name in sorted(found - set(spare)):
         for path in [_file(name), *sorted(_PACKAGE.glob(_RESOURCES.get(name, "\0")))]:
             digest.update(f"{path.relative_to(_PACKAGE)}\0".encode())
             digest.update(path.read_bytes())

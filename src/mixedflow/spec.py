@@ -465,20 +465,30 @@ class _Checks:
 
 
 def _canonical(derive: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The same derivations in an order that does not depend on the order of independent keys.
+    """The same derivations in an order that does not depend on the order of keys.
 
-    An expression stays after the earlier ones that it uses, and after earlier ones that use the
-    column that it replaces; apart from that the order is alphabetical.
+    An expression comes after those whose columns it uses. One that uses its own name replaces a
+    column, and there the order of writing counts: earlier expressions mean the old column.
+    Everything else is alphabetical.
     """
     used = [expressions.names(text) for _, text in derive]
-    waits = {
-        i: {
-            k
-            for k in range(i)
-            if derive[k][0] in used[i] or derive[i][0] in used[k] or derive[k][0] == derive[i][0]
-        }
-        for i in range(len(derive))
-    }
+    own = [derive[i][0] in used[i] for i in range(len(derive))]
+    waits: dict[int, set[int]] = {i: set() for i in range(len(derive))}
+    for i in waits:
+        for k in waits:
+            if k != i and derive[k][0] in used[i]:
+                # i uses what k makes, unless k replaces a column and is written later.
+                if own[k] and i < k:
+                    waits[k].add(i)
+                else:
+                    waits[i].add(k)
+    return _sorted(derive, waits) or derive  # in a circle only the order of writing has a meaning
+
+
+def _sorted(
+    derive: list[tuple[str, str]], waits: dict[int, set[int]]
+) -> list[tuple[str, str]] | None:
+    """Alphabetical among those that wait for nothing; None if some wait for each other."""
     ready = [(derive[i][0], i) for i, before in waits.items() if not before]
     heapq.heapify(ready)
     ordered = []
@@ -490,7 +500,7 @@ def _canonical(derive: list[tuple[str, str]]) -> list[tuple[str, str]]:
                 before.remove(i)
                 if not before:
                     heapq.heappush(ready, (derive[k][0], k))
-    return ordered
+    return ordered if len(ordered) == len(derive) else None
 
 
 # docs/config.md

@@ -37,14 +37,14 @@ def one_of(names):
     return "|".join(map(re.escape, sorted(names))) or "(?!)"
 
 
-def task(*modules, **specs):
+def task(*modules, spare=(), **specs):
     """All that a job's result depends on besides its files, as the one tracked parameter.
 
     Snakemake tracks neither the configuration nor imported packages, compares parameters as a
     set, and dictionaries with their key order: hence one canonical text.
     """
     texts = {name: canonical(part) for name, part in specs.items()}
-    return json.dumps({"code": code_digest(*modules), **texts}, sort_keys=True)
+    return json.dumps({"code": code_digest(*modules, spare=spare), **texts}, sort_keys=True)
 
 
 def canonical(part):

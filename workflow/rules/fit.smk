@@ -38,6 +38,7 @@ rule fit:
             "mixed",
             "tables",
             "figures.models",
+            spare=("ranking",),  # Fit.rank is for users of the API
             model=replace(MODELS[w.model], rank=None),
             dataset=DATASETS[MODELS[w.model].dataset],
         ),
