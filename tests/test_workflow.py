@@ -319,6 +319,14 @@ def test_yaml_that_is_none(run: Path) -> None:
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
+def test_a_key_that_stands_twice(run: Path) -> None:
+    with (run / "config.yaml").open("a", encoding="utf-8") as stream:
+        stream.write("results: elsewhere\n")
+    ended = snakemake(run)
+    assert ended.returncode == 1
+    assert len(complaint(ended)) == 1 and "'results' stands twice" in complaint(ended)[0]
+
+
 # Bad input that only the data show
 
 

@@ -195,17 +195,17 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
-def read(path: Path | str) -> Config:
-    """Read and check a configuration file.
+def parse(path: Path | str) -> Any:
+    """The plain data of a configuration file.
 
     Raises
     ------
     ConfigError
-        Missing, not YAML, or wrong in any way that can be told without the data.
+        Missing, not YAML, or with a key that stands twice.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-        values = yaml.load(text, Loader=_Loader)
+        return yaml.load(text, Loader=_Loader)
     except OSError as error:
         raise ConfigError(str(path), f"cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
@@ -215,7 +215,11 @@ def read(path: Path | str) -> Config:
         place = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or type(error).__name__
         raise ConfigError(f"{path}{place}", f"not valid YAML: {problem}") from None
-    return load(values, str(path))
+
+
+def read(path: Path | str) -> Config:
+    """Read and check a configuration file; raises ConfigError as ``parse`` and ``load`` do."""
+    return load(parse(path), str(path))
 
 
 def load(config: Any, origin: str = "config.yaml") -> Config:

@@ -12,6 +12,8 @@ from mixedflow.errors import MixedflowError
 from mixedflow.provenance import code_digest
 
 try:
+    for path in workflow.configfiles:
+        spec.parse(path)  # of two equal keys Snakemake silently keeps the last
     SETTINGS = spec.load(config, origin=(workflow.configfiles or ["config"])[-1])
     for name, dataset in SETTINGS.datasets.items():
         # Said here, because Snakemake's own words about a missing input name no way out.
