@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime
 import json
 import subprocess
 import sys
@@ -16,6 +17,12 @@ from mixedflow.errors import ConfigError, MixedflowError
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+
+
+HEADINGS = {
+    "datasets", "models", "comparisons", "report", "source", "expect", "explore", "rank", "select",
+    "at",
+}  # fmt: skip
 
 
 def changed(path, value):
@@ -39,6 +46,14 @@ def test_both_configurations_load():
             "school_type",
         }  # fmt: skip
     assert config.datasets["london"].expect == {"rows_read": 4059, "rows": 4059, "clusters": 65}
+
+
+def test_null_of_a_comparison_needs_no_quotes():
+    assert None in CONFIG["comparisons"]["gender"]  # as YAML reads it
+    config = copy.deepcopy(CONFIG)
+    for part in config["comparisons"].values():
+        part["null"] = part.pop(None)
+    assert spec.load(config) == spec.load(CONFIG)
 
 
 def test_json_and_back():
@@ -113,6 +128,33 @@ def test_derivations_in_a_circle_keep_the_order_of_writing():
         ("results", "../elsewhere", "not a folder inside"),
         ("results", "/tmp/x", "not a folder inside"),
         ("results", "a{b}", "not a folder inside"),
+        ("results", "  ", "not a folder inside"),
+        ("models/a\n", CONFIG["models"]["growth"], "is not allowed; letters, digits"),
+        ("comparisons/Gender", CONFIG["comparisons"]["gender"], "by its case only"),
+        ("models/school_slope/rank/by", {"at": {"girl": 1}}, "unknown random term 'girl'"),
+        (
+            "models/school_slope/rank/by",
+            {"at": {"lrt_groupc": float("nan")}},
+            "models.school_slope.rank.by.at.lrt_groupc: nan is not a finite number",
+        ),
+        ("report/title", "\ud800", "report.title: '\\ud800' holds half a character"),
+        ("report/title", datetime.date(2020, 1, 1), "report.title: datetime.date(2020, 1, 1) is"),
+        (
+            "datasets/london/source",
+            {"rdataset": "mlmRev/Exam", "sha256": "a" * 64},
+            "source.sha256: is checked for file and url only",
+        ),
+        (
+            "datasets/london/source",
+            {"url": "https://b/c.dta", "sha256": "a" * 64 + "\n"},
+            "source.sha256",
+        ),
+        ("datasets/london/levels/schgend", ["mixed", "mixed"], "datasets.london.levels.schgend"),
+        (
+            "models/school_slope/formula",
+            "lrt ~ lrt_groupc + (1 + lrt_groupc | school)",
+            "comparisons.slope: the models have different outcomes, 'gcse' and 'lrt'",
+        ),
         ("datasets/london/expect/rows", -1, "datasets.london.expect.rows"),
     ],
 )
@@ -149,6 +191,13 @@ def test_bad_yaml(tmp_path, text, message):
     assert "\n" not in str(caught.value)
 
 
+def test_merge_keys(tmp_path):
+    """What `<<` brings in counts as a default: a key beside it is no second one."""
+    path = tmp_path / "c.yaml"
+    path.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n", encoding="utf-8")
+    assert spec.parse(path)["b"] == {"x": 1, "y": 3}
+
+
 def test_missing_file():
     with pytest.raises(ConfigError, match="cannot be read"):
         spec.read("nowhere.yaml")
@@ -162,6 +211,8 @@ def test_every_key_is_described_and_documented():
         for name, part in node.get("properties", {}).items():
             whole = {**spec._resolve(part), **part}
             assert whole.get("description"), name
+            # A heading's example is that of the keys below it.
+            assert whole.get("examples") or name in HEADINGS, name
             assert f"{name}`" in page
             check(part)
 

@@ -6,8 +6,10 @@ here runs at each start of Snakemake, so it imports neither numpy nor pandas.
 
 from __future__ import annotations
 
+import datetime
 import heapq
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -179,6 +181,8 @@ class _Loader(yaml.SafeLoader):
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue  # `<<`: what it brings in may be overridden
         key = loader.construct_object(key_node)
         if not isinstance(key, (str, int, float, bool, type(None))):
             raise yaml.constructor.ConstructorError(
@@ -232,12 +236,7 @@ def load(config: Any, origin: str = "config.yaml") -> Config:
     """
     if not isinstance(config, Mapping):
         raise ConfigError(origin, "a configuration is a mapping with the keys datasets and models")
-    try:
-        config = json.loads(json.dumps(config))
-    except (TypeError, ValueError):
-        raise ConfigError(
-            origin, "holds a value that is not text, number, list or mapping"
-        ) from None
+    config = _plain(config, origin, ())
     _validate(config, origin)
     filled = _fill(config, schema())
     for kind in ("datasets", "models", "comparisons"):
@@ -248,6 +247,29 @@ def load(config: Any, origin: str = "config.yaml") -> Config:
     for part in filled["datasets"].values():
         part["derive"] = [(name, str(text)) for name, text in part["derive"].items()]
     return _Checks(filled, origin).run()
+
+
+def _plain(value: Any, origin: str, path: tuple[str, ...]) -> Any:
+    """A copy of what JSON can hold and UTF-8 can write, its keys text; the rest is refused."""
+    if isinstance(value, Mapping):
+        copied = {}
+        for key, part in value.items():
+            key = _plain(key, origin, path)
+            # A comparison's `null:` without quotes is YAML's null; JSON spells it as written.
+            name = key if isinstance(key, str) else json.dumps(key)
+            copied[name] = _plain(part, origin, (*path, name))
+        return copied
+    if isinstance(value, (list, tuple)):
+        return [_plain(part, origin, (*path, str(i))) for i, part in enumerate(value)]
+    where = f"{origin}: {'.'.join(path)}" if path else origin
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(where, f"{value} is not a finite number")
+    if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+        raise ConfigError(where, f"{ascii(value)[:60]} holds half a character (a lone surrogate)")
+    if value is not None and not isinstance(value, (str, int, float, bool)):
+        hint = "put it in quotes" if isinstance(value, datetime.date) else ""
+        raise ConfigError(where, f"{quote(value)} is not text, number, list or mapping", hint)
+    return value
 
 
 @cache
@@ -348,7 +370,7 @@ class _Checks:
         return f"{self.origin}: {'.'.join(keys)}"
 
     def run(self) -> Config:
-        for kind in ("datasets", "models"):
+        for kind in ("datasets", "models", "comparisons"):
             self.distinct(kind, self.values[kind])
         self.folder(self.values["results"])
         for name, part in self.values["datasets"].items():
@@ -375,6 +397,7 @@ class _Checks:
         if (
             bad
             or not results.isprintable()
+            or results != results.strip()
             or set(results) & set("{}*?\"'<>|")
             or path == PurePosixPath()
         ):
@@ -389,6 +412,11 @@ class _Checks:
             raise ConfigError(
                 self.at(*where, "source"), f"{len(given)} of file, rdataset and url are given",
                 "exactly one is needed",
+            )  # fmt: skip
+        if part["source"]["rdataset"] and part["source"]["sha256"]:
+            raise ConfigError(
+                self.at(*where, "source", "sha256"), "is checked for file and url only",
+                "leave it out, or count rows with expect",
             )  # fmt: skip
         for variable, text in part["derive"]:
             expressions.check(text, self.at(*where, "derive", variable))
@@ -459,6 +487,12 @@ class _Checks:
             raise ConfigError(
                 here, f"{spec.null} is fitted by {null.method}, {spec.alternative} by "
                 f"{alternative.method}", "fit both by the same method",
+            )  # fmt: skip
+        outcomes = [parsed[name].outcome for name in (spec.null, spec.alternative)]
+        if outcomes[0] != outcomes[1]:
+            raise ConfigError(
+                here, f"the models have different outcomes, {quote(outcomes[0])} and "
+                f"{quote(outcomes[1])}", "a likelihood-ratio test needs one",
             )  # fmt: skip
         fixed = [parsed[name].fixed_key for name in (spec.null, spec.alternative)]
         if null.method == "reml" and fixed[0] != fixed[1]:
