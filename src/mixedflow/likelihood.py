@@ -1,176 +1,177 @@
-"""The likelihood of a linear mixed model with one grouping factor, from cluster cross-products.
+"""The likelihood of a linear mixed model with one grouping factor: objective, search, solution.
 
-The rows are reduced once to sums per cluster; after that neither the search nor the posterior
-sees a row again. Bates, Maechler, Bolker and Walker (2015, J. Stat. Softw. 67(1)) give the
-profiled deviance; the blocks of one grouping factor make every matrix small.
+Everything is in the core's scales (:mod:`mixedflow.crossproducts`) until ``Solution`` takes it
+back. With A_j = Z_j'Z_j, G = s2 D and N_j = (I + A_j D)^-1, which exists on the boundary too,
 
-Scales: X is replaced by orthonormal columns (X = Q R), y by its least-squares residuals, and each
-group of correlated columns of Z by uncorrelated ones of unit mean square, so that nothing here
-depends on units or on where a covariate has its zero. ``Scales`` takes results back.
+    V_j^-1 = (I - Z_j D N_j Z_j') / s2,   E_j = N_j Z_j'[X y] = s2 Z_j'V_j^-1 [X y],
+    P_j = N_j A_j = s2 Z_j'V_j^-1 Z_j,
+
+and the profiled deviance with its first and second derivatives in D needs nothing from the
+clusters but sums of products of these, so that one pass over the clusters gives an exact Newton
+step.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.linalg.lapack import dpotrf, dpotri
 
-Array = NDArray[Any]  # float64 unless said
+from mixedflow.crossproducts import Array, CollinearError, CrossProducts, NotFiniteError, reduce
 
-_DEPENDENT = 1e-9  # norm left of a unit column of X after the others are taken out of it
+__all__ = [
+    "Array",
+    "CollinearError",
+    "CrossProducts",
+    "NotFiniteError",
+    "Objective",
+    "Optimum",
+    "Solution",
+    "reduce",
+    "search",
+]
+
+_CHUNK = 1 << 16  # numbers in a chunk of clusters: they stay in the second-level cache
+_ACCEPTED = 1e-12  # deviance still to be gained when a search ends
+AGREED = 1e-8  # the same for a search that only has to show that it ends at the same optimum
 
 
-class CollinearError(ValueError):
-    """Columns of X depend on each other: ``column`` is a combination of ``others``."""
+class Pairs:
+    """The free elements of a symmetric (q, q) matrix, and what derivatives along them need.
 
-    def __init__(self, column: int, others: tuple[int, ...]) -> None:
-        self.column, self.others = column, others
-        super().__init__(column, others)
+    Element i stands for the direction Delta_i = e_a e_b' + e_b e_a' (e_a e_a' on the diagonal).
+    ``spread`` (m, m) takes sums of P over pairs to tr(P Delta_i), ``traces`` (m m, m m) products of
+    two to tr(P Delta_i P Delta_j), ``second`` (m m, m q q) those of P and E'E to
+    E'(Delta_i P Delta_j + Delta_j P Delta_i) E.
+    """
+
+    def __init__(self, q: int) -> None:
+        self.q = q
+        self.first, self.second_index = np.tril_indices(q)
+        self.m = m = len(self.first)
+        self.place = np.empty((q, q), dtype=int)
+        self.place[self.first, self.second_index] = np.arange(m)
+        self.place[self.second_index, self.first] = np.arange(m)
+        orders = [
+            {(int(a), int(b)), (int(b), int(a))}
+            for a, b in zip(self.first, self.second_index, strict=True)
+        ]
+        self.weights = np.array([float(len(order)) for order in orders])
+        traces, second = np.zeros((m, m, m, m)), np.zeros((m, m, m, q, q))
+        for i in range(m):
+            for j in range(m):
+                for a, b in orders[i]:
+                    for c, d in orders[j]:
+                        traces[i, j, self.place[d, a], self.place[b, c]] += 1.0
+                        second[i, j, self.place[b, c], a, d] += 1.0
+                        second[i, j, self.place[b, c], d, a] += 1.0
+        self.traces = traces.reshape(m * m, m * m)
+        self.second = second.reshape(m * m, m * q * q)
+        first = np.zeros((m, q, q))
+        for i, order in enumerate(orders):
+            for a, b in order:
+                first[i, a, b] = 1.0
+        self.directions = first  # (m, q, q): Delta_i
+        self.flat_directions = first.reshape(m, q * q)
+
+
+_PAIRS: dict[int, Pairs] = {}
+
+
+def pairs(q: int) -> Pairs:
+    """The directions of a symmetric (q, q) matrix, made once for each q."""
+    if q not in _PAIRS:
+        _PAIRS[q] = Pairs(q)
+    return _PAIRS[q]
+
+
+def inverse_of(zz: Array, L: Array) -> tuple[Array, Array]:
+    """N = (I + A D)^-1 with D = L L' for every cluster, and log|I + A D|: (q, q, c) and (c,).
+
+    Raises LinAlgError if a determinant overflows.
+    """
+    q, D = len(L), L @ L.T
+    if q == 1:
+        det = 1.0 + D[0, 0] * zz[0]
+        N = 1.0 / det[None]
+        det = det[0]
+    elif q == 2:
+        # |I + A D| = 1 + tr(A D) + |A| |D|; the diagonal of A D is taken apart from the rest.
+        a, b, c = zz[0, 0], zz[0, 1], zz[1, 1]
+        AD = np.empty_like(zz)
+        AD[0, 0], AD[0, 1] = a * D[0, 0] + b * D[0, 1], a * D[0, 1] + b * D[1, 1]
+        AD[1, 0], AD[1, 1] = b * D[0, 0] + c * D[0, 1], b * D[0, 1] + c * D[1, 1]
+        root = L[0, 0] * L[1, 1] - L[0, 1] * L[1, 0]
+        det = 1.0 + AD[0, 0] + AD[1, 1] + (a * c - b * b) * (root * root)
+        N = np.empty_like(zz)
+        N[0, 0], N[1, 1] = 1.0 + AD[1, 1], 1.0 + AD[0, 0]
+        np.negative(AD[0, 1], out=N[0, 1])
+        np.negative(AD[1, 0], out=N[1, 0])
+        N /= det
+    else:
+        # Sweeps of M = I + L'A L, symmetric and not below I: no pivoting is needed.
+        half = np.matmul(L.T, (L.T @ zz.reshape(q, -1)).reshape(zz.shape))
+        M = half + np.eye(q)[:, :, None]
+        log_det = np.zeros(zz.shape[2])
+        for k in range(q):
+            pivot = M[k, k].copy()
+            log_det += np.log(pivot)
+            row = M[k] / pivot
+            column = M[:, k].copy()
+            M -= column[:, None] * row[None]
+            M[:, k] = -column / pivot
+            M[k] = row
+            M[k, k] = 1.0 / pivot
+        K = np.matmul(L, (L @ M.reshape(q, -1)).reshape(zz.shape))
+        N = np.eye(q)[:, :, None] - _products(zz, K)
+        if not np.isfinite(log_det).all():
+            raise np.linalg.LinAlgError("the clusters' determinants overflow")
+        return N, log_det
+    if not (det > 0).all():
+        raise np.linalg.LinAlgError("the clusters' determinants overflow")
+    return N, np.log(det)
+
+
+def _products(left: Array, right: Array) -> Array:
+    """Matrix products cluster by cluster: (a, b, c) and (b, f, c) to (a, f, c)."""
+    found = left[:, 0, None] * right[None, 0]
+    for k in range(1, len(right)):
+        found += left[:, k, None] * right[None, k]
+    return found
 
 
 @dataclass(frozen=True)
-class Scales:
-    """Between the data's units and the core's: X = Q R, y = X b0 + r0 y, Z = Zs T."""
+class Sums:
+    """What the clusters contribute at one L; those of two groups of clusters add up.
 
-    R: Array
-    b0: Array
-    T: Array
-    y: float
-
-    @cached_property
-    def T_inverse(self) -> Array:
-        return solve_triangular(self.T, np.eye(len(self.T)))
-
-    @property
-    def log_det_R(self) -> float:
-        return float(np.log(np.abs(np.diag(self.R))).sum())
-
-
-@dataclass(frozen=True)
-class CrossProducts:
-    """All that the data contribute, in the core's scales.
-
-    ``ZZ`` (J, q, q); ``ZF`` (J, q, p + 1), the last column for y; ``FF`` (p + 1, p + 1); ``n`` (J,)
-    rows per cluster. Sums over rows, so those of two chunks with the same scales add up.
+    ``log_det``; ``S`` (f, f) to be taken from [X y]'[X y]; and, if derivatives are wanted, the sums
+    of P over pairs (m,), of P P' over pairs (m, m), of E E' (q q, f f), and of P times E E'
+    (m q q, f f).
     """
 
-    ZZ: Array
-    ZF: Array
-    FF: Array
-    n: NDArray[np.int64]
-    scales: Scales
-
-    @property
-    def n_obs(self) -> int:
-        return int(self.n.sum())
-
-    @property
-    def p(self) -> int:
-        return self.FF.shape[0] - 1
-
-    @property
-    def q(self) -> int:
-        return self.ZZ.shape[1]
-
-
-def reduce(
-    y: Array,
-    X: Array,
-    Z: Array,
-    codes: NDArray[np.int64],
-    n_clusters: int,
-    blocks: tuple[int, ...],
-) -> CrossProducts:
-    """Reduce rows to cluster cross-products.
-
-    Parameters
-    ----------
-    y, X, Z
-        (N,), (N, p), (N, q), finite.
-    codes
-        (N,) cluster of each row, 0 .. n_clusters - 1.
-    blocks
-        Sizes of the groups of correlated columns of Z.
-
-    Raises
-    ------
-    CollinearError
-        A column of X is a linear combination of others.
-    """
-    norms = np.linalg.norm(X, axis=0)
-    Q, R = np.linalg.qr(X / np.where(norms > 0, norms, 1.0))
-    dependent = np.flatnonzero(np.abs(np.diag(R)) < _DEPENDENT)
-    if dependent.size:
-        k = int(dependent[0])
-        weights = np.linalg.lstsq(R[:k, :k], R[:k, k], rcond=None)[0] if k else np.empty(0)
-        raise CollinearError(k, tuple(int(i) for i in np.flatnonzero(np.abs(weights) > 1e-6)))
-    R = R * norms
-    b0 = solve_triangular(R, Q.T @ y)
-    residual = y - X @ b0
-    residual -= Q @ (Q.T @ residual)
-    y_scale = float(np.sqrt(np.mean(residual**2))) or 1.0
-    scaled, T = _whiten(Z, blocks)
-    columns = np.column_stack([Q, residual / y_scale])
-    q, width = Z.shape[1], columns.shape[1]
-
-    def by_cluster(values: Array) -> Array:
-        return np.bincount(codes, weights=values, minlength=n_clusters)
-
-    ZZ = np.empty((n_clusters, q, q))
-    ZF = np.empty((n_clusters, q, width))
-    for i in range(q):
-        for k in range(i + 1):
-            ZZ[:, i, k] = ZZ[:, k, i] = by_cluster(scaled[:, i] * scaled[:, k])
-        for k in range(width):
-            ZF[:, i, k] = by_cluster(scaled[:, i] * columns[:, k])
-    FF = np.eye(width)
-    FF[:-1, -1] = FF[-1, :-1] = 0.0
-    FF[-1, -1] = float(columns[:, -1] @ columns[:, -1])
-    n = np.bincount(codes, minlength=n_clusters)
-    return CrossProducts(ZZ, ZF, FF, n, Scales(R, b0, T, y_scale))
-
-
-def _whiten(Z: Array, blocks: tuple[int, ...]) -> tuple[Array, Array]:
-    """Z = Zs T with T block upper triangular and Zs' Zs / N the identity within each block.
-
-    A free covariance matrix of correlated effects stays free under T; between uncorrelated effects
-    only the scale may change.
-    """
-    root_n, q = np.sqrt(len(Z)), Z.shape[1]
-    scaled, T = np.empty_like(Z), np.zeros((q, q))
-    start = 0
-    for size in blocks:
-        part = slice(start, start + size)
-        norms = np.linalg.norm(Z[:, part], axis=0)
-        unit, upper = np.linalg.qr(Z[:, part] / norms)
-        sign = np.sign(np.diag(upper))
-        scaled[:, part] = unit * (sign * root_n)
-        T[part, part] = (sign[:, None] * upper) * (norms / root_n)
-        start += size
-    return scaled, T
+    log_det: float
+    S: Array
+    P: Array
+    PP: Array
+    EE: Array
+    PEE: Array
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one pass over the clusters gives at one L, in the core's scales.
+    """The deviance at one L, in the core's scales.
 
-    ``A`` (J, q, p + 1) = M^-1 L' Z'[X y]; ``E`` (J, q, p + 1) = s2 Z' V^-1 [X y];
-    ``v`` = (-b, 1); ``b`` (p,); ``S_xx_inverse`` (p, p).
+    ``v`` = (-b, 1); ``b`` (p,); ``S_xx_inverse`` (p, p) = X'V^-1X s2, inverted.
     """
 
     deviance: float
     rss: float
-    log_det: float
-    log_det_s_xx: float
-    M_inverse: Array
-    A: Array
-    E: Array
-    S_xx_inverse: Array
     b: Array
+    S_xx_inverse: Array
+    sums: Sums
 
     @property
     def v(self) -> Array:
@@ -203,6 +204,9 @@ class Objective:
             for k in range(i + 1)
         ]
         self._rows, self._columns = (list(part) for part in zip(*self.free, strict=True))
+        self.pairs = pairs(products.q)
+        # The pairs of D that are free, in the order of ``free``: L and D share their pattern.
+        self.free_pairs = self.pairs.place[self._rows, self._columns]
         self.n_effective = products.n_obs - (products.p if reml else 0)
         self.evaluations = 0
 
@@ -215,61 +219,137 @@ class Objective:
     def parameters(self, L: Array) -> Array:
         return L[self._rows, self._columns]
 
-    def evaluate(self, parameters: Array) -> Evaluation:
-        self.evaluations += 1
-        data, L = self.products, self.matrix(parameters)
-        M = L.T @ data.ZZ @ L + np.eye(data.q)
-        M_inverse = np.linalg.inv(M)
-        log_det = float(np.linalg.slogdet(M)[1].sum())
-        LF = L.T @ data.ZF
-        A = M_inverse @ LF
-        S = data.FF - np.einsum("jqa,jqb->ab", LF, A)
-        factor = cho_factor(S[:-1, :-1])
-        b = cho_solve(factor, S[:-1, -1])
-        rss = float(S[-1, -1] - S[:-1, -1] @ b)
-        log_det_s_xx = 2.0 * float(np.log(np.diag(factor[0])).sum())
-        n = self.n_effective
-        deviance = log_det + n * (1.0 + np.log(2.0 * np.pi * rss / n))
-        if self.reml:
-            deviance += log_det_s_xx
-        E = data.ZF - data.ZZ @ (L @ A)
-        inverse = cho_solve(factor, np.eye(data.p))
-        return Evaluation(deviance, rss, log_det, log_det_s_xx, M_inverse, A, E, inverse, b)
+    def _chunks(self) -> Iterator[slice]:
+        data = self.products
+        size = max(64, _CHUNK // (data.q * (data.p + 1)))
+        for start in range(0, len(data.n), size):
+            yield slice(start, start + size)
 
-    def _gradient_parts(self, at: Evaluation, L: Array) -> tuple[Array, Array]:
-        """d/dL of the log-determinants, and of rss: each (q, q)."""
-        determinants = 2.0 * np.einsum("jab,bc,jcd->ad", self.products.ZZ, L, at.M_inverse)
+    def sums(self, L: Array, derivatives: bool = True) -> Sums:
+        """One pass over the clusters."""
+        data = self.products
+        q, f, m, D = data.q, data.p + 1, self.pairs.m, L @ L.T
+        log_det, S = 0.0, np.zeros((f, f))
+        P_sum, PP = np.zeros(m), np.zeros((m, m))
+        EE, PEE = np.zeros((q * f, q * f)), np.zeros((m, q * f, q * f))
+        for here in self._chunks():
+            zz, zf = data.zz[:, :, here], data.zf[:, :, here]
+            N, log_dets = inverse_of(zz, L)
+            log_det += float(log_dets.sum())
+            E = _products(N, zf)
+            flat = E.reshape(q, -1)
+            U = (D @ flat).reshape(E.shape)
+            S += np.matmul(zf, U.transpose(0, 2, 1)).sum(axis=0)
+            if derivatives:
+                # N A is symmetric: its lower half is enough.
+                P = np.empty((m, zz.shape[2]))
+                for i, (a, b) in enumerate(
+                    zip(self.pairs.first, self.pairs.second_index, strict=True)
+                ):
+                    P[i] = np.einsum("kc,kc->c", N[a], zz[:, b])
+                rows = E.reshape(q * f, -1)
+                P_sum += P.sum(axis=1)
+                PP += P @ P.T
+                EE += rows @ rows.T
+                for i in range(m):
+                    PEE[i] += (P[i] * rows) @ rows.T
+        return Sums(
+            log_det,
+            S,
+            P_sum,
+            PP,
+            EE.reshape(q, f, q, f).transpose(0, 2, 1, 3).reshape(q * q, f * f),
+            PEE.reshape(m, q, f, q, f).transpose(0, 1, 3, 2, 4).reshape(m * q * q, f * f),
+        )
+
+    def evaluate(self, parameters: Array, derivatives: bool = True) -> Evaluation:
+        """The deviance at ``parameters``; raises LinAlgError where it does not exist."""
+        return self.evaluate_at(self.matrix(parameters), derivatives)
+
+    def evaluate_at(self, L: Array, derivatives: bool = True) -> Evaluation:
+        """The same at any (q, q) L, triangular or not."""
+        self.evaluations += 1
+        data = self.products
+        sums = self.sums(L, derivatives)
+        S = data.FF - sums.S
+        factor, failed = dpotrf(S[:-1, :-1], lower=1)
+        if failed:
+            raise np.linalg.LinAlgError("X'V^-1X is not positive definite")
+        inverse, _ = dpotri(factor, lower=1)
+        inverse = np.tril(inverse) + np.tril(inverse, -1).T
+        b = inverse @ S[:-1, -1]
+        rss = float(S[-1, -1] - S[:-1, -1] @ b)
+        if not rss > 0:
+            raise np.linalg.LinAlgError("no residual variation is left")
+        n = self.n_effective
+        deviance = sums.log_det + n * (1.0 + np.log(2.0 * np.pi * rss / n))
         if self.reml:
-            right = at.A[:, :, :-1] @ at.S_xx_inverse
-            determinants -= 2.0 * np.einsum("jap,jbp->ab", at.E[:, :, :-1], right)
-        return determinants, -2.0 * (at.E @ at.v).T @ (at.A @ at.v)
+            deviance += 2.0 * float(np.log(np.diag(factor)).sum())
+        return Evaluation(float(deviance), rss, b, inverse, sums)
+
+    def in_D(self, at: Evaluation, s2: float | None = None) -> tuple[Array, Array, Array]:
+        """Gradient (m,) and Hessian (m, m) of the deviance in D, and d rss / d D (m,).
+
+        With ``s2`` given it is held fixed, else it is profiled out.
+        """
+        sums, pairs_, n = at.sums, self.pairs, self.n_effective
+        f, m = self.products.p + 1, self.pairs.m
+        v = at.v
+        gradient = pairs_.weights * sums.P
+        hessian = -(pairs_.traces @ sums.PP.ravel()).reshape(m, m)
+        dS = -(pairs_.flat_directions @ sums.EE).reshape(m, f, f)
+        dSv = dS @ v
+        drss = dSv @ v
+        weight = 1.0 / s2 if s2 is not None else n / at.rss
+        gradient = gradient + weight * drss
+        both = weight * np.outer(v, v)
+        inner = dSv[:, :-1] @ at.S_xx_inverse
+        hessian -= 2.0 * weight * (inner @ dSv[:, :-1].T)
+        if s2 is None:
+            hessian -= np.outer(drss, drss) * (weight / at.rss)
+        if self.reml:
+            both[:-1, :-1] += at.S_xx_inverse
+            turned = dS[:, :-1, :-1] @ at.S_xx_inverse
+            gradient = gradient + turned.trace(axis1=1, axis2=2)
+            hessian -= np.einsum("iab,jba->ij", turned, turned)
+        hessian += (pairs_.second @ (sums.PEE @ both.ravel())).reshape(m, m)
+        return gradient, hessian, drss
+
+    def _to_L(self, parameters: Array) -> tuple[Array, Array]:
+        """Jacobian (k, m) of D in the free elements of L, and L."""
+        L = self.matrix(parameters)
+        place, q = self.pairs.place, self.products.q
+        jacobian = np.zeros((len(self.free), self.pairs.m))
+        for i, (a, b) in enumerate(self.free):
+            # dD = e_a L[:, b]' + L[:, b] e_a'
+            jacobian[i, place[a, range(q)]] = L[:, b]
+            jacobian[i, place[a, a]] *= 2.0
+        return jacobian, L
+
+    def derivatives(
+        self, parameters: Array, at: Evaluation, s2: float | None = None
+    ) -> tuple[Array, Array]:
+        """Gradient (k,) and Hessian (k, k) of the deviance in the free elements of L."""
+        gradient, hessian, _ = self.in_D(at, s2)
+        jacobian, _ = self._to_L(parameters)
+        H = jacobian @ hessian @ jacobian.T
+        place = self.pairs.place
+        for i, (a, b) in enumerate(self.free):
+            for j, (c, d) in enumerate(self.free):
+                if b == d:
+                    # d2D = e_a e_c' + e_c e_a'
+                    H[i, j] += gradient[place[a, c]] * (2.0 if a == c else 1.0)
+        return jacobian @ gradient, H
 
     def gradient(self, parameters: Array, at: Evaluation, s2: float | None = None) -> Array:
-        """Gradient in the free elements; with ``s2`` given it is held fixed, else profiled."""
-        determinants, rss = self._gradient_parts(at, self.matrix(parameters))
-        weight = self.n_effective / at.rss if s2 is None else 1.0 / s2
-        return self.parameters(determinants + weight * rss)
-
-    def hessian(self, parameters: Array, s2: float | None = None) -> Array:
-        """Hessian in the free elements: fourth-order differences of the exact gradient."""
-        k = parameters.size
-        H = np.empty((k, k))
-        for i in range(k):
-            h = 1e-3 * max(abs(parameters[i]), 0.05)
-            column = np.zeros(k)
-            for multiple, weight in ((1, 8.0), (-1, -8.0), (2, -1.0), (-2, 1.0)):
-                moved = parameters.copy()
-                moved[i] += multiple * h
-                column += weight * self.gradient(moved, self.evaluate(moved), s2)
-            H[i] = column / (12.0 * h)
-        return 0.5 * (H + H.T)
+        """Gradient in the free elements of L."""
+        return self._to_L(parameters)[0] @ self.in_D(at, s2)[0]
 
     def joint_hessian(self, parameters: Array, at: Evaluation) -> Array:
         """Hessian of the deviance in (free elements of L, log s) at the profiled s."""
         s2 = at.rss / self.n_effective
-        _, rss = self._gradient_parts(at, self.matrix(parameters))
-        cross = -2.0 * self.parameters(rss) / s2
-        top = self.hessian(parameters, s2)
+        cross = -2.0 / s2 * (self._to_L(parameters)[0] @ self.in_D(at)[2])
+        _, top = self.derivatives(parameters, at, s2)
         return np.block([[top, cross[:, None]], [cross[None, :], np.array([[4.0 * at.rss / s2]])]])
 
     def deviance_in_data_units(self, at: Evaluation) -> float:
@@ -280,23 +360,45 @@ class Objective:
             shift += 2.0 * scales.log_det_R
         return float(at.deviance + shift)
 
+    @cached_property
     def linear_deviance(self) -> float:
         """The deviance of the model without random effects, in the data's units."""
-        return self.deviance_in_data_units(self.evaluate(np.zeros(len(self.free))))
+        return self.deviance_in_data_units(self.evaluate(np.zeros(len(self.free)), False))
 
-    def starts(self) -> dict[str, Array]:
+    def scored(self, parameters: Array, at: Evaluation) -> Array:
+        """One step of Fisher scoring for D, brought back to a positive definite D.
+
+        From a prior D this is MINQUE (Rao 1971); the sums give the expected information.
+        """
+        gradient, _, _ = self.in_D(at)
+        traces = self.pairs.weights * at.sums.P
+        information = (self.pairs.traces @ at.sums.PP.ravel()).reshape(len(traces), -1)
+        information -= np.outer(traces, traces) / self.n_effective
+        free, L = self.free_pairs, self.matrix(parameters)
+        step = np.linalg.lstsq(information[np.ix_(free, free)], gradient[free], rcond=None)[0]
+        D = L @ L.T
+        D[self._rows, self._columns] -= step
+        D[self._columns, self._rows] = D[self._rows, self._columns]
+        values, vectors = np.linalg.eigh(D)
+        D = (vectors * values.clip(1e-2, 1e2)) @ vectors.T
+        found = np.zeros_like(L)
+        first = 0
+        for size in self.blocks:
+            part = slice(first, first + size)
+            found[part, part] = np.linalg.cholesky(D[part, part])
+            first += size
+        return self.parameters(found)
+
+    def start(self, name: str) -> Array:
         """Starts that differ on purpose: a moment estimate, large variances, and small ones."""
-        data = self.products
-        r = data.ZF[:, :, -1]
-        size = np.maximum(np.einsum("jkk->jk", data.ZZ), 1e-12)
-        # E r_k^2 = s2 (size + size^2 G_kk) for each column on its own; s2 is about 1 here.
-        excess = ((r**2 - size).sum(axis=0) / (size**2).sum(axis=0)).clip(0.01, 100.0)
-        moment = np.diag(np.sqrt(excess))
-        return {
-            "moments": self.parameters(moment),
-            "large variances": self.parameters(3.0 * np.eye(data.q)),
-            "small variances": self.parameters(0.2 * np.eye(data.q)),
-        }
+        size = {"moments": 0.3, "large variances": 3.0, "small variances": 0.1}[name]
+        parameters = self.parameters(size * np.eye(self.products.q))
+        if name == "moments":
+            return self.scored(parameters, self.evaluate(parameters))
+        return parameters
+
+
+STARTS = ("moments", "large variances", "small variances")
 
 
 @dataclass(frozen=True)
@@ -311,35 +413,44 @@ class Optimum:
     iterations: int
 
 
-def search(objective: Objective, start: Array, max_iterations: int = 100) -> Optimum:
-    """Newton's method with negative curvature turned round and steps halved until they descend."""
+def search(
+    objective: Objective, start: Array, accepted: float = _ACCEPTED, max_iterations: int = 100
+) -> Optimum:
+    """Newton's method with the exact Hessian, steps halved until they descend.
+
+    Where the curvature is negative a step of Fisher scoring is tried first, and then Newton's with
+    that curvature turned round.
+    """
     x = start.astype(float)
     at = objective.evaluate(x)
-    decrement = np.inf
     iteration = 0
     while True:
-        g = objective.gradient(x, at)
-        H = objective.hessian(x)
+        g, H = objective.derivatives(x, at)
         values, vectors = np.linalg.eigh(H)
-        size = np.maximum(np.abs(values), 1e-7 * max(1.0, float(np.abs(values).max())))
+        largest = max(1.0, float(np.abs(values).max()))
+        size = np.maximum(np.abs(values), 1e-7 * largest)
         step = -vectors @ ((vectors.T @ g) / size)
         decrement = float(-(g @ step)) / 2.0
-        if decrement < 1e-12 or iteration == max_iterations:
-            return Optimum(x, at, g, H, decrement, iteration)
+        found = Optimum(x, at, g, H, decrement, iteration)
+        if decrement < accepted or iteration == max_iterations:
+            return found
         # Far from the optimum a quadratic is a poor guide: no step beyond the size of L itself.
         limit = 1.0 + float(np.linalg.norm(x))
         step *= min(1.0, limit / float(np.linalg.norm(step)))
-        for _ in range(40):
-            moved = x + step
+        trials = [x + step * 0.5**halved for halved in range(40)]
+        if values[0] < -1e-7 * largest:
+            trials.insert(0, objective.scored(x, at))
+        # A deviance of millions has no digits left for what the last steps gain.
+        slack = 1e-14 * abs(at.deviance) * objective.n_effective**0.25 if decrement < 1e-5 else 0.0
+        for moved in trials:
             try:
                 after = objective.evaluate(moved)
             except np.linalg.LinAlgError:
-                after = None
-            if after is not None and after.deviance <= at.deviance:
+                continue
+            if after.deviance <= at.deviance + slack:
                 break
-            step = step / 2.0
         else:
-            return Optimum(x, at, g, H, decrement, iteration)
+            return found
         x, at, iteration = moved, after, iteration + 1
 
 
@@ -351,13 +462,15 @@ class Solution:
     with Cov(b_hat, u_hat_j - u_j) = -phi B_j' (statistics of Henderson 1975).
     """
 
-    def __init__(self, objective: Objective, parameters: Array) -> None:
+    def __init__(
+        self, objective: Objective, parameters: Array, at: Evaluation | None = None
+    ) -> None:
         # A column of L and its negative are the same G: show the one with a positive diagonal.
         L = objective.matrix(parameters)
         self.L = L * np.where(np.diag(L) < 0, -1.0, 1.0)
         self.objective = objective
         self.parameters = objective.parameters(self.L)
-        self.at = objective.evaluate(self.parameters)
+        self.at = at or objective.evaluate(self.parameters)
         self.scales = objective.products.scales
         self.s2_scaled = self.at.rss / objective.n_effective
 
@@ -370,16 +483,13 @@ class Solution:
         return self.s2_scaled * self.scales.y**2
 
     @cached_property
-    def _R_inverse(self) -> Array:
-        return solve_triangular(self.scales.R, np.eye(self.scales.R.shape[0]))
-
-    @cached_property
     def beta(self) -> Array:
-        return self.scales.b0 + self.scales.y * (self._R_inverse @ self.at.b)
+        return self.scales.b0 + self.scales.y * (self.scales.R_inverse @ self.at.b)
 
     @cached_property
     def phi(self) -> Array:
-        return self.s2 * (self._R_inverse @ self.at.S_xx_inverse @ self._R_inverse.T)
+        R_inverse = self.scales.R_inverse
+        return self.s2 * (R_inverse @ self.at.S_xx_inverse @ R_inverse.T)
 
     @cached_property
     def G(self) -> Array:
@@ -387,18 +497,34 @@ class Solution:
         return self.s2 * (half @ half.T)
 
     @cached_property
+    def N(self) -> Array:
+        """(q, q, J) N_j = (I + Z_j'Z_j D)^-1 in the core's scales."""
+        return inverse_of(self.objective.products.zz, self.L)[0]
+
+    @cached_property
+    def _K(self) -> Array:
+        """(q, q, J) of T^-1 D N_j, the conditional covariance but for one factor T^-1 and s2."""
+        D = self.scales.T_inverse @ self.L @ self.L.T
+        q = len(D)
+        return (D @ self.N.reshape(q, -1)).reshape(self.N.shape)
+
+    @cached_property
     def u(self) -> Array:
-        return self.scales.y * ((self.at.A @ self.at.v) @ (self.scales.T_inverse @ self.L).T)
+        q = len(self.L)
+        score = np.matmul(self.at.v, self.objective.products.zf)
+        return self.scales.y * _products(self._K, score[:, None]).reshape(q, -1).T
 
     @cached_property
     def C(self) -> Array:
-        half = self.scales.T_inverse @ self.L
-        return self.s2 * (half @ self.at.M_inverse @ half.T)
+        # D N is symmetric.
+        covariance = np.matmul(self.s2 * self.scales.T_inverse, self._K)
+        return np.ascontiguousarray(covariance.transpose(2, 0, 1))
 
     @cached_property
     def B(self) -> Array:
-        half = self.scales.T_inverse @ self.L
-        return half @ self.at.A[:, :, :-1] @ self.scales.R
+        data = self.objective.products
+        back = np.matmul(self.scales.R.T, _products(self._K, data.zf[:, :-1]))
+        return np.ascontiguousarray(back.transpose(2, 0, 1))
 
     @cached_property
     def joint_hessian(self) -> Array:

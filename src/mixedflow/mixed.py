@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mixedflow.spec import DatasetSpec, ModelSpec
 
 POLISHED_UP_TO = 2000  # clusters; MixedLM loops over them in Python
+AUDITED_UP_TO = 20_000
 _SAME_LOG_LIKELIHOOD = 1e-6
 _GAIN_LEFT = 1e-9  # deviance that the local quadratic still promises
 _SINGULAR = 1e-4  # smallest singular value of L with unit columns of Z, as lme4's isSingular
@@ -46,7 +47,7 @@ class Fit:
     solution: likelihood.Solution
     method: str
     group: str
-    clusters: Array
+    labels: Array
     terms: tuple[str, ...]
     random_terms: tuple[str, ...]
     blocks: tuple[int, ...]
@@ -54,15 +55,52 @@ class Fit:
     Z: Array
     y: Array
     codes: Array
-    evidence: dict[str, Any]
-    converged: bool
-    singular: bool
-    warnings: tuple[str, ...]
-    linear_log_likelihood: float
+    searches: Mapping[str, likelihood.Optimum]
     parsed: Parsed | None = None
     frame: pd.DataFrame | None = None
     rows: Array | None = None
     n_missing: int = 0
+
+    @cached_property
+    def clusters(self) -> Array:
+        """(J,) names of the clusters, as text."""
+        return self.labels.astype(str).astype(object)
+
+    @cached_property
+    def singular(self) -> bool:
+        """G is on its boundary: a combination of the random effects does not vary."""
+        return bool(self.solution.singular_values[-1] < _SINGULAR)
+
+    @cached_property
+    def search_evidence(self) -> dict[str, Any]:
+        """What the searches themselves say: gradient, curvature, starts."""
+        return _search_evidence(self.solution, self.searches)
+
+    @cached_property
+    def evidence(self) -> dict[str, Any]:
+        """How the optimum is known: the searches' evidence, and the audit by MixedLM."""
+        return {**self.search_evidence, "mixedlm": _audit(self)}
+
+    @cached_property
+    def problems(self) -> tuple[str, ...]:
+        """Why the fit is not accepted as the optimum; empty if it is."""
+        return (*_search_problems(self.search_evidence), *_audit_problems(self.evidence["mixedlm"]))
+
+    @property
+    def converged(self) -> bool:
+        return not self.problems
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        notes = [f"not accepted as the optimum: {text}" for text in self.problems]
+        if self.singular:
+            notes.append(_singular_note(self.solution, self.random_terms))
+        return tuple(notes)
+
+    @property
+    def linear_log_likelihood(self) -> float:
+        """Of the model without random effects, by the same method."""
+        return -0.5 * self.solution.objective.linear_deviance
 
     @property
     def log_likelihood(self) -> float:
@@ -79,7 +117,9 @@ class Fit:
 
     @cached_property
     def covariance_inference(self) -> inference.CovarianceInference:
-        return inference.CovarianceInference(self.solution, self.converged and not self.singular)
+        # The searches' own evidence decides here: the audit needs every row, tables do not.
+        found = not _search_problems(self.search_evidence)
+        return inference.CovarianceInference(self.solution, found and not self.singular)
 
     @cached_property
     def fixed_effects(self) -> pd.DataFrame:
@@ -207,16 +247,19 @@ def fit_arrays(
         raise DataError("arrays", "shapes must be y (N,), X (N, p), Z (N, q), cluster (N,)")
     if not len(y) == len(X) == len(Z) == len(labels):
         raise DataError("arrays", "y, X, Z and cluster differ in their number of rows")
-    for name, part in (("y", y), ("X", X), ("Z", Z)):
-        if not np.isfinite(part).all():
-            raise DataError("arrays", f"missing or infinite values in {name}", "drop those rows")
-    if any(label is None or label != label for label in labels.tolist()):
-        raise DataError("arrays", "missing cluster labels", "drop those rows")
+    if not X.shape[1] or not Z.shape[1]:
+        raise DataError("arrays", "X and Z need a column each, such as the intercept")
+    if blocks is not None and (min(blocks, default=0) < 1 or sum(blocks) != Z.shape[1]):
+        raise DataError("arrays", f"blocks must add up to the {Z.shape[1]} columns of Z")
+    if labels.dtype.kind not in "iub":
+        if any(label is None or label != label for label in labels.tolist()):
+            raise DataError("arrays", "missing cluster labels", "drop those rows")
+        labels = labels.astype(str)
     design = formula.Design(
         y=y,
         X=X,
         Z=Z,
-        cluster=labels.astype(str).astype(object),
+        cluster=labels,
         terms=tuple(f"x{k}" for k in range(X.shape[1])),
         random_terms=tuple(f"z{k}" for k in range(Z.shape[1])),
         blocks=blocks or (Z.shape[1],),
@@ -243,42 +286,37 @@ def _fit(
     if method not in ("reml", "ml"):
         raise ModelError(where, f"unknown method {quote(method)}", "it is 'reml' or 'ml'")
     assert design.cluster is not None
-    found, inverse = np.unique(design.cluster.astype(str), return_inverse=True)
-    order = sorted(range(len(found)), key=lambda i: natural(str(found[i])))
-    position = np.empty(len(found), dtype=np.int64)
-    position[order] = np.arange(len(found))
-    codes, clusters = position[inverse], found[order].astype(object)
-    _check(design, codes, len(clusters), group, where)
+    codes, labels = _index(design.cluster)
+    _check(design, codes, len(labels), group, where)
     try:
         products = likelihood.reduce(
-            design.y, design.X, design.Z, codes, len(clusters), design.blocks
+            design.y, design.X, design.Z, codes, len(labels), design.blocks
         )
     except likelihood.CollinearError as error:
         raise _collinear(error, design, where) from None
+    except likelihood.NotFiniteError:
+        raise _not_finite(design, where) from None
     if products.FF[-1, -1] * products.scales.y**2 <= 1e-20 * float(design.y @ design.y):
+        if design.y.min() == design.y.max():
+            raise DataError(where, "the outcome is constant")
         raise ModelError(
             where, "the fixed effects fit the outcome exactly: nothing is left to model"
         )
     objective = likelihood.Objective(products, design.blocks, method == "reml")
-    starts: dict[str, likelihood.Optimum] = {}
-    for name, at in objective.starts().items():
-        # Two that agree are evidence; further ones are only tried where they do not.
-        if len(starts) < 2 or not _agreeing(objective, starts):
-            starts[name] = likelihood.search(objective, at)
-    best = min(starts.values(), key=lambda found: found.evaluation.deviance)
-    solution = likelihood.Solution(objective, best.parameters)
-    singular = bool(solution.singular_values[-1] < _SINGULAR)
-    evidence = _evidence(objective, solution, best, starts)
-    evidence["mixedlm"] = _audit(design, codes, solution, method, singular)
-    problems = _problems(evidence)
-    notes = [f"not accepted as the optimum: {text}" for text in problems]
-    if singular:
-        notes.append(_singular_note(solution, design.random_terms))
+    searches: dict[str, likelihood.Optimum] = {}
+    try:
+        for name in likelihood.STARTS:
+            # Two that agree are evidence; a third is only tried where they do not.
+            if len(searches) < 2 or not _agreeing(objective, searches):
+                searches[name] = _searched(objective, name, searches)
+    except np.linalg.LinAlgError as error:
+        raise ModelError(where, f"the likelihood cannot be evaluated: {error}") from None
+    best = _best(searches)
     return Fit(
-        solution=solution,
+        solution=likelihood.Solution(objective, best.parameters, best.evaluation),
         method=method,
         group=group,
-        clusters=clusters,
+        labels=labels,
         terms=design.terms,
         random_terms=design.random_terms,
         blocks=design.blocks,
@@ -286,16 +324,43 @@ def _fit(
         Z=design.Z,
         y=design.y,
         codes=codes,
-        evidence=evidence,
-        converged=not problems,
-        singular=singular,
-        warnings=tuple(notes),
-        linear_log_likelihood=-0.5 * objective.linear_deviance(),
+        searches=searches,
         parsed=parsed,
         frame=frame,
         rows=design.rows,
         n_missing=design.n_missing,
     )
+
+
+def _searched(
+    objective: likelihood.Objective, name: str, earlier: Mapping[str, likelihood.Optimum]
+) -> likelihood.Optimum:
+    """A search to the last digit, unless it ends where an earlier one did."""
+    start = objective.start(name)
+    if not earlier:
+        return likelihood.search(objective, start)
+    found = likelihood.search(objective, start, likelihood.AGREED)
+    lowest = min(other.evaluation.deviance for other in earlier.values())
+    if found.evaluation.deviance < lowest - 2.0 * _SAME_LOG_LIKELIHOOD:
+        return likelihood.search(objective, found.parameters)
+    return found
+
+
+def _index(labels: Array) -> tuple[Array, Array]:
+    """Codes (N,) of the rows' clusters and the clusters' labels (J,), in natural order."""
+    if labels.dtype.kind in "iu":
+        if bool((labels[1:] >= labels[:-1]).all()):
+            new = np.empty(len(labels), dtype=bool)
+            new[:1] = True
+            np.not_equal(labels[1:], labels[:-1], out=new[1:])
+            return np.cumsum(new) - 1, labels[new]
+        found, codes = np.unique(labels, return_inverse=True)
+        return codes, found
+    found, inverse = np.unique(labels.astype(str), return_inverse=True)
+    order = sorted(range(len(found)), key=lambda i: natural(str(found[i])))
+    position = np.empty(len(found), dtype=np.int64)
+    position[order] = np.arange(len(found))
+    return position[inverse], found[order]
 
 
 def _check(design: formula.Design, codes: Array, n_clusters: int, group: str, where: str) -> None:
@@ -324,39 +389,32 @@ def _check(design: formula.Design, codes: Array, n_clusters: int, group: str, wh
             f"{q * n_clusters} for {n} rows (largest cluster: {largest} rows)",
             "leave out a random slope",
         )
-    if design.y.min() == design.y.max():
-        raise DataError(where, "the outcome is constant")
-    for name, column in zip(design.random_terms, design.Z.T, strict=True):
-        if not column.any():
-            raise ModelError(where, f"the random effect {quote(name)} is 0 in every row")
-    # Among the random effects too: two columns that say the same share one variance.
-    unit = design.Z / np.linalg.norm(design.Z, axis=0)
-    starts = np.cumsum((0, *design.blocks))
-    for first, size in zip(starts, design.blocks, strict=False):
-        part = np.linalg.qr(unit[:, first : first + size], mode="r")
-        for k in np.flatnonzero(np.abs(np.diag(part)) < 1e-9):
-            name = design.random_terms[int(first + k)]
-            raise ModelError(
-                where, f"the random effect {quote(name)} is a combination of the others"
-            )
 
 
 def _collinear(error: likelihood.CollinearError, design: formula.Design, where: str) -> ModelError:
-    name = quote(design.terms[error.column])
-    others = ", ".join(quote(design.terms[k]) for k in error.others)
+    names = design.random_terms if error.random else design.terms
+    kind = "random effects" if error.random else "fixed effects"
+    name = quote(names[error.column])
+    others = ", ".join(quote(names[k]) for k in error.others)
     what = f"{name} is a combination of {others}" if others else f"{name} is 0 in every row"
-    return ModelError(where, f"collinear fixed effects: {what}", f"leave {name} out")
+    return ModelError(where, f"collinear {kind}: {what}", f"leave {name} out")
+
+
+def _not_finite(design: formula.Design, where: str) -> DataError:
+    for name, part in (("y", design.y), ("X", design.X), ("Z", design.Z)):
+        if not np.isfinite(part).all():
+            return DataError(where, f"missing or infinite values in {name}", "drop those rows")
+    return DataError(where, "values too large to be squared", "rescale them")
 
 
 # Evidence
 
 
-def _evidence(
-    objective: likelihood.Objective,
-    solution: likelihood.Solution,
-    best: likelihood.Optimum,
-    starts: Mapping[str, likelihood.Optimum],
+def _search_evidence(
+    solution: likelihood.Solution, searches: Mapping[str, likelihood.Optimum]
 ) -> dict[str, Any]:
+    objective = solution.objective
+    best = _best(searches)
     curvature = np.linalg.eigvalsh(best.hessian)
     return {
         "log_likelihood": solution.log_likelihood,
@@ -365,9 +423,9 @@ def _evidence(
                 "log_likelihood": -0.5 * objective.deviance_in_data_units(found.evaluation),
                 "iterations": found.iterations,
             }
-            for name, found in starts.items()
+            for name, found in searches.items()
         },
-        "starts_agreeing": _agreeing(objective, starts),
+        "starts_agreeing": _agreeing(objective, searches),
         "evaluations": objective.evaluations,
         "scaled_gradient": float(np.abs(best.gradient).max() / max(1, objective.n_effective)),
         "gain_left": float(best.decrement),
@@ -375,6 +433,13 @@ def _evidence(
         "largest_curvature": float(curvature[-1]),
         "smallest_singular_value": float(solution.singular_values[-1]),
     }
+
+
+def _best(searches: Mapping[str, likelihood.Optimum]) -> likelihood.Optimum:
+    """The lowest deviance; where they are the same, the search that went to the last digit."""
+    lowest = min(found.evaluation.deviance for found in searches.values())
+    same = [f for f in searches.values() if f.evaluation.deviance <= lowest + _SAME_LOG_LIKELIHOOD]
+    return min(same, key=lambda found: found.decrement)
 
 
 def _agreeing(objective: likelihood.Objective, starts: Mapping[str, likelihood.Optimum]) -> int:
@@ -386,7 +451,7 @@ def _agreeing(objective: likelihood.Objective, starts: Mapping[str, likelihood.O
     return number if number > 1 else 0
 
 
-def _problems(evidence: Mapping[str, Any]) -> list[str]:
+def _search_problems(evidence: Mapping[str, Any]) -> list[str]:
     found = []
     if not evidence["gain_left"] < _GAIN_LEFT:
         found.append(f"the gradient still promises {evidence['gain_left']:.1e} of deviance")
@@ -395,13 +460,16 @@ def _problems(evidence: Mapping[str, Any]) -> list[str]:
     if evidence["starts_agreeing"] < 2:
         reached = [start["log_likelihood"] for start in evidence["starts"].values()]
         found.append(f"the starts end {max(reached) - min(reached):.2e} apart in log-likelihood")
-    audit = evidence["mixedlm"]
+    return found
+
+
+def _audit_problems(audit: Mapping[str, Any]) -> list[str]:
     difference = audit["difference"]
     if difference is None:
-        found.append(f"MixedLM could not be evaluated ({audit['how']})")
-    elif abs(difference) > audit["tolerance"]:
-        found.append(f"MixedLM's log-likelihood differs by {difference:.2e}")
-    return found
+        return [f"MixedLM could not be evaluated ({audit['how']})"]
+    if abs(difference) > audit["tolerance"]:
+        return [f"MixedLM's log-likelihood differs by {difference:.2e}"]
+    return []
 
 
 def _singular_note(solution: likelihood.Solution, random_terms: tuple[str, ...]) -> str:
@@ -424,38 +492,48 @@ def _singular_note(solution: likelihood.Solution, random_terms: tuple[str, ...])
     return f"singular fit: {what}; {step}; standard errors of the variances do not exist here"
 
 
-def _audit(
-    design: formula.Design,
-    codes: Array,
-    solution: likelihood.Solution,
-    method: str,
-    singular: bool,
-) -> dict[str, Any]:
+def _audit(fit: Fit) -> dict[str, Any]:
     """statsmodels MixedLM from the core's optimum, on the core's scales.
 
-    Up to POLISHED_UP_TO clusters it may climb on from there; above, its log-likelihood is
-    evaluated once. A singular G gets a ridge, because MixedLM inverts it.
+    Up to POLISHED_UP_TO clusters it may climb on from there; up to AUDITED_UP_TO its
+    log-likelihood is evaluated once; above, both are evaluated on the rows of that many clusters
+    spread over all. A singular G gets a ridge, because MixedLM inverts it.
     """
     from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams
 
-    objective, scales = solution.objective, solution.scales
-    Q = np.linalg.solve(scales.R.T, design.X.T).T
-    residual = (design.y - design.X @ scales.b0) / scales.y
-    cov_re = solution.L @ solution.L.T + (_RIDGE * np.eye(len(solution.L)) if singular else 0.0)
-    start = MixedLMParams.from_components(fe_params=solution.at.b, cov_re=cov_re)
-    how, value = "evaluated at the optimum", np.nan
+    objective, how = fit.solution.objective, "evaluated at the optimum"
+    X, Z, y, codes, J = fit.X, fit.Z, fit.y, fit.codes, len(fit.labels)
+    half = fit.solution.scales.T_inverse @ fit.solution.L
+    at, sampled = fit.solution.at, J > AUDITED_UP_TO
+    if sampled:
+        chosen = np.linspace(0, J - 1, AUDITED_UP_TO).astype(np.int64)
+        kept = np.isin(codes, chosen)
+        X, Z, y, codes = X[kept], Z[kept], y[kept], np.searchsorted(chosen, codes[kept])
+        objective, X = _reduced(fit, y, X, Z, codes)
+        at = objective.evaluate_at(objective.products.scales.T @ half, False)
+        how = f"evaluated at the optimum on {AUDITED_UP_TO} of the {J} clusters"
+    scales = objective.products.scales
+    L = scales.T @ half
+    cov_re = L @ L.T + (_RIDGE * np.eye(len(L)) if fit.singular else 0.0)
+    start = MixedLMParams.from_components(fe_params=at.b, cov_re=cov_re)
+    value = np.nan
     with warnings.catch_warnings():
         # Its warnings judge its own search, which starts at the end here.
         warnings.simplefilter("ignore")
-        model = MixedLM(residual, Q, groups=codes, exog_re=design.Z @ scales.T_inverse)
+        model = MixedLM(
+            (y - X @ scales.b0) / scales.y,
+            X @ scales.R_inverse,
+            groups=codes,
+            exog_re=Z @ scales.T_inverse,
+        )
         # fit() sets these before its first evaluation; here the evaluation comes first.
-        model.reml, model.cov_pen, model.fe_pen = method == "reml", None, None
+        model.reml, model.cov_pen, model.fe_pen = objective.reml, None, None
         try:
             value = float(model.loglike(start))
-            if not singular and len(objective.products.n) <= POLISHED_UP_TO:
+            if not fit.singular and J <= POLISHED_UP_TO:
                 pattern = objective.matrix(np.ones(len(objective.free))) != 0
                 free = MixedLMParams.from_components(
-                    fe_params=np.ones(len(solution.at.b)), cov_re=(pattern | pattern.T) * 1.0
+                    fe_params=np.ones(len(at.b)), cov_re=(pattern | pattern.T) * 1.0
                 )
                 climbed = model.fit(
                     start_params=start, reml=model.reml, free=free, method=["bfgs"], maxiter=20
@@ -463,20 +541,35 @@ def _audit(
                 value, how = max(value, float(climbed.llf)), "polished from the optimum"
         except (np.linalg.LinAlgError, ValueError, ZeroDivisionError, UnboundLocalError) as error:
             how = f"{how}; its own climb failed: {type(error).__name__}"
-    if singular:
+    if fit.singular:
         how += f", G with a ridge of {_RIDGE:g}"
     in_data_units = value - objective.n_effective * float(np.log(scales.y))
     if objective.reml:
         in_data_units -= scales.log_det_R
     if not np.isfinite(in_data_units):
         return {"how": how, "log_likelihood": None, "difference": None, "tolerance": None}
-    ridge_cost = 1e-4 if singular else 0.0
+    ridge_cost = 1e-4 if fit.singular else 0.0
     return {
         "how": how,
         "log_likelihood": in_data_units,
-        "difference": in_data_units - solution.log_likelihood,
+        "difference": in_data_units + 0.5 * objective.deviance_in_data_units(at),
         "tolerance": ridge_cost + max(_SAME_LOG_LIKELIHOOD, 1e-9 * abs(in_data_units)),
     }
+
+
+def _reduced(
+    fit: Fit, y: Array, X: Array, Z: Array, codes: Array
+) -> tuple[likelihood.Objective, Array]:
+    """The objective of some of the rows, and X without columns that those cannot tell apart."""
+    while True:
+        try:
+            products = likelihood.reduce(y, X, Z, codes, int(codes.max()) + 1, fit.blocks)
+        except likelihood.CollinearError as error:
+            if error.random:
+                raise
+            X = np.delete(X, error.column, axis=1)
+        else:
+            return likelihood.Objective(products, fit.blocks, fit.method == "reml"), X
 
 
 # A model of a configuration

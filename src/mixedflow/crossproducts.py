@@ -1,0 +1,281 @@
+"""From rows to cluster cross-products: one pass, after which no fit sees a row again.
+
+Bates, Maechler, Bolker and Walker (2015, J. Stat. Softw. 67(1)): with one grouping factor, the
+likelihood depends on the data through Z_j'Z_j and Z_j'[X y] of each cluster and [X y]'[X y].
+
+Scales: X is replaced by orthonormal columns (X = Q R), y by its least-squares residuals, and each
+group of correlated columns of Z by uncorrelated ones of unit mean square, so that nothing later
+depends on units or on where a covariate has its zero. The rows are turned by scales taken from a
+sample of them; what the sample missed is put right in the sums. ``Scales`` takes results back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+
+Array = NDArray[Any]  # float64 unless said
+
+_DEPENDENT = 1e-9  # norm left of a unit column after the others are taken out of it
+_SAMPLE = 4096  # rows that the first scales are taken from
+_CONDITION = 1e-6  # smallest eigenvalue of the turned rows' correlations that sums can put right
+_CHUNK = 1 << 16  # numbers in a chunk of rows: they stay in the second-level cache
+
+
+class CollinearError(ValueError):
+    """Columns depend on each other: ``column`` is a combination of ``others`` (of X, or of Z)."""
+
+    def __init__(self, column: int, others: tuple[int, ...], random: bool = False) -> None:
+        self.column, self.others, self.random = column, others, random
+        super().__init__(column, others, random)
+
+
+class NotFiniteError(ValueError):
+    """A missing or infinite value in the rows, or one that overflows when squared."""
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Between the data's units and the core's: X = Q R, y = X b0 + r0 y, Z = Zs T."""
+
+    R: Array
+    b0: Array
+    T: Array
+    y: float
+
+    @cached_property
+    def T_inverse(self) -> Array:
+        return _inverse(self.T)
+
+    @cached_property
+    def R_inverse(self) -> Array:
+        return _inverse(self.R)
+
+    @property
+    def log_det_R(self) -> float:
+        return float(np.log(np.abs(np.diag(self.R))).sum())
+
+
+@dataclass(frozen=True)
+class CrossProducts:
+    """All that the data contribute, in the core's scales.
+
+    ``zz`` (q, q, J); ``zf`` (q, p + 1, J), the last column for y; ``FF`` (p + 1, p + 1); ``n`` (J,)
+    rows per cluster. Clusters lie along the last axis, so that a computation runs along them.
+    """
+
+    zz: Array
+    zf: Array
+    FF: Array
+    n: NDArray[np.int64]
+    scales: Scales
+
+    @property
+    def ZZ(self) -> Array:
+        """(J, q, q), a view."""
+        return self.zz.transpose(2, 0, 1)
+
+    @property
+    def ZF(self) -> Array:
+        """(J, q, p + 1), a view."""
+        return self.zf.transpose(2, 0, 1)
+
+    @cached_property
+    def n_obs(self) -> int:
+        return int(self.n.sum())
+
+    @property
+    def p(self) -> int:
+        return self.FF.shape[0] - 1
+
+    @property
+    def q(self) -> int:
+        return self.zz.shape[0]
+
+
+def reduce(
+    y: Array,
+    X: Array,
+    Z: Array,
+    codes: NDArray[np.integer[Any]],
+    n_clusters: int,
+    blocks: tuple[int, ...],
+) -> CrossProducts:
+    """Reduce rows to cluster cross-products.
+
+    Parameters
+    ----------
+    y, X, Z
+        (N,), (N, p), (N, q).
+    codes
+        (N,) cluster of each row, 0 .. n_clusters - 1, each of them seen. Fastest if sorted.
+    blocks
+        Sizes of the groups of correlated columns of Z.
+
+    Raises
+    ------
+    CollinearError
+        A column is a linear combination of others.
+    NotFiniteError
+        A value that is missing or infinite.
+    """
+    n = np.bincount(codes, minlength=n_clusters)
+    order = None if bool((codes[1:] >= codes[:-1]).all()) else np.argsort(codes, kind="stable")
+    rows = np.linspace(0, len(y) - 1, _SAMPLE).astype(np.int64) if len(y) > _SAMPLE else slice(None)
+    scales = _scales(y[rows], X[rows], Z[rows], blocks, strict=len(y) <= _SAMPLE)
+    turned = _accumulate(y, X, Z, n, order, scales)
+    if not _sound(turned, blocks):
+        # Columns that the sample could not tell apart, or that nearly depend on each other.
+        _refuse_missing(turned)
+        scales = _scales(y, X, Z, blocks, strict=True)
+        turned = _accumulate(y, X, Z, n, order, scales)
+    return _settle(turned, blocks)
+
+
+def _inverse(upper: Array) -> Array:
+    return solve_triangular(upper, np.eye(len(upper)), check_finite=False)
+
+
+def _slices(blocks: tuple[int, ...]) -> list[slice]:
+    ends = np.cumsum((0, *blocks)).tolist()
+    return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+
+
+def _scales(y: Array, X: Array, Z: Array, blocks: tuple[int, ...], strict: bool) -> Scales:
+    """Scales from rows by QR; ``strict`` refuses columns that depend on each other.
+
+    Without it such a column keeps its own scale and no more: other rows may tell it apart.
+    """
+    if not (np.isfinite(y).all() and np.isfinite(X).all() and np.isfinite(Z).all()):
+        raise NotFiniteError
+    Q, R = _triangle(X, strict, random=False)
+    root_n, q = np.sqrt(len(y)), Z.shape[1]
+    T = np.zeros((q, q))
+    for part in _slices(blocks):
+        T[part, part] = _triangle(Z[:, part], strict, True, part.start)[1] / root_n
+    # Twice, because the first pass leaves an error of the size of y's mean, not of its residuals.
+    b0 = np.zeros(X.shape[1])
+    for _ in range(2):
+        b0 = b0 + solve_triangular(R, Q.T @ (y - X @ b0), check_finite=False)
+    residual = y - X @ b0
+    return Scales(R, b0, T, float(np.sqrt(np.mean(residual**2))) or 1.0)
+
+
+def _triangle(columns: Array, strict: bool, random: bool, first: int = 0) -> tuple[Array, Array]:
+    """(Q, R) with a positive diagonal, columns brought to unit norm before they are compared."""
+    norms = np.sqrt(np.einsum("nk,nk->k", columns, columns))
+    unit = np.where(norms > 0, norms, 1.0)
+    Q, R = np.linalg.qr(columns / unit)
+    left = np.abs(np.diag(R))
+    dependent = np.flatnonzero(left < (_DEPENDENT if strict else np.sqrt(_CONDITION)))
+    if dependent.size and strict:
+        k = int(dependent[0])
+        weights = np.linalg.lstsq(R[:k, :k], R[:k, k], rcond=None)[0] if k else np.empty(0)
+        others = tuple(first + int(i) for i in np.flatnonzero(np.abs(weights) > 1e-6))
+        raise CollinearError(first + k, others, random)
+    sign = np.where(np.diag(R) < 0, -1.0, 1.0)
+    Q, R = Q * sign, sign[:, None] * R
+    for k in dependent:
+        R[:, k] = R[k, :] = 0.0
+        R[k, k] = 1.0
+    return Q, R * unit
+
+
+def _accumulate(
+    y: Array, X: Array, Z: Array, n: Array, order: Array | None, scales: Scales
+) -> CrossProducts:
+    """The sums over rows turned by ``scales``; each chunk of rows stays in the cache."""
+    N, p = X.shape
+    q, f = Z.shape[1], p + 1
+    turn = np.zeros((f + q, f + q))
+    turn[:p, :p] = scales.R_inverse.T * np.sqrt(N)
+    turn[p, :p], turn[p, p] = -scales.b0 / scales.y, 1.0 / scales.y
+    turn[f:, f:] = scales.T_inverse.T
+    ends = np.concatenate([[0], np.cumsum(n)])
+    zz, zf, FF = np.zeros((q, q, len(n))), np.zeros((q, f, len(n))), np.zeros((f, f))
+    size = max(256, _CHUNK // (f + q))
+    raw = np.empty((f + q, min(size, N)))
+    with np.errstate(invalid="ignore", over="ignore"):
+        for a in range(0, N, size):
+            b = min(a + size, N)
+            rows = slice(a, b) if order is None else order[a:b]
+            part = raw[:, : b - a]
+            part[:p], part[p], part[f:] = X[rows].T, y[rows], Z[rows].T
+            columns = turn @ part
+            F, Zs = columns[:f], columns[f:]
+            first, last = np.searchsorted(ends, (a, b - 1), side="right") - 1
+            starts = np.maximum(ends[first : last + 1] - a, 0)
+            here = slice(first, last + 1)
+            for i in range(q):
+                # Mostly the intercept: a constant needs no product.
+                if (Zs[i] == Zs[i, 0]).all():
+                    zf[i, :, here] += Zs[i, 0] * np.add.reduceat(F, starts, axis=1)
+                    zz[i, : i + 1, here] += Zs[i, 0] * np.add.reduceat(Zs[: i + 1], starts, axis=1)
+                else:
+                    zf[i, :, here] += np.add.reduceat(Zs[i] * F, starts, axis=1)
+                    zz[i, : i + 1, here] += np.add.reduceat(Zs[i] * Zs[: i + 1], starts, axis=1)
+            FF += F @ F.T
+    for i in range(q):
+        zz[:i, i] = zz[i, :i]
+    return CrossProducts(zz, zf, FF, n, scales)
+
+
+def _refuse_missing(turned: CrossProducts) -> None:
+    if not (np.isfinite(turned.FF).all() and np.isfinite(turned.zz).all()):
+        raise NotFiniteError
+
+
+def _sound(turned: CrossProducts, blocks: tuple[int, ...]) -> bool:
+    """Whether the scales fit all rows well enough for sums to put the rest right."""
+    ZZ = turned.zz.sum(axis=2)
+    if not (np.isfinite(turned.FF).all() and np.isfinite(ZZ).all()):
+        return False
+    grams = [turned.FF, *(ZZ[part, part] for part in _slices(blocks))]
+    for gram in grams:
+        d = np.sqrt(np.diag(gram))
+        if not (d > 0).all() or np.linalg.eigvalsh(gram / np.outer(d, d))[0] < _CONDITION:
+            return False
+    return True
+
+
+def _settle(turned: CrossProducts, blocks: tuple[int, ...]) -> CrossProducts:
+    """Scale the sums exactly: Q'Q = I, y orthogonal to Q with unit mean square, Zs'Zs / N = I."""
+    scales, N, p = turned.scales, turned.n_obs, turned.p
+    _refuse_missing(turned)
+    upper = np.linalg.cholesky(turned.FF[:-1, :-1]).T
+    back = np.zeros((p + 1, p + 1))
+    back[:-1, :-1] = _inverse(upper)
+    shift = back[:-1, :-1] @ (back[:-1, :-1].T @ turned.FF[:-1, -1])
+    rss = turned.FF[-1, -1] - turned.FF[:-1, -1] @ shift
+    size = float(np.sqrt(max(rss, 0.0) / N)) or 1.0
+    back[:-1, -1], back[-1, -1] = -shift / size, 1.0 / size
+    ZZ = turned.zz.sum(axis=2)
+    T = np.zeros_like(ZZ)
+    for part in _slices(blocks):
+        T[part, part] = np.linalg.cholesky(ZZ[part, part] / N).T
+    half = _inverse(T).T
+    q, J = turned.q, len(turned.n)
+    # Cluster by cluster half zz half' and half zf back, as a few large products.
+    zz = (half @ turned.zz.reshape(q, -1)).reshape(q, q, J)
+    zz = np.matmul(half, zz)
+    zf = np.matmul(back.T, (half @ turned.zf.reshape(q, -1)).reshape(q, p + 1, J))
+    FF = np.eye(p + 1)
+    FF[-1, -1] = max(rss, 0.0) / size**2
+    root = np.sqrt(N)
+    return CrossProducts(
+        zz,
+        zf,
+        FF,
+        turned.n,
+        Scales(
+            R=upper @ scales.R / root,
+            b0=scales.b0 + scales.y * root * (scales.R_inverse @ shift),
+            T=T @ scales.T,
+            y=scales.y * size,
+        ),
+    )

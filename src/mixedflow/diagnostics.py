@@ -1,0 +1,383 @@
+"""Diagnostics of a fit: residuals of the rows, effects of the clusters, and their influence.
+
+Influence is what a refit without each cluster would change, from one step and no refit: sums of
+the rows by cluster give all J of them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import chdtrc, ndtri
+
+from mixedflow import effects
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mixedflow.likelihood import Array
+    from mixedflow.mixed import Fit
+
+_ROUNDING = 1e-10  # a variance or an information this small beside its scale is none
+_NO_RELIABILITY = 1e-6
+_CHUNK = 4_000_000  # numbers that one array of the clusters' derivatives may hold
+
+
+def tables(fit: Fit) -> dict[str, pd.DataFrame]:
+    """The three tables by name: ``residuals``, ``effects_diagnostic`` and ``influence``."""
+    return {
+        "residuals": residual_table(fit),
+        "effects_diagnostic": effect_table(fit),
+        "influence": influence(fit),
+    }
+
+
+def normal_quantiles(values: Array) -> Array:
+    """Expected normal order statistics of ``values`` (n,), in their order; NaN stays NaN.
+
+    The i-th smallest of m is expected near the quantile of (i - 3/8) / (m + 1/4) (Blom 1958,
+    Statistical Estimates and Transformed Beta-Variables).
+    """
+    present = np.flatnonzero(np.isfinite(values))
+    m = len(present)
+    quantile = np.full(len(values), np.nan)
+    order = present[np.argsort(values[present], kind="stable")]
+    quantile[order] = ndtri((np.arange(1, m + 1) - 0.375) / (m + 0.25))
+    return quantile
+
+
+def residual_table(fit: Fit) -> pd.DataFrame:
+    """Level-1 residuals, a row for each row of the fit, in its order.
+
+    ``fitted`` is x'b + z'u and ``residual`` y - fitted, in the outcome's units. ``standardised``
+    divides by the residual's own standard deviation, not by sigma: fitting b and u takes up
+    variance, most of it in small clusters and at the ends of x. The conditional residuals are
+    s2 P y with variance s2^2 P, P = V^-1 - V^-1 X phi X' V^-1 (Gregoire, Schabenberger and Barrett
+    1995, Can. J. For. Res. 25; Nobre and Singer 2007, Biometrical J. 49), here in the equal form
+    s2 - z'Cz - (x - B'z)' phi (x - B'z). It is NaN in a row that is always fitted exactly.
+    ``quantile`` is the normal quantile of its rank.
+    """
+    import pandas as pd
+
+    at = fit.solution
+    fitted = fit.X @ at.beta + np.einsum("nq,nq->n", fit.Z, at.u[fit.codes])
+    residual = fit.y - fitted
+    left = fit.X - np.einsum("nq,nqp->np", fit.Z, at.B[fit.codes])
+    taken = np.einsum("na,nab,nb->n", fit.Z, at.C[fit.codes], fit.Z, optimize=True)
+    taken += np.einsum("np,np->n", left @ at.phi, left)
+    standardised = residual / _deviation(at.s2 - taken, at.s2)
+    return pd.DataFrame(
+        {
+            "cluster": fit.clusters[fit.codes],
+            "fitted": fitted,
+            "residual": residual,
+            "standardised": standardised,
+            "quantile": normal_quantiles(standardised),
+        }
+    ).astype({"cluster": "str"})
+
+
+def _deviation(variance: Array, scale: Array | float) -> Array:
+    """Square roots, NaN where rounding is all that there is."""
+    return np.sqrt(np.where(variance > _ROUNDING * scale, variance, np.nan))
+
+
+def effect_table(fit: Fit) -> pd.DataFrame:
+    """Level-2 residuals: a row for each cluster and random term.
+
+    ``estimate`` is the EB effect, in units of the outcome per unit of the term, and
+    ``se_diagnostic`` the standard deviation of that estimate, sqrt diag(G - C - B phi B')
+    (Langford and Lewis 1998, J. R. Stat. Soc. A 161); ``standardised`` is their ratio,
+    NaN where the standard error is 0, and ``quantile`` its normal quantile within the term: the
+    Q-Q plot of Lange and Ryan (1989, Ann. Stat. 17), without their weights.
+
+    ``distance`` u' Var(u_hat)^- u takes a cluster's effects together (Waternaux, Laird and Ware
+    1989, J. Am. Stat. Assoc. 84), with ``df`` the rank of Var(u_hat), less than q where a
+    cluster's rows cannot tell its effects apart, and ``p_value`` from chi-squared(df). Both repeat
+    in a cluster's rows. P values are for one cluster, not for the largest of J.
+    """
+    import pandas as pd
+
+    at = fit.solution
+    n_clusters, q = at.u.shape
+    covariance = effects.diagnostic_covariance(at)
+    prior = np.diag(at.G)
+    error = np.nan_to_num(_deviation(np.einsum("jkk->jk", covariance), prior))
+    standardised = np.divide(at.u, error, out=np.full_like(at.u, np.nan), where=error > 0)
+    distance, df = _distance(at.u, covariance, at.G)
+    n = np.bincount(fit.codes, minlength=n_clusters)
+    by_cluster = {"distance": distance, "df": df, "p_value": chdtrc(df, distance)}
+    return pd.DataFrame(
+        {
+            "cluster": np.repeat(fit.clusters, q),
+            "n": np.repeat(n, q),
+            "term": np.tile(np.array(fit.random_terms, dtype=object), n_clusters),
+            "estimate": at.u.ravel(),
+            "se_diagnostic": error.ravel(),
+            "standardised": standardised.ravel(),
+            "quantile": np.apply_along_axis(normal_quantiles, 0, standardised).ravel(),
+            **{name: np.repeat(values, q) for name, values in by_cluster.items()},
+        }
+    ).astype({"cluster": "str", "term": "str"})
+
+
+def _distance(u: Array, covariance: Array, G: Array) -> tuple[Array, Array]:
+    """u' covariance^- u and the ranks, both (J,).
+
+    Where G is the identity the eigenvalues are reliabilities, and a rank means something.
+    """
+    deviation = np.sqrt(np.diag(G))
+    scale = np.where(deviation > 0, deviation, 1.0)
+    values, vectors = np.linalg.eigh(G / np.outer(scale, scale))
+    kept = values > 1e-12
+    to_unit = (vectors[:, kept] / np.sqrt(values[kept])).T / scale
+    reliability, vectors = np.linalg.eigh(to_unit @ covariance @ to_unit.T)
+    turned = np.einsum("jkl,jk->jl", vectors, u @ to_unit.T)
+    able = reliability > _NO_RELIABILITY
+    squares = np.divide(turned**2, reliability, out=np.zeros_like(turned), where=able)
+    df = able.sum(axis=1)
+    return np.where(df > 0, squares.sum(axis=1), np.nan), df
+
+
+# Influence
+
+
+def influence(fit: Fit) -> pd.DataFrame:
+    """What each cluster does to the estimates: a row a cluster, in the order of ``fit.clusters``.
+
+    Every change is the estimate with the cluster less that without it: a positive one says that
+    the cluster raises the estimate. Nothing is refitted. Without cluster j the estimates are
+
+    theta_(-j) = theta + I_(-j)^-1 s_(-j) for the variance parameters (G, s2): one step of Fisher
+    scoring from the full fit, with the exact (restricted) score s and expected information I of
+    the data without j (deletion diagnostics of variance components: Christensen, Pearson and
+    Johnson 1992, Technometrics 34; Pan, Fei and Foster 2014, Technometrics 56);
+
+    b_(-j) = b - (phi^-1 - X_j' V_j^-1 X_j)^-1 X_j' V_j^-1 r_j, exact at the full fit's theta
+    (Demidenko and Stukel 2005, Stat. Med. 24), plus its derivative in theta times that step.
+
+    In balanced data with X = Z both are what a refit gives.
+
+    Columns: ``cluster``; ``n`` rows; ``cooks_distance`` d' phi^-1 d / p with d = b - b_(-j);
+    ``covratio`` det phi_(-j) / det phi, above 1 where the cluster adds precision, of the same
+    order in theta; ``dfbeta_<term>`` d in standard errors of the full fit; ``log_sd_<term>`` and
+    ``log_sigma``, changes of the log standard deviations, infinite where the step ends without
+    any variance.
+
+    NaN: everything where the other clusters cannot estimate b; ``log_sd_*`` and ``log_sigma``
+    where they cannot estimate theta, and throughout a singular fit, whose boundary allows no such
+    step. The fixed effects are then compared at the full fit's theta.
+    """
+    import pandas as pd
+
+    standard = _Standard.of(fit)
+    total = _Totals.of(standard)
+    parts = [_without(part, total, fit.method == "reml", fit.singular) for part in standard.split()]
+    d, log_det, step = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    change = d @ standard.to_beta.T / np.linalg.norm(standard.to_beta, axis=1)
+    moved = np.einsum(
+        "ka,jab,kb->jk", standard.to_u, standard.matrices(step), standard.to_u, optimize=True
+    )
+    variances = np.diag(standard.to_u @ standard.G @ standard.to_u.T)
+    relative = np.column_stack([moved / variances, step[:, -1]])
+    with np.errstate(divide="ignore"):
+        spread = -0.5 * np.log1p(np.maximum(relative, -1.0))
+    names = [*(f"log_sd_{term}" for term in fit.random_terms), "log_sigma"]
+    return pd.DataFrame(
+        {
+            "cluster": fit.clusters,
+            "n": standard.n,
+            "cooks_distance": np.einsum("jp,jp->j", d, d) / len(fit.terms),
+            "covratio": np.exp(log_det),
+            **{f"dfbeta_{term}": change[:, k] for k, term in enumerate(fit.terms)},
+            **{name: spread[:, k] for k, name in enumerate(names)},
+        }
+    ).astype({"cluster": "str"})
+
+
+@dataclass(frozen=True)
+class _Standard:
+    """A fit's clusters in units where sigma is 1, X'V^-1 X = I and Z has uncorrelated columns.
+
+    ``gram`` (J, w, w) = C' V^-1 C for the columns C = [Z X r], w = q + p + 1, r = y - Xb;
+    ``weights`` (J, q, w) with V^-1 C = C - Z weights (Woodbury); ``n`` (J,); ``G`` (q, q);
+    ``basis`` (k, q, q) the derivatives of G in its free elements; ``to_beta`` (p, p) and ``to_u``
+    (q, q) lead back to the data's units, the latter up to sigma.
+    """
+
+    gram: Array
+    weights: Array
+    n: Array
+    G: Array
+    basis: Array
+    to_beta: Array
+    to_u: Array
+
+    @classmethod
+    def of(cls, fit: Fit) -> _Standard:
+        sigma, q = np.sqrt(fit.solution.s2), fit.Z.shape[1]
+        Z, T, basis = _uncorrelated(fit.Z, fit.blocks)
+        norms = np.linalg.norm(fit.X, axis=0)
+        Q, R = np.linalg.qr(fit.X / norms)
+        r = (fit.y - fit.X @ fit.solution.beta) / sigma
+        raw = _by_cluster(fit.codes, len(fit.clusters), np.column_stack([Z, Q, r]))
+        G = T @ (fit.solution.G / fit.solution.s2) @ T.T
+        values, vectors = np.linalg.eigh(G)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        inner = root.T @ raw[:, :q, :q] @ root + np.eye(q)
+        weights = root @ np.linalg.solve(inner, root.T @ raw[:, :q])
+        gram = raw - raw[:, :, :q] @ weights
+        upper = np.linalg.cholesky(gram[:, q:-1, q:-1].sum(axis=0)).T
+        turn = np.eye(gram.shape[1])
+        turn[q:-1, q:-1] = np.linalg.inv(upper)
+        return cls(
+            gram=turn.T @ gram @ turn,
+            weights=weights @ turn,
+            n=np.bincount(fit.codes, minlength=len(fit.clusters)),
+            G=G,
+            basis=basis,
+            to_beta=sigma * np.linalg.inv(upper @ (R * norms)),
+            to_u=np.linalg.inv(T),
+        )
+
+    @property
+    def q(self) -> int:
+        return self.G.shape[0]
+
+    def matrices(self, step: Array) -> Array:
+        """(J, q, q) changes of G for steps (J, k + 1) in its free elements and s2."""
+        return np.einsum("jk,kab->jab", step[:, :-1], self.basis)
+
+    def split(self) -> Iterator[_Standard]:
+        """The same in parts small enough for the derivatives of a part to be held."""
+        width = self.gram.shape[1]
+        each = max(1, _CHUNK // ((len(self.basis) + 1) * width * (width - self.q)))
+        for start in range(0, len(self.n), each):
+            part = slice(start, start + each)
+            yield replace(self, gram=self.gram[part], weights=self.weights[part], n=self.n[part])
+
+
+def _uncorrelated(Z: Array, blocks: tuple[int, ...]) -> tuple[Array, Array, Array]:
+    """Z = Zs T with T block upper triangular and Zs'Zs / N = I within blocks, and G's basis."""
+    root_n, q = np.sqrt(len(Z)), Z.shape[1]
+    scaled, T, basis = np.empty_like(Z), np.zeros((q, q)), []
+    start = 0
+    for size in blocks:
+        part = slice(start, start + size)
+        norms = np.linalg.norm(Z[:, part], axis=0)
+        unit, upper = np.linalg.qr(Z[:, part] / norms)
+        scaled[:, part], T[part, part] = unit * root_n, upper * (norms / root_n)
+        for i in range(start, start + size):
+            for k in range(start, i + 1):
+                element = np.zeros((q, q))
+                element[i, k] = element[k, i] = 1.0
+                basis.append(element)
+        start += size
+    return scaled, T, np.array(basis)
+
+
+def _by_cluster(codes: Array, n_clusters: int, columns: Array) -> Array:
+    """(J, w, w) sums over each cluster's rows of the products of ``columns`` (N, w)."""
+    width = columns.shape[1]
+    sums = np.empty((n_clusters, width, width))
+    for i in range(width):
+        for k in range(i + 1):
+            product = columns[:, i] * columns[:, k]
+            sums[:, i, k] = np.bincount(codes, weights=product, minlength=n_clusters)
+            sums[:, k, i] = sums[:, i, k]
+    return sums
+
+
+class _Derivatives:
+    """How V's m = k + 1 derivatives V_a, in G's free elements and s2, meet each cluster's columns.
+
+    V_a V^-1 [X r] = [Z X r] D_a in every cluster; then ``Q`` (J, m, p + 1, p + 1) =
+    [X r]' V^-1 V_a V^-1 [X r]; ``D`` and ``H`` = gram D, both (J, m, w, p) for X alone;
+    ``trace`` (J, m) = tr V^-1 V_a; ``information`` (J, m, m) = tr V^-1 V_a V^-1 V_b.
+    """
+
+    def __init__(self, at: _Standard) -> None:
+        q, E, gram = at.q, at.basis, at.gram
+        n_clusters, width = gram.shape[:2]
+        m = len(E) + 1
+        D = np.zeros((n_clusters, m, width, width - q))
+        D[:, :-1, :q] = E @ gram[:, None, :q, q:]
+        D[:, -1, :q] = -at.weights[:, :, q:]
+        D[:, -1, q:] = np.eye(width - q)
+        H = gram[:, None] @ D
+        self.Q, self.D, self.H = H[:, :, q:], D[..., :-1], H[..., :-1]
+        inside = gram[:, :q, :q]
+        kept = np.eye(q) - at.weights[:, :, :q]  # V^-1 Z = Z kept
+        twice = kept.transpose(0, 2, 1) @ inside
+        turned = inside[:, None] @ E
+        free = at.n - q
+        self.trace = np.empty((n_clusters, m))
+        self.trace[:, :-1] = np.einsum("kab,jab->jk", E, inside)
+        self.trace[:, -1] = free + np.einsum("jaa->j", kept)
+        self.information = np.empty((n_clusters, m, m))
+        self.information[:, :-1, :-1] = np.einsum("jkab,jlba->jkl", turned, turned)
+        mixed = np.einsum("kab,jab->jk", E, twice)
+        self.information[:, -1, :-1] = self.information[:, :-1, -1] = mixed
+        self.information[:, -1, -1] = free + np.einsum("jab,jba->j", kept, kept)
+
+
+@dataclass(frozen=True)
+class _Totals:
+    """Sums over all clusters of their derivatives; ``N`` (m, p, m, p) those of D_a' H_b."""
+
+    Q: Array
+    N: Array
+    trace: Array
+    information: Array
+
+    @classmethod
+    def of(cls, standard: _Standard) -> _Totals:
+        sums: list[Array] = []
+        for part in standard.split():
+            own = _Derivatives(part)
+            N = np.tensordot(own.D, own.H, axes=([0, 2], [0, 2]))
+            found = [x.sum(axis=0) for x in (own.Q, own.trace, own.information)]
+            found.insert(1, N)
+            sums = [a + b for a, b in zip(sums, found, strict=True)] if sums else found
+        return cls(*sums)
+
+
+def _without(
+    part: _Standard, total: _Totals, reml: bool, singular: bool
+) -> tuple[Array, Array, Array]:
+    """b - b_(-j) (J, p), log det phi_(-j) - log det phi (J,) and theta's step (J, m)."""
+    own, q = _Derivatives(part), part.q
+    left = np.eye(part.gram.shape[1] - q - 1) - part.gram[:, q:-1, q:-1]
+    estimable = np.linalg.eigvalsh(left)[:, 0] > _ROUNDING
+    left[~estimable] = np.eye(left.shape[1])
+    phi = np.linalg.inv(left)
+    d = np.einsum("jab,jb->ja", phi, part.gram[:, q:-1, -1])
+    residual = np.column_stack([d, np.ones(len(d))])  # y - X b_(-j) = [X r] of these
+    Q = total.Q - own.Q
+    pulled = np.einsum("jaxy,jy->jax", Q, residual)
+    moved = phi[:, None] @ Q[:, :, :-1, :-1]
+    shrunk = np.einsum("jaxx->ja", moved)
+    score = np.einsum("jax,jx->ja", pulled, residual) - (total.trace - own.trace)
+    information = total.information - own.information
+    if reml:
+        score += shrunk
+        theirs = np.einsum("jxy,axby->jab", phi, total.N)
+        theirs -= np.einsum("jawx,jbwx->jab", own.D @ phi[:, None], own.H, optimize=True)
+        information += np.einsum("jaxy,jbyx->jab", moved, moved, optimize=True) - 2.0 * theirs
+    step = np.zeros_like(score)
+    known = estimable & _regular(information) & (not singular)
+    step[known] = np.linalg.solve(information[known], score[known, :, None])[..., 0]
+    d += np.einsum("jxy,jay,ja->jx", phi, pulled[:, :, :-1], step, optimize=True)
+    log_det = np.linalg.slogdet(phi)[1] + np.einsum("ja,ja->j", shrunk, step)
+    d[~estimable], log_det[~estimable], step[~known] = np.nan, np.nan, np.nan
+    return d, log_det, step
+
+
+def _regular(information: Array) -> Array:
+    """(J,) whether each matrix can be solved with, whatever its parameters' units."""
+    size = np.sqrt(np.maximum(np.einsum("jaa->ja", information), np.finfo(float).tiny))
+    unit = information / (size[:, :, None] * size[:, None, :])
+    return np.linalg.eigvalsh(unit)[:, 0] > _ROUNDING
