@@ -22,7 +22,7 @@ from scipy.linalg import solve_triangular
 Array = NDArray[Any]  # float64 unless said
 
 _DEPENDENT = 1e-9  # norm left of a unit column after the others are taken out of it
-_SAMPLE = 4096  # rows that the first scales are taken from
+_SAMPLE = 512  # rows that the first scales are taken from
 _CONDITION = 1e-6  # smallest eigenvalue of the turned rows' correlations that sums can put right
 _CHUNK = 1 << 16  # numbers in a chunk of rows: they stay in the second-level cache
 
@@ -126,8 +126,10 @@ def reduce(
     """
     n = np.bincount(codes, minlength=n_clusters)
     order = None if bool((codes[1:] >= codes[:-1]).all()) else np.argsort(codes, kind="stable")
-    rows = np.linspace(0, len(y) - 1, _SAMPLE).astype(np.int64) if len(y) > _SAMPLE else slice(None)
-    scales = _scales(y[rows], X[rows], Z[rows], blocks, strict=len(y) <= _SAMPLE)
+    sample = max(_SAMPLE, 16 * (X.shape[1] + Z.shape[1]))
+    few = len(y) <= sample
+    rows = slice(None) if few else np.linspace(0, len(y) - 1, sample).astype(np.int64)
+    scales = _scales(y[rows], X[rows], Z[rows], blocks, strict=few)
     turned = _accumulate(y, X, Z, n, order, scales)
     if not _sound(turned, blocks):
         # Columns that the sample could not tell apart, or that nearly depend on each other.

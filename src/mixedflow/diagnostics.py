@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mixedflow.mixed import Fit
 
 _ROUNDING = 1e-10  # a variance or an information this small beside its scale is none
-_NO_RELIABILITY = 1e-6
+_NO_RELIABILITY = 1e-8
 _CHUNK = 4_000_000  # numbers that one array of the clusters' derivatives may hold
 
 
@@ -90,9 +90,9 @@ def effect_table(fit: Fit) -> pd.DataFrame:
 
     ``estimate`` is the EB effect, in units of the outcome per unit of the term, and
     ``se_diagnostic`` the standard deviation of that estimate, sqrt diag(G - C - B phi B')
-    (Langford and Lewis 1998, J. R. Stat. Soc. A 161); ``standardised`` is their ratio,
-    NaN where the standard error is 0, and ``quantile`` its normal quantile within the term: the
-    Q-Q plot of Lange and Ryan (1989, Ann. Stat. 17), without their weights.
+    (Langford and Lewis 1998, J. R. Stat. Soc. A 161); ``standardised`` is their ratio, NaN where
+    the standard error is 0, and ``quantile`` its normal quantile within the term: the Q-Q plot of
+    Lange and Ryan (1989, Ann. Stat. 17), without their weights.
 
     ``distance`` u' Var(u_hat)^- u takes a cluster's effects together (Waternaux, Laird and Ware
     1989, J. Am. Stat. Assoc. 84), with ``df`` the rank of Var(u_hat), less than q where a
@@ -107,13 +107,13 @@ def effect_table(fit: Fit) -> pd.DataFrame:
     prior = np.diag(at.G)
     error = np.nan_to_num(_deviation(np.einsum("jkk->jk", covariance), prior))
     standardised = np.divide(at.u, error, out=np.full_like(at.u, np.nan), where=error > 0)
-    distance, df = _distance(at.u, covariance, at.G)
-    n = np.bincount(fit.codes, minlength=n_clusters)
+    standard = _Standard.of(fit)
+    distance, df = _distance(standard)
     by_cluster = {"distance": distance, "df": df, "p_value": chdtrc(df, distance)}
     return pd.DataFrame(
         {
             "cluster": np.repeat(fit.clusters, q),
-            "n": np.repeat(n, q),
+            "n": np.repeat(standard.n, q),
             "term": np.tile(np.array(fit.random_terms, dtype=object), n_clusters),
             "estimate": at.u.ravel(),
             "se_diagnostic": error.ravel(),
@@ -124,18 +124,14 @@ def effect_table(fit: Fit) -> pd.DataFrame:
     ).astype({"cluster": "str", "term": "str"})
 
 
-def _distance(u: Array, covariance: Array, G: Array) -> tuple[Array, Array]:
-    """u' covariance^- u and the ranks, both (J,).
-
-    Where G is the identity the eigenvalues are reliabilities, and a rank means something.
-    """
-    deviation = np.sqrt(np.diag(G))
-    scale = np.where(deviation > 0, deviation, 1.0)
-    values, vectors = np.linalg.eigh(G / np.outer(scale, scale))
-    kept = values > 1e-12
-    to_unit = (vectors[:, kept] / np.sqrt(values[kept])).T / scale
-    reliability, vectors = np.linalg.eigh(to_unit @ covariance @ to_unit.T)
-    turned = np.einsum("jkl,jk->jl", vectors, u @ to_unit.T)
+def _distance(at: _Standard) -> tuple[Array, Array]:
+    """u' Var(u_hat)^- u and the ranks, both (J,), for effects that would be N(0, I)."""
+    q = at.q
+    inside, cross = at.gram[:, :q, :q], at.gram[:, :q, q:-1]
+    effect = at.gram[:, :q, -1] @ at.root
+    covariance = at.root.T @ (inside - cross @ cross.transpose(0, 2, 1)) @ at.root
+    reliability, vectors = np.linalg.eigh(covariance)
+    turned = np.einsum("jkl,jk->jl", vectors, effect)
     able = reliability > _NO_RELIABILITY
     squares = np.divide(turned**2, reliability, out=np.zeros_like(turned), where=able)
     df = able.sum(axis=1)
@@ -181,7 +177,7 @@ def influence(fit: Fit) -> pd.DataFrame:
     moved = np.einsum(
         "ka,jab,kb->jk", standard.to_u, standard.matrices(step), standard.to_u, optimize=True
     )
-    variances = np.diag(standard.to_u @ standard.G @ standard.to_u.T)
+    variances = ((standard.to_u @ standard.root) ** 2).sum(axis=1)
     relative = np.column_stack([moved / variances, step[:, -1]])
     with np.errstate(divide="ignore"):
         spread = -0.5 * np.log1p(np.maximum(relative, -1.0))
@@ -196,99 +192,6 @@ def influence(fit: Fit) -> pd.DataFrame:
             **{name: spread[:, k] for k, name in enumerate(names)},
         }
     ).astype({"cluster": "str"})
-
-
-@dataclass(frozen=True)
-class _Standard:
-    """A fit's clusters in units where sigma is 1, X'V^-1 X = I and Z has uncorrelated columns.
-
-    ``gram`` (J, w, w) = C' V^-1 C for the columns C = [Z X r], w = q + p + 1, r = y - Xb;
-    ``weights`` (J, q, w) with V^-1 C = C - Z weights (Woodbury); ``n`` (J,); ``G`` (q, q);
-    ``basis`` (k, q, q) the derivatives of G in its free elements; ``to_beta`` (p, p) and ``to_u``
-    (q, q) lead back to the data's units, the latter up to sigma.
-    """
-
-    gram: Array
-    weights: Array
-    n: Array
-    G: Array
-    basis: Array
-    to_beta: Array
-    to_u: Array
-
-    @classmethod
-    def of(cls, fit: Fit) -> _Standard:
-        sigma, q = np.sqrt(fit.solution.s2), fit.Z.shape[1]
-        Z, T, basis = _uncorrelated(fit.Z, fit.blocks)
-        norms = np.linalg.norm(fit.X, axis=0)
-        Q, R = np.linalg.qr(fit.X / norms)
-        r = (fit.y - fit.X @ fit.solution.beta) / sigma
-        raw = _by_cluster(fit.codes, len(fit.clusters), np.column_stack([Z, Q, r]))
-        G = T @ (fit.solution.G / fit.solution.s2) @ T.T
-        values, vectors = np.linalg.eigh(G)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        inner = root.T @ raw[:, :q, :q] @ root + np.eye(q)
-        weights = root @ np.linalg.solve(inner, root.T @ raw[:, :q])
-        gram = raw - raw[:, :, :q] @ weights
-        upper = np.linalg.cholesky(gram[:, q:-1, q:-1].sum(axis=0)).T
-        turn = np.eye(gram.shape[1])
-        turn[q:-1, q:-1] = np.linalg.inv(upper)
-        return cls(
-            gram=turn.T @ gram @ turn,
-            weights=weights @ turn,
-            n=np.bincount(fit.codes, minlength=len(fit.clusters)),
-            G=G,
-            basis=basis,
-            to_beta=sigma * np.linalg.inv(upper @ (R * norms)),
-            to_u=np.linalg.inv(T),
-        )
-
-    @property
-    def q(self) -> int:
-        return self.G.shape[0]
-
-    def matrices(self, step: Array) -> Array:
-        """(J, q, q) changes of G for steps (J, k + 1) in its free elements and s2."""
-        return np.einsum("jk,kab->jab", step[:, :-1], self.basis)
-
-    def split(self) -> Iterator[_Standard]:
-        """The same in parts small enough for the derivatives of a part to be held."""
-        width = self.gram.shape[1]
-        each = max(1, _CHUNK // ((len(self.basis) + 1) * width * (width - self.q)))
-        for start in range(0, len(self.n), each):
-            part = slice(start, start + each)
-            yield replace(self, gram=self.gram[part], weights=self.weights[part], n=self.n[part])
-
-
-def _uncorrelated(Z: Array, blocks: tuple[int, ...]) -> tuple[Array, Array, Array]:
-    """Z = Zs T with T block upper triangular and Zs'Zs / N = I within blocks, and G's basis."""
-    root_n, q = np.sqrt(len(Z)), Z.shape[1]
-    scaled, T, basis = np.empty_like(Z), np.zeros((q, q)), []
-    start = 0
-    for size in blocks:
-        part = slice(start, start + size)
-        norms = np.linalg.norm(Z[:, part], axis=0)
-        unit, upper = np.linalg.qr(Z[:, part] / norms)
-        scaled[:, part], T[part, part] = unit * root_n, upper * (norms / root_n)
-        for i in range(start, start + size):
-            for k in range(start, i + 1):
-                element = np.zeros((q, q))
-                element[i, k] = element[k, i] = 1.0
-                basis.append(element)
-        start += size
-    return scaled, T, np.array(basis)
-
-
-def _by_cluster(codes: Array, n_clusters: int, columns: Array) -> Array:
-    """(J, w, w) sums over each cluster's rows of the products of ``columns`` (N, w)."""
-    width = columns.shape[1]
-    sums = np.empty((n_clusters, width, width))
-    for i in range(width):
-        for k in range(i + 1):
-            product = columns[:, i] * columns[:, k]
-            sums[:, i, k] = np.bincount(codes, weights=product, minlength=n_clusters)
-            sums[:, k, i] = sums[:, i, k]
-    return sums
 
 
 class _Derivatives:
@@ -319,8 +222,8 @@ class _Derivatives:
         self.trace[:, -1] = free + np.einsum("jaa->j", kept)
         self.information = np.empty((n_clusters, m, m))
         self.information[:, :-1, :-1] = np.einsum("jkab,jlba->jkl", turned, turned)
-        mixed = np.einsum("kab,jab->jk", E, twice)
-        self.information[:, -1, :-1] = self.information[:, :-1, -1] = mixed
+        crossed = np.einsum("kab,jab->jk", E, twice)
+        self.information[:, -1, :-1] = self.information[:, :-1, -1] = crossed
         self.information[:, -1, -1] = free + np.einsum("jab,jba->j", kept, kept)
 
 
@@ -381,3 +284,99 @@ def _regular(information: Array) -> Array:
     size = np.sqrt(np.maximum(np.einsum("jaa->ja", information), np.finfo(float).tiny))
     unit = information / (size[:, :, None] * size[:, None, :])
     return np.linalg.eigvalsh(unit)[:, 0] > _ROUNDING
+
+
+# Clusters in standard units
+
+
+@dataclass(frozen=True)
+class _Standard:
+    """A fit's clusters in units where sigma is 1, X'V^-1 X = I and Z has uncorrelated columns.
+
+    ``gram`` (J, w, w) = C' V^-1 C for the columns C = [Z X r], w = q + p + 1, r = y - Xb;
+    ``weights`` (J, q, w) with V^-1 C = C - Z weights (Woodbury); ``n`` (J,); ``root`` (q, q),
+    G = root root'; ``basis`` (k, q, q) the derivatives of G in its free elements; ``to_beta``
+    (p, p) and ``to_u`` (q, q) lead back to the data's units, the latter up to sigma.
+    """
+
+    gram: Array
+    weights: Array
+    n: Array
+    root: Array
+    basis: Array
+    to_beta: Array
+    to_u: Array
+
+    @classmethod
+    def of(cls, fit: Fit) -> _Standard:
+        sigma, q = np.sqrt(fit.solution.s2), fit.Z.shape[1]
+        Z, T, basis = _uncorrelated(fit.Z, fit.blocks)
+        norms = np.linalg.norm(fit.X, axis=0)
+        Q, R = np.linalg.qr(fit.X / norms)
+        r = (fit.y - fit.X @ fit.solution.beta) / sigma
+        raw = _by_cluster(fit.codes, len(fit.clusters), np.column_stack([Z, Q, r]))
+        G = T @ (fit.solution.G / fit.solution.s2) @ T.T
+        values, vectors = np.linalg.eigh(G)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        inner = root.T @ raw[:, :q, :q] @ root + np.eye(q)
+        weights = root @ np.linalg.solve(inner, root.T @ raw[:, :q])
+        gram = raw - raw[:, :, :q] @ weights
+        upper = np.linalg.cholesky(gram[:, q:-1, q:-1].sum(axis=0)).T
+        turn = np.eye(gram.shape[1])
+        turn[q:-1, q:-1] = np.linalg.inv(upper)
+        return cls(
+            gram=turn.T @ gram @ turn,
+            weights=weights @ turn,
+            n=np.bincount(fit.codes, minlength=len(fit.clusters)),
+            root=root,
+            basis=basis,
+            to_beta=sigma * np.linalg.inv(upper @ (R * norms)),
+            to_u=np.linalg.inv(T),
+        )
+
+    @property
+    def q(self) -> int:
+        return self.root.shape[0]
+
+    def matrices(self, step: Array) -> Array:
+        """(J, q, q) changes of G for steps (J, k + 1) in its free elements and s2."""
+        return np.einsum("jk,kab->jab", step[:, :-1], self.basis)
+
+    def split(self) -> Iterator[_Standard]:
+        """The same in parts small enough for the derivatives of a part to be held."""
+        width = self.gram.shape[1]
+        each = max(1, _CHUNK // ((len(self.basis) + 1) * width * (width - self.q)))
+        for start in range(0, len(self.n), each):
+            part = slice(start, start + each)
+            yield replace(self, gram=self.gram[part], weights=self.weights[part], n=self.n[part])
+
+
+def _uncorrelated(Z: Array, blocks: tuple[int, ...]) -> tuple[Array, Array, Array]:
+    """Z = Zs T with T block upper triangular and Zs'Zs / N = I within blocks, and G's basis."""
+    root_n, q = np.sqrt(len(Z)), Z.shape[1]
+    scaled, T, basis = np.empty_like(Z), np.zeros((q, q)), []
+    start = 0
+    for size in blocks:
+        part = slice(start, start + size)
+        norms = np.linalg.norm(Z[:, part], axis=0)
+        unit, upper = np.linalg.qr(Z[:, part] / norms)
+        scaled[:, part], T[part, part] = unit * root_n, upper * (norms / root_n)
+        for i in range(start, start + size):
+            for k in range(start, i + 1):
+                element = np.zeros((q, q))
+                element[i, k] = element[k, i] = 1.0
+                basis.append(element)
+        start += size
+    return scaled, T, np.array(basis)
+
+
+def _by_cluster(codes: Array, n_clusters: int, columns: Array) -> Array:
+    """(J, w, w) sums over each cluster's rows of the products of ``columns`` (N, w)."""
+    width = columns.shape[1]
+    sums = np.empty((n_clusters, width, width))
+    for i in range(width):
+        for k in range(i + 1):
+            product = columns[:, i] * columns[:, k]
+            sums[:, i, k] = np.bincount(codes, weights=product, minlength=n_clusters)
+            sums[:, k, i] = sums[:, i, k]
+    return sums

@@ -16,9 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotri
+from scipy.linalg.lapack import dpotrf, dtrtri
 
 from mixedflow.crossproducts import Array, CollinearError, CrossProducts, NotFiniteError, reduce
 
@@ -209,6 +210,7 @@ class Objective:
         self.free_pairs = self.pairs.place[self._rows, self._columns]
         self.n_effective = products.n_obs - (products.p if reml else 0)
         self.evaluations = 0
+        self._chunk = max(64, _CHUNK // (products.q * (products.p + 1)))
 
     def matrix(self, parameters: Array) -> Array:
         """The free elements as L (q, q)."""
@@ -220,10 +222,8 @@ class Objective:
         return L[self._rows, self._columns]
 
     def _chunks(self) -> Iterator[slice]:
-        data = self.products
-        size = max(64, _CHUNK // (data.q * (data.p + 1)))
-        for start in range(0, len(data.n), size):
-            yield slice(start, start + size)
+        for start in range(0, len(self.products.n), self._chunk):
+            yield slice(start, start + self._chunk)
 
     def sums(self, L: Array, derivatives: bool = True) -> Sums:
         """One pass over the clusters."""
@@ -232,6 +232,7 @@ class Objective:
         log_det, S = 0.0, np.zeros((f, f))
         P_sum, PP = np.zeros(m), np.zeros((m, m))
         EE, PEE = np.zeros((q * f, q * f)), np.zeros((m, q * f, q * f))
+        scratch = np.empty((q * f, min(self._chunk, len(data.n))))
         for here in self._chunks():
             zz, zf = data.zz[:, :, here], data.zf[:, :, here]
             N, log_dets = inverse_of(zz, L)
@@ -242,17 +243,13 @@ class Objective:
             S += np.matmul(zf, U.transpose(0, 2, 1)).sum(axis=0)
             if derivatives:
                 # N A is symmetric: its lower half is enough.
-                P = np.empty((m, zz.shape[2]))
-                for i, (a, b) in enumerate(
-                    zip(self.pairs.first, self.pairs.second_index, strict=True)
-                ):
-                    P[i] = np.einsum("kc,kc->c", N[a], zz[:, b])
+                P = _products(N, zz)[self.pairs.first, self.pairs.second_index]
                 rows = E.reshape(q * f, -1)
                 P_sum += P.sum(axis=1)
                 PP += P @ P.T
                 EE += rows @ rows.T
                 for i in range(m):
-                    PEE[i] += (P[i] * rows) @ rows.T
+                    PEE[i] += np.multiply(P[i], rows, out=scratch[:, : rows.shape[1]]) @ rows.T
         return Sums(
             log_det,
             S,
@@ -261,6 +258,22 @@ class Objective:
             EE.reshape(q, f, q, f).transpose(0, 2, 1, 3).reshape(q * q, f * f),
             PEE.reshape(m, q, f, q, f).transpose(0, 1, 3, 2, 4).reshape(m * q * q, f * f),
         )
+
+    def second_sums(self, L: Array) -> tuple[Array, Array]:
+        """Sums of N P (q, q) and of E (N E)' (q, q, f, f): s2^2 Z'V^-2Z and [X y]'V^-1Z Z'V^-2[X y].
+
+        The second's last two axes are the columns of E and of N E.
+        """
+        data = self.products
+        q, f = data.q, data.p + 1
+        NP, ENE = np.zeros((q, q)), np.zeros((q * f, q * f))
+        for here in self._chunks():
+            zz, zf = data.zz[:, :, here], data.zf[:, :, here]
+            N, _ = inverse_of(zz, L)
+            E = _products(N, zf)
+            NP += _products(N, _products(N, zz)).sum(axis=2)
+            ENE += E.reshape(q * f, -1) @ _products(N, E).reshape(q * f, -1).T
+        return NP, ENE.reshape(q, f, q, f).transpose(0, 2, 1, 3)
 
     def evaluate(self, parameters: Array, derivatives: bool = True) -> Evaluation:
         """The deviance at ``parameters``; raises LinAlgError where it does not exist."""
@@ -272,11 +285,11 @@ class Objective:
         data = self.products
         sums = self.sums(L, derivatives)
         S = data.FF - sums.S
-        factor, failed = dpotrf(S[:-1, :-1], lower=1)
+        factor, failed = dpotrf(S[:-1, :-1], lower=1, clean=1)
         if failed:
             raise np.linalg.LinAlgError("X'V^-1X is not positive definite")
-        inverse, _ = dpotri(factor, lower=1)
-        inverse = np.tril(inverse) + np.tril(inverse, -1).T
+        half = dtrtri(factor, lower=1)[0]
+        inverse = half.T @ half
         b = inverse @ S[:-1, -1]
         rss = float(S[-1, -1] - S[:-1, -1] @ b)
         if not rss > 0:
@@ -315,40 +328,41 @@ class Objective:
         hessian += (pairs_.second @ (sums.PEE @ both.ravel())).reshape(m, m)
         return gradient, hessian, drss
 
-    def _to_L(self, parameters: Array) -> tuple[Array, Array]:
-        """Jacobian (k, m) of D in the free elements of L, and L."""
-        L = self.matrix(parameters)
-        place, q = self.pairs.place, self.products.q
-        jacobian = np.zeros((len(self.free), self.pairs.m))
+    @cached_property
+    def _chain(self) -> tuple[Array, Array]:
+        """D = L L' in the free elements of L: first derivatives as (k m, q q), linear in L, and
+        second ones (k k, m) to be weighted by the gradient in D."""
+        k, m, q, place = len(self.free), self.pairs.m, self.products.q, self.pairs.place
+        first, second = np.zeros((k, m, q, q)), np.zeros((k, k, m))
         for i, (a, b) in enumerate(self.free):
-            # dD = e_a L[:, b]' + L[:, b] e_a'
-            jacobian[i, place[a, range(q)]] = L[:, b]
-            jacobian[i, place[a, a]] *= 2.0
-        return jacobian, L
+            for c in range(q):
+                first[i, place[a, c], c, b] += 2.0 if a == c else 1.0
+            for j, (c, d) in enumerate(self.free):
+                if b == d:
+                    second[i, j, place[a, c]] += 2.0 if a == c else 1.0
+        return first.reshape(k * m, q * q), second.reshape(k * k, m)
+
+    def jacobian(self, parameters: Array) -> Array:
+        """(k, m) derivatives of the elements of D in the free elements of L."""
+        return (self._chain[0] @ self.matrix(parameters).ravel()).reshape(-1, self.pairs.m)
 
     def derivatives(
         self, parameters: Array, at: Evaluation, s2: float | None = None
     ) -> tuple[Array, Array]:
         """Gradient (k,) and Hessian (k, k) of the deviance in the free elements of L."""
         gradient, hessian, _ = self.in_D(at, s2)
-        jacobian, _ = self._to_L(parameters)
-        H = jacobian @ hessian @ jacobian.T
-        place = self.pairs.place
-        for i, (a, b) in enumerate(self.free):
-            for j, (c, d) in enumerate(self.free):
-                if b == d:
-                    # d2D = e_a e_c' + e_c e_a'
-                    H[i, j] += gradient[place[a, c]] * (2.0 if a == c else 1.0)
-        return jacobian @ gradient, H
+        jacobian = self.jacobian(parameters)
+        curved = (self._chain[1] @ gradient).reshape(len(jacobian), -1)
+        return jacobian @ gradient, jacobian @ hessian @ jacobian.T + curved
 
     def gradient(self, parameters: Array, at: Evaluation, s2: float | None = None) -> Array:
         """Gradient in the free elements of L."""
-        return self._to_L(parameters)[0] @ self.in_D(at, s2)[0]
+        return self.jacobian(parameters) @ self.in_D(at, s2)[0]
 
     def joint_hessian(self, parameters: Array, at: Evaluation) -> Array:
         """Hessian of the deviance in (free elements of L, log s) at the profiled s."""
         s2 = at.rss / self.n_effective
-        cross = -2.0 / s2 * (self._to_L(parameters)[0] @ self.in_D(at)[2])
+        cross = -2.0 / s2 * (self.jacobian(parameters) @ self.in_D(at)[2])
         _, top = self.derivatives(parameters, at, s2)
         return np.block([[top, cross[:, None]], [cross[None, :], np.array([[4.0 * at.rss / s2]])]])
 
@@ -437,9 +451,9 @@ def search(
         # Far from the optimum a quadratic is a poor guide: no step beyond the size of L itself.
         limit = 1.0 + float(np.linalg.norm(x))
         step *= min(1.0, limit / float(np.linalg.norm(step)))
-        trials = [x + step * 0.5**halved for halved in range(40)]
+        trials = (x + step * 0.5**halved for halved in range(40))
         if values[0] < -1e-7 * largest:
-            trials.insert(0, objective.scored(x, at))
+            trials = chain((objective.scored(x, at),), trials)
         # A deviance of millions has no digits left for what the last steps gain.
         slack = 1e-14 * abs(at.deviance) * objective.n_effective**0.25 if decrement < 1e-5 else 0.0
         for moved in trials:

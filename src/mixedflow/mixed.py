@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedflow import effects, formula, inference, likelihood
-from mixedflow.errors import DataError, FormulaError, ModelError, quote
+from mixedflow import contrast, effects, formula, inference, likelihood, smallsample
+from mixedflow.errors import DataError, FormulaError, ModelError, nearest, quote
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,6 +120,38 @@ class Fit:
         # The searches' own evidence decides here: the audit needs every row, tables do not.
         found = not _search_problems(self.search_evidence)
         return inference.CovarianceInference(self.solution, found and not self.singular)
+
+    @cached_property
+    def small_sample(self) -> smallsample.SmallSample:
+        """Satterthwaite's and Kenward-Roger's degrees of freedom."""
+        return smallsample.SmallSample(self.solution)
+
+    def degrees_of_freedom(self, method: smallsample.Method = "satterthwaite") -> Array:
+        """(p,) degrees of freedom of the t tests of the fixed effects."""
+        return self.small_sample.df(np.eye(len(self.terms)), _known(method))
+
+    @property
+    def kenward_roger_covariance(self) -> Array:
+        """(p, p) covariance of the fixed effects, adjusted (Kenward and Roger 1997)."""
+        return self.small_sample.adjusted_phi
+
+    def test(
+        self,
+        contrasts: Array | str | Sequence[str],
+        df: smallsample.Method = "satterthwaite",
+    ) -> dict[str, Any]:
+        """Joint test that contrasts of the fixed effects are 0.
+
+        ``contrasts``: an (r, p) array, or expressions of coefficients such as
+        ``"girl + lrt_groupc:girl"``. Returns statistic (F), df_num, df_den, p_value. Raises
+        FormulaError for a coefficient that the model does not have.
+        """
+        if isinstance(contrasts, str):
+            contrasts = [contrasts]
+        if not isinstance(contrasts, np.ndarray) and all(isinstance(c, str) for c in contrasts):
+            rows = [contrast.parse(str(c), self.terms, "test") for c in contrasts]
+            contrasts = np.array(rows)
+        return self.small_sample.test(np.asarray(contrasts, dtype=float), _known(df))
 
     @cached_property
     def fixed_effects(self) -> pd.DataFrame:
@@ -267,6 +299,17 @@ def fit_arrays(
         n_missing=0,
     )
     return _fit(design, method, "cluster", "arrays", None, None)
+
+
+def _known(method: str) -> smallsample.Method:
+    for name in smallsample.METHODS:
+        if method == name:
+            return name
+    raise ModelError(
+        "degrees of freedom",
+        f"unknown method {quote(method)}",
+        nearest(method, smallsample.METHODS),
+    )
 
 
 def natural(label: str) -> tuple[Any, ...]:

@@ -157,20 +157,17 @@ def influence(table: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> Fi
     known = table.dropna(subset=["cooks_distance"])
     n, cut = len(table), 4.0 / len(table)
     rows = known.sort_values("cooks_distance", ascending=False, kind="stable").head(_MOST_ROWS)
+    cooks, place = rows["cooks_distance"].to_numpy(), np.arange(len(rows))
     names = [plain(name) for name in rows["cluster"]]
     width, height = 6.2, 0.9 + 0.17 * max(len(rows), 10)
     made = figure(width, height)
     made.subplots_adjust(left=(0.45 + 0.075 * max(map(len, names), default=1)) / width)
     axes = made.subplots()
-    place = np.arange(len(rows))
-    axes.hlines(place, 0, rows["cooks_distance"], color=PALE, linewidth=1.0)
-    for which, colour in (
-        (rows["cooks_distance"] <= cut, BLUE),
-        (rows["cooks_distance"] > cut, ORANGE),
-    ):
-        axes.plot(rows["cooks_distance"][which], place[which], "o", color=colour, markersize=4.5)
+    axes.hlines(place, 0, cooks, color=PALE, linewidth=1.0)
+    for which, colour in ((cooks <= cut, BLUE), (cooks > cut, ORANGE)):
+        axes.plot(cooks[which], place[which], "o", color=colour, markersize=4.5)
     axes.axvline(cut, color=GREY, linewidth=0.9, linestyle=_DASHED)
-    axes.set_xlim(0, 1.06 * max(float(rows["cooks_distance"].max()), cut))
+    axes.set_xlim(0, 1.06 * float(np.max(cooks, initial=cut)))
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_yticks(place, names, fontsize=7.5)
     axes.xaxis.set_major_locator(MaxNLocator(5))
