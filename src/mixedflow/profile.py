@@ -1,0 +1,180 @@
+"""Profile-likelihood intervals.
+
+A parameter's 95% interval are the ends of the region where the deviance, with everything else at
+its best, is less than 3.84 above its minimum. Each end is found at once, as the largest or
+smallest value of the parameter in the region, rather than by a search along a profile; where the
+region reaches the boundary (an SD of 0, a correlation of +-1) so does the interval.
+
+Variance parameters are profiled on the fit's own criterion. Fixed effects are not in the
+restricted likelihood: theirs is the profile of the full likelihood, as in lme4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mixedflow import likelihood
+
+if TYPE_CHECKING:
+    from mixedflow.likelihood import Array, Objective, Solution
+
+RISE = 3.841458820694124  # the .95 quantile of chi-squared with 1 df
+_REACHED = 1e-4  # deviance by which an end may miss the edge of the region
+
+
+def of_fixed_effects(solution: Solution, contrasts: Array) -> Array:
+    """(r, 2) intervals of the contrasts (r, p) of the fixed effects; NaN where none is found."""
+    objective = solution.objective
+    parameters = solution.parameters
+    if objective.reml:
+        objective = likelihood.Objective(objective.products, objective.blocks, reml=False)
+        found = [
+            likelihood.search(objective, start)
+            for start in (objective.start("moments"), parameters)
+        ]
+        parameters = min(found, key=lambda f: f.evaluation.deviance).parameters
+    limit = objective.evaluate(parameters, False).deviance + RISE
+    scales = objective.products.scales
+    inner = contrasts @ scales.R_inverse * scales.y
+    return np.array(
+        [
+            [
+                float(row @ scales.b0) + _end(objective, parameters, limit, core, sign)
+                for sign in (-1.0, 1.0)
+            ]
+            for row, core in zip(contrasts, inner, strict=True)
+        ]
+    )
+
+
+def _end(objective: Objective, start: Array, limit: float, contrast: Array, sign: float) -> float:
+    """The contrast's largest (sign 1) or smallest value where the deviance is below ``limit``.
+
+    At each L the rest is closed: l'b +- sqrt(v (R - rss)), with v = l'S_xx^-1 l and R the residual
+    sum of squares at which the deviance reaches the limit. What remains is a free search for L.
+    """
+    from scipy.optimize import minimize
+
+    n, f = objective.n_effective, objective.products.p + 1
+    directions = objective.pairs.flat_directions
+    first = objective.evaluate(start, False)
+    scale = float(np.sqrt(contrast @ first.S_xx_inverse @ contrast * first.rss / n))
+
+    def value(x: Array) -> tuple[float, Array]:
+        try:
+            at = objective.evaluate(x)
+        except np.linalg.LinAlgError:
+            return np.inf, np.zeros_like(x)
+        R = n / (2.0 * np.pi) * np.exp((limit - at.sums.log_det) / n - 1.0)
+        row = contrast @ at.S_xx_inverse
+        v, room = float(row @ contrast), R - at.rss
+        if room <= 0:
+            return np.inf, np.zeros_like(x)
+        dS = -(directions @ at.sums.EE).reshape(-1, f, f)
+        dSv = dS @ at.v
+        db = dSv[:, :-1] @ row
+        dv = -np.einsum("a,iab,b->i", row, dS[:, :-1, :-1], row)
+        droom = -R / n * objective.pairs.weights * at.sums.P - dSv @ at.v
+        half = np.sqrt(v * room)
+        slope = sign * db + (dv * room + v * droom) / (2.0 * half)
+        return (
+            -(sign * float(contrast @ at.b) + half) / scale,
+            -(objective.jacobian(x) @ slope) / scale,
+        )
+
+    found = minimize(value, start, jac=True, method="BFGS", options={"gtol": 1e-7})
+    # BFGS may stop for lack of digits: the gradient decides, in standard errors per unit of L.
+    settled = np.isfinite(found.fun) and float(np.abs(found.jac).max()) < 1e-3
+    return float(-sign * found.fun * scale) if settled else np.nan
+
+
+def of_covariance(solution: Solution, functions: list[Callable[[Array, float], float]]) -> Array:
+    """(m, 2) intervals of functions of (G, s2); NaN where none is found.
+
+    Each function must be smooth where G is positive definite, such as a variance, a covariance or
+    a correlation. A variance's lower end may be 0.
+    """
+    objective = solution.objective
+    limit = objective.evaluate(solution.parameters, False).deviance + RISE
+    return np.array(
+        [[_extreme(solution, limit, f, sign) for sign in (-1.0, 1.0)] for f in functions]
+    )
+
+
+def _extreme(
+    solution: Solution, limit: float, function: Callable[[Array, float], float], sign: float
+) -> float:
+    from scipy.optimize import minimize
+
+    objective, centre = solution.objective, solution.packed
+    n = objective.n_effective
+
+    def psi(x: Array) -> float:
+        return function(*solution.covariance_parameters(x))
+
+    def psi_gradient(x: Array) -> Array:
+        slope = np.empty_like(x)
+        for k in range(x.size):
+            h = 1e-6 * max(1.0, abs(x[k]))
+            step = np.zeros_like(x)
+            step[k] = h
+            slope[k] = (psi(x + step) - psi(x - step)) / (2.0 * h)
+        return np.nan_to_num(slope)
+
+    memory: dict[bytes, tuple[float, Array]] = {}
+
+    def deviance(x: Array) -> tuple[float, Array]:
+        """Not profiled in s: that is the last of x."""
+        key = x.tobytes()
+        if key not in memory:
+            memory.clear()
+            try:
+                at = objective.evaluate(x[:-1])
+            except np.linalg.LinAlgError:
+                return np.inf, np.zeros_like(x)
+            s2 = float(np.exp(2.0 * x[-1]))
+            value = at.deviance - n * (1.0 + np.log(at.rss / n)) + n * 2.0 * x[-1] + at.rss / s2
+            slope = np.append(objective.gradient(x[:-1], at, s2), 2.0 * n - 2.0 * at.rss / s2)
+            memory[key] = (float(value), slope)
+        return memory[key]
+
+    # Units in which the search moves about 1.
+    H = solution.joint_hessian
+    values, vectors = np.linalg.eigh(H)
+    turn = vectors / np.sqrt(np.maximum(values, 1e-6 * values[-1]) / 2.0)
+    size = float(np.abs(psi_gradient(centre) @ turn).max()) or 1.0
+
+    best = np.nan
+    wald = turn @ (turn.T @ psi_gradient(centre))
+    wald = sign * 1.7 * wald / (float(np.sqrt(psi_gradient(centre) @ wald)) or 1.0)
+    # A lower end near a boundary may need a start on the far side of the optimum.
+    for start in (np.linalg.lstsq(turn, wald, rcond=None)[0], np.zeros(centre.size)):
+        found = minimize(
+            lambda w: -sign * psi(centre + turn @ w) / size,
+            start,
+            jac=lambda w: -sign * (psi_gradient(centre + turn @ w) @ turn) / size,
+            constraints=[
+                {
+                    "type": "ineq",
+                    "fun": lambda w: limit - deviance(centre + turn @ w)[0],
+                    "jac": lambda w: -(deviance(centre + turn @ w)[1] @ turn),
+                }
+            ],
+            method="SLSQP",
+            options={"ftol": 1e-12, "maxiter": 200},
+        )
+        x = centre + turn @ found.x
+        over = deviance(x)[0] - limit
+        inside = over < -_REACHED
+        # Inside the region only a stationary point of the parameter itself is an end: a variance
+        # of 0, a correlation of +-1.
+        flat = float(np.abs(psi_gradient(x) @ turn).max()) < 1e-3 * size
+        if abs(over) <= _REACHED or (inside and flat):
+            value = psi(x)
+            best = value if np.isnan(best) else sign * max(sign * best, sign * value)
+            if not inside:
+                break
+    return best
