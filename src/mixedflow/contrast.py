@@ -64,7 +64,9 @@ def parse(text: str, terms: Sequence[str], where: str) -> Array:
             divide, after = text[at] == "/", _blanks(text, at + 1)
             other, at = _factor(text, after)
             if other is None or (divide and other == 0):
-                raise FormulaError(where, f"{quote(text)}: a number expected after {text[after - 1]!r}")
+                raise FormulaError(
+                    where, f"{quote(text)}: a number expected after {text[after - 1]!r}"
+                )
             factor = factor / other if divide else factor * other
         weights[k] += sign * factor
         first = False

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -145,7 +146,7 @@ def _inverse(upper: Array) -> Array:
 
 def _slices(blocks: tuple[int, ...]) -> list[slice]:
     ends = np.cumsum((0, *blocks)).tolist()
-    return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+    return [slice(a, b) for a, b in pairwise(ends)]
 
 
 def _scales(y: Array, X: Array, Z: Array, blocks: tuple[int, ...], strict: bool) -> Scales:
@@ -182,9 +183,8 @@ def _triangle(columns: Array, strict: bool, random: bool, first: int = 0) -> tup
         raise CollinearError(first + k, others, random)
     sign = np.where(np.diag(R) < 0, -1.0, 1.0)
     Q, R = Q * sign, sign[:, None] * R
-    for k in dependent:
-        R[:, k] = R[k, :] = 0.0
-        R[k, k] = 1.0
+    R[:, dependent] = R[dependent] = 0.0
+    R[dependent, dependent] = 1.0
     return Q, R * unit
 
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy.special import chdtrc, ndtr
+from scipy.special import chdtrc, ndtr, stdtr
 
 from mixedflow.errors import ComparisonError, quote
+from mixedflow.smallsample import Z95, quantile
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mixedflow.likelihood import Array, Solution
+    from mixedflow.mixed import Fit
+    from mixedflow.smallsample import Method, SmallSample
     from mixedflow.spec import ComparisonSpec
 
-Z95 = 1.959963984540054  # the normal quantile of .975
 RESIDUAL = "Residual"
 _GRID = 61
 
@@ -25,24 +27,58 @@ _GRID = 61
 # Fixed effects
 
 
-def fixed_effects(solution: Solution, terms: tuple[str, ...]) -> pd.DataFrame:
-    """Estimates with SE = sqrt diag phi, normal tests and 95% intervals, as Stata prints them."""
+def fixed_effects(
+    small_sample: SmallSample,
+    terms: tuple[str, ...],
+    method: Method = "normal",
+    profiled: bool = False,
+) -> pd.DataFrame:
+    """Estimates, standard errors, t (or z) tests and 95% intervals, one row a term.
+
+    ``method`` gives the degrees of freedom: ``normal`` is what Stata prints (SE = sqrt diag phi,
+    z tests), ``kenward-roger`` adjusts the standard errors too. ``profiled`` asks for intervals of
+    the profile likelihood instead of estimate +- quantile * SE.
+    """
+    frame = contrasts(small_sample, np.eye(len(terms)), method, profiled)
+    frame.insert(0, "term", list(terms))
+    return frame.astype({"term": "str"})
+
+
+def contrasts(
+    small_sample: SmallSample, weights: Array, method: Method, profiled: bool = False
+) -> pd.DataFrame:
+    """The same for linear combinations of the fixed effects: ``weights`` (r, p), a row each."""
     import pandas as pd
 
-    estimate, std_error = solution.beta, np.sqrt(np.diag(solution.phi))
-    statistic = estimate / std_error
+    solution = small_sample.solution
+    estimate, phi = weights @ solution.beta, small_sample.covariance(method)
+    std_error = np.sqrt(np.einsum("ra,ab,rb->r", weights, phi, weights))
+    df = small_sample.df(weights, method)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic = estimate / std_error
+    normal = ~np.isfinite(df)
+    p_value = np.where(
+        normal,
+        2.0 * ndtr(-np.abs(statistic)),
+        2.0 * stdtr(np.where(normal, 1.0, df), -np.abs(statistic)),
+    )
+    half = quantile(df) * std_error
+    low, high = estimate - half, estimate + half
+    if profiled:
+        from mixedflow import profile
+
+        low, high = profile.of_fixed_effects(solution, weights).T
     return pd.DataFrame(
         {
-            "term": list(terms),
             "estimate": estimate,
             "std_error": std_error,
             "statistic": statistic,
-            "df": np.nan,
-            "p_value": 2.0 * ndtr(-np.abs(statistic)),
-            "conf_low": estimate - Z95 * std_error,
-            "conf_high": estimate + Z95 * std_error,
+            "df": np.where(normal, np.nan, df),
+            "p_value": p_value,
+            "conf_low": low,
+            "conf_high": high,
         }
-    ).astype({"term": "str"})
+    )
 
 
 def wald(solution: Solution, terms: tuple[str, ...]) -> dict[str, Any] | None:
@@ -134,52 +170,82 @@ def _atanh_interval(correlation: float, std_error: float) -> tuple[float, float]
     return float(np.tanh(centre - half)), float(np.tanh(centre + half))
 
 
+class Component(NamedTuple):
+    """One row of the variance components' table: what it is, and how it follows from (G, s2)."""
+
+    group: str
+    term1: str
+    term2: str
+    scale: str  # var, sd, cov or corr
+    function: Callable[[Array, float], float]
+
+
+def components(
+    group: str, random_terms: tuple[str, ...], blocks: tuple[int, ...]
+) -> list[Component]:
+    """The rows of the variance components' table, in order."""
+    rows: list[Component] = []
+    start = 0
+    for size in blocks:
+        for i in range(start, start + size):
+            term = random_terms[i]
+            rows.append(Component(group, term, "", "var", partial(_covariance, i=i, k=i)))
+            rows.append(Component(group, term, "", "sd", partial(_sd, i=i)))
+        for i in range(start, start + size):
+            for k in range(i + 1, start + size):
+                who = (group, random_terms[i], random_terms[k])
+                rows.append(Component(*who, "cov", partial(_covariance, i=i, k=k)))
+                rows.append(Component(*who, "corr", partial(_correlation, i=i, k=k)))
+        start += size
+    rows.append(Component(RESIDUAL, "", "", "var", lambda _, s2: s2))
+    rows.append(Component(RESIDUAL, "", "", "sd", lambda _, s2: float(np.sqrt(s2))))
+    return rows
+
+
 def variance_components(
     inference: CovarianceInference,
     group: str,
     random_terms: tuple[str, ...],
     blocks: tuple[int, ...],
+    profiled: bool = False,
 ) -> pd.DataFrame:
     """Variances, standard deviations, covariances and correlations with 95% intervals.
 
-    Intervals are symmetric for log sd (squared for a variance) and atanh of a correlation, as
-    Stata's; for a covariance they are estimate +- 1.96 SE.
+    Wald intervals are symmetric for log sd (squared for a variance) and atanh of a correlation, as
+    Stata's; for a covariance they are estimate +- 1.96 SE. ``profiled`` asks for those of the
+    profile likelihood instead, which exist on the boundary too.
     """
     import pandas as pd
 
-    rows: list[tuple[str, str, str, str, float, float, float, float]] = []
-
-    def add(
-        scale: str, who: tuple[str, str, str], function: Callable[[Array, float], float]
-    ) -> None:
-        values, errors = inference.estimate(lambda G, s2: np.array([function(G, s2)]))
-        value, error = float(values[0]), float(errors[0])
-        if scale in ("var", "sd"):
-            sd, sd_error = (value, error) if scale == "sd" else _to_sd(value, error)
+    parts = components(group, random_terms, blocks)
+    values, errors = inference.estimate(
+        lambda G, s2: np.array([part.function(G, s2) for part in parts])
+    )
+    rows = []
+    for part, value, error in zip(parts, values.tolist(), errors.tolist(), strict=True):
+        if part.scale in ("var", "sd"):
+            sd, sd_error = (value, error) if part.scale == "sd" else _to_sd(value, error)
             low, high = (float(x) for x in _log_interval(np.array(sd), np.array(sd_error)))
-            low, high = (low, high) if scale == "sd" else (low**2, high**2)
-        elif scale == "corr":
+            low, high = (low, high) if part.scale == "sd" else (low**2, high**2)
+        elif part.scale == "corr":
             low, high = _atanh_interval(value, error)
         else:
             low, high = value - Z95 * error, value + Z95 * error
-        rows.append((*who, scale, value, error, float(low), float(high)))
-
-    start = 0
-    for size in blocks:
-        for i in range(start, start + size):
-            who = (group, random_terms[i], "")
-            add("var", who, partial(_covariance, i=i, k=i))
-            add("sd", who, partial(_sd, i=i))
-        for i in range(start, start + size):
-            for k in range(i + 1, start + size):
-                who = (group, random_terms[i], random_terms[k])
-                add("cov", who, partial(_covariance, i=i, k=k))
-                add("corr", who, partial(_correlation, i=i, k=k))
-        start += size
-    add("var", (RESIDUAL, "", ""), lambda _, s2: s2)
-    add("sd", (RESIDUAL, "", ""), lambda _, s2: float(np.sqrt(s2)))
+        rows.append((*part[:4], value, error, low, high))
     columns = ["group", "term1", "term2", "scale", "estimate", "std_error", "conf_low", "conf_high"]
-    return pd.DataFrame(rows, columns=columns)
+    frame = pd.DataFrame(rows, columns=columns)
+    if profiled:
+        from mixedflow import profile
+
+        # An SD's interval is the root of its variance's, which is smooth at 0 where it is not.
+        smooth = [part for part in parts if part.scale != "sd"]
+        ends = iter(profile.of_covariance(inference.solution, [part.function for part in smooth]))
+        limits: list[Array] = []
+        for part in parts:
+            # The row before an SD is its variance.
+            limits.append(np.sqrt(limits[-1].clip(0.0)) if part.scale == "sd" else next(ends))
+        frame[["conf_low", "conf_high"]] = np.array(limits)
+    return frame
 
 
 def _to_sd(variance: float, error: float) -> tuple[float, float]:
@@ -263,11 +329,117 @@ def population(solution: Solution, X: Array) -> tuple[Array, Array, Array]:
     return mean, mean - half, mean + half
 
 
+def prediction(
+    solution: Solution, X: Array, Z: Array, at: Array | None, new_row: bool
+) -> tuple[Array, Array]:
+    """Predictions (m,) and their standard errors (m,), the variance parameters taken as known.
+
+    ``X`` (m, p), ``Z`` (m, q); ``at`` (m,) is each row's cluster, -1 for one that the fit has not
+    seen; None asks for the population mean. ``new_row`` adds what a new row of that cluster (or of
+    a new cluster) varies by. From the joint covariance of b_hat and u_hat - u (Henderson 1975):
+    z'C z + (x - B'z)' phi (x - B'z) in a cluster seen, x' phi x + z'G z in one unseen.
+    """
+    mean, x, phi = X @ solution.beta, X, solution.phi
+    between = np.einsum("ma,ab,mb->m", Z, solution.G, Z)
+    variance = np.zeros(len(X))
+    if at is None:
+        variance += between if new_row else 0.0
+    else:
+        seen = at >= 0
+        mean = mean + np.where(seen, np.einsum("mq,mq->m", Z, solution.u[at]), 0.0)
+        own = np.einsum("ma,mab,mb->m", Z, solution.C[at], Z)
+        variance += np.where(seen, own, between)
+        x = X - np.where(seen[:, None], np.einsum("mq,mqp->mp", Z, solution.B[at]), 0.0)
+    variance += np.einsum("ma,ab,mb->m", x, phi, x) + (solution.s2 if new_row else 0.0)
+    return mean, np.sqrt(np.maximum(variance, 0.0))
+
+
 def thin(order: Array, most: int = _GRID) -> Array:
     """At most ``most`` evenly spaced entries of ``order``, both ends among them."""
     if len(order) <= most:
         return order
     return order[np.unique(np.linspace(0, len(order) - 1, most).round().astype(int))]
+
+
+# The same mean by other standard errors and another estimator
+
+
+def robust_covariance(fit: Fit) -> Array:
+    """(p, p) cluster-robust CR0 covariance of the fixed effects, data's units.
+
+    phi (sum X_j'V_j^-1 r_j r_j'V_j^-1 X_j) phi (Liang and Zeger 1986): right in large samples of
+    clusters whatever the covariance within them. CR1 is J / (J - 1) times that.
+    """
+    solution = fit.solution
+    # V^-1 r is the conditional residual over s2.
+    residual = fit.y - fit.X @ solution.beta
+    residual -= np.einsum("nq,nq->n", fit.Z, solution.u[fit.codes])
+    n_clusters = len(fit.labels)
+    score = np.column_stack(
+        [np.bincount(fit.codes, column * residual, n_clusters) for column in fit.X.T]
+    )
+    half = score @ solution.phi / solution.s2
+    return np.asarray(half.T @ half)
+
+
+def alternatives(fit: Fit, gee: bool = False) -> tuple[pd.DataFrame, dict[str, float] | None]:
+    """Fixed effects with model-based and cluster-robust standard errors, and by GEE if asked.
+
+    One row a term and method: ``mixed model``, ``cluster-robust CR0``, ``cluster-robust CR1``,
+    ``GEE exchangeable`` (statsmodels; a moment estimate of one correlation, and sandwich standard
+    errors). The second part is GEE's correlation beside the model's ICC: close, not the same,
+    because the estimators differ; None without GEE.
+    """
+    import pandas as pd
+
+    solution, J = fit.solution, len(fit.labels)
+    CR0 = np.diag(robust_covariance(fit))
+    parts = [
+        ("mixed model", solution.beta, np.sqrt(np.diag(solution.phi))),
+        ("cluster-robust CR0", solution.beta, np.sqrt(CR0)),
+        ("cluster-robust CR1", solution.beta, np.sqrt(CR0 * J / (J - 1))),
+    ]
+    correlation = None
+    if gee:
+        from statsmodels.genmod.cov_struct import Exchangeable
+        from statsmodels.genmod.generalized_estimating_equations import GEE
+
+        scales = solution.scales
+        # In the core's scales: raw columns of very different size spoil its solve.
+        structure = Exchangeable()
+        found = GEE(
+            (fit.y - fit.X @ scales.b0) / scales.y,
+            fit.X @ scales.R_inverse * np.sqrt(fit.n_obs),
+            groups=fit.codes,
+            cov_struct=structure,
+        ).fit()
+        back = scales.R_inverse * np.sqrt(fit.n_obs) * scales.y
+        covariance = back @ np.asarray(found.cov_params()) @ back.T
+        estimate = scales.b0 + back @ np.asarray(found.params)
+        parts.append(("GEE exchangeable", estimate, np.sqrt(np.diag(covariance))))
+        between = float(np.einsum("na,ab,nb->n", fit.Z, solution.G, fit.Z).mean())
+        correlation = {
+            "gee_correlation": float(structure.dep_params),
+            "model_correlation": between / (between + solution.s2),
+        }
+    frames = []
+    for name, estimate, std_error in parts:
+        statistic = estimate / std_error
+        frames.append(
+            pd.DataFrame(
+                {
+                    "term": list(fit.terms),
+                    "method": name,
+                    "estimate": estimate,
+                    "std_error": std_error,
+                    "statistic": statistic,
+                    "p_value": 2.0 * ndtr(-np.abs(statistic)),
+                    "conf_low": estimate - Z95 * std_error,
+                    "conf_high": estimate + Z95 * std_error,
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True), correlation
 
 
 # Comparisons

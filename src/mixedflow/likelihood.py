@@ -13,7 +13,7 @@ step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -51,14 +51,14 @@ class Pairs:
 
     def __init__(self, q: int) -> None:
         self.q = q
-        self.first, self.second_index = np.tril_indices(q)
+        self.first, self.other = np.tril_indices(q)
         self.m = m = len(self.first)
         self.place = np.empty((q, q), dtype=int)
-        self.place[self.first, self.second_index] = np.arange(m)
-        self.place[self.second_index, self.first] = np.arange(m)
+        self.place[self.first, self.other] = np.arange(m)
+        self.place[self.other, self.first] = np.arange(m)
         orders = [
             {(int(a), int(b)), (int(b), int(a))}
-            for a, b in zip(self.first, self.second_index, strict=True)
+            for a, b in zip(self.first, self.other, strict=True)
         ]
         self.weights = np.array([float(len(order)) for order in orders])
         traces, second = np.zeros((m, m, m, m)), np.zeros((m, m, m, q, q))
@@ -243,7 +243,7 @@ class Objective:
             S += np.matmul(zf, U.transpose(0, 2, 1)).sum(axis=0)
             if derivatives:
                 # N A is symmetric: its lower half is enough.
-                P = _products(N, zz)[self.pairs.first, self.pairs.second_index]
+                P = _products(N, zz)[self.pairs.first, self.pairs.other]
                 rows = E.reshape(q * f, -1)
                 P_sum += P.sum(axis=1)
                 PP += P @ P.T
@@ -260,7 +260,7 @@ class Objective:
         )
 
     def second_sums(self, L: Array) -> tuple[Array, Array]:
-        """Sums of N P (q, q) and of E (N E)' (q, q, f, f): s2^2 Z'V^-2Z and [X y]'V^-1Z Z'V^-2[X y].
+        """Sums of N P = s2^2 Z'V^-2 Z (q, q), and of E (N E)' (q, q, f, f), N E = s2^2 Z'V^-2[X y].
 
         The second's last two axes are the columns of E and of N E.
         """
@@ -451,7 +451,7 @@ def search(
         # Far from the optimum a quadratic is a poor guide: no step beyond the size of L itself.
         limit = 1.0 + float(np.linalg.norm(x))
         step *= min(1.0, limit / float(np.linalg.norm(step)))
-        trials = (x + step * 0.5**halved for halved in range(40))
+        trials: Iterable[Array] = (x + step * 0.5**halved for halved in range(40))
         if values[0] < -1e-7 * largest:
             trials = chain((objective.scored(x, at),), trials)
         # A deviance of millions has no digits left for what the last steps gain.

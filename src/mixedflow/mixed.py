@@ -10,10 +10,10 @@ import json
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -34,6 +34,23 @@ _SAME_LOG_LIKELIHOOD = 1e-6
 _GAIN_LEFT = 1e-9  # deviance that the local quadratic still promises
 _SINGULAR = 1e-4  # smallest singular value of L with unit columns of Z, as lme4's isSingular
 _RIDGE = 1e-8  # added to a singular G where MixedLM must invert it
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """How a fit's tables give degrees of freedom and intervals.
+
+    ``df``: normal, satterthwaite or kenward-roger. ``intervals``: wald, profile or bootstrap (the
+    percentiles of ``draws`` refits, from ``seed``, by ``processes`` at once; ``folder`` keeps what
+    is done). The defaults give Stata's tables.
+    """
+
+    df: smallsample.Method = "normal"
+    intervals: Literal["wald", "profile", "bootstrap"] = "wald"
+    draws: int = 1000
+    seed: int = 1
+    processes: int = 1
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,7 @@ class Fit:
     frame: pd.DataFrame | None = None
     rows: Array | None = None
     n_missing: int = 0
+    reporting: Reporting = field(default_factory=lambda: Reporting())
 
     @cached_property
     def clusters(self) -> Array:
@@ -155,13 +173,84 @@ class Fit:
 
     @cached_property
     def fixed_effects(self) -> pd.DataFrame:
-        return inference.fixed_effects(self.solution, self.terms)
+        """One row a term: estimate, std_error, statistic, df, p_value and 95% interval."""
+        how = self.reporting
+        frame = inference.fixed_effects(
+            self.small_sample, self.terms, how.df, how.intervals == "profile"
+        )
+        return self._percentiles(frame, slice(0, len(self.terms)))
 
     @cached_property
     def variance_components(self) -> pd.DataFrame:
-        return inference.variance_components(
-            self.covariance_inference, self.group, self.random_terms, self.blocks
+        """Variances, SDs, covariances and correlations with standard errors and 95% intervals."""
+        frame = inference.variance_components(
+            self.covariance_inference,
+            self.group,
+            self.random_terms,
+            self.blocks,
+            self.reporting.intervals == "profile",
         )
+        return self._percentiles(frame, slice(len(self.terms), None))
+
+    @cached_property
+    def bootstrap(self) -> pd.DataFrame:
+        """The parametric bootstrap of every parameter; see :func:`mixedflow.bootstrap.summary`."""
+        from mixedflow import bootstrap
+
+        how = self.reporting
+        draws = bootstrap.simulate(
+            self, how.draws, how.seed, processes=how.processes, folder=how.folder
+        )
+        return bootstrap.summary(self, draws)
+
+    def _percentiles(self, frame: pd.DataFrame, rows: slice) -> pd.DataFrame:
+        if self.reporting.intervals != "bootstrap":
+            return frame
+        found = self.bootstrap.iloc[rows]
+        return frame.assign(
+            conf_low=found["percentile_low"].to_numpy(),
+            conf_high=found["percentile_high"].to_numpy(),
+        )
+
+    def contrast_table(self, contrasts: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+        """Tests of named contrasts, each one expression of coefficients or several tested jointly.
+
+        One row a contrast: contrast, expression, estimate, std_error, conf_low, conf_high (single
+        ones only), statistic (t, or F of a joint test), df_num, df (of the denominator), p_value.
+        Raises FormulaError for a coefficient that the model does not have.
+        """
+        import pandas as pd
+
+        how, rows = self.reporting, []
+        for name, expressions in contrasts.items():
+            where = f"contrasts.{name}"
+            weights = np.array([contrast.parse(text, self.terms, where) for text in expressions])
+            row: dict[str, Any] = {"contrast": name, "expression": "; ".join(expressions)}
+            if not weights.any(axis=1).all():
+                raise FormulaError(where, "a contrast that is 0 whatever the coefficients")
+            if len(weights) == 1:
+                found = inference.contrasts(
+                    self.small_sample, weights, how.df, how.intervals == "profile"
+                ).iloc[0]
+                row |= {str(key): value for key, value in found.items()} | {"df_num": 1}
+            else:
+                test = self.small_sample.test(weights, how.df)
+                row |= {
+                    "statistic": test["statistic"],
+                    "df_num": test["df_num"],
+                    "df": test["df_den"] if np.isfinite(test["df_den"]) else np.nan,
+                    "p_value": test["p_value"],
+                }
+            rows.append(row)
+        columns = [
+            "contrast", "expression", "estimate", "std_error", "statistic", "df_num", "df",
+            "p_value", "conf_low", "conf_high",
+        ]  # fmt: skip
+        return pd.DataFrame(rows, columns=columns)
+
+    def alternatives(self, gee: bool = False) -> pd.DataFrame:
+        """Cluster-robust standard errors, and GEE; see :func:`mixedflow.inference.alternatives`."""
+        return inference.alternatives(self, gee)[0]
 
     @cached_property
     def cluster_effects(self) -> pd.DataFrame:
@@ -179,17 +268,57 @@ class Fit:
         ``conditional`` adds the EB effects of clusters that the fit has seen; an unseen cluster,
         and ``conditional=False``, give the population mean x'b.
         """
+        X, Z, at = self._new_rows(frame, conditional)
+        mean = X @ self.solution.beta
+        if at is None:
+            return mean
+        added = np.einsum("nq,nq->n", Z, self.solution.u[at])
+        return mean + np.where(at >= 0, added, 0.0)
+
+    def predict_interval(
+        self,
+        frame: pd.DataFrame,
+        conditional: bool = True,
+        kind: Literal["confidence", "prediction"] = "confidence",
+    ) -> pd.DataFrame:
+        """Predictions with standard errors and 95% intervals, a row each of ``frame``.
+
+        ``confidence`` is for the mean of the row's cluster (of the population, if not
+        ``conditional``), ``prediction`` for a new row there. The variance parameters are taken as
+        known; see :func:`mixedflow.inference.prediction`. Columns estimate, std_error, conf_low,
+        conf_high.
+        """
+        import pandas as pd
+
+        if kind not in ("confidence", "prediction"):
+            raise ModelError(
+                "predict", f"unknown kind {quote(kind)}", "it is 'confidence' or 'prediction'"
+            )
+        X, Z, at = self._new_rows(frame, conditional)
+        mean, error = inference.prediction(self.solution, X, Z, at, kind == "prediction")
+        half = smallsample.Z95 * error
+        return pd.DataFrame(
+            {
+                "estimate": mean,
+                "std_error": error,
+                "conf_low": mean - half,
+                "conf_high": mean + half,
+            },
+            index=frame.index,
+        )
+
+    def _new_rows(
+        self, frame: pd.DataFrame, conditional: bool
+    ) -> tuple[Array, Array, Array | None]:
+        """X (n, p), Z (n, q), and each row's cluster (-1 for an unseen one; None: none wanted)."""
         if self.parsed is None or self.frame is None:
             raise ModelError("predict", "a fit from arrays has no formula", "use fit.solution")
         X, _ = formula.fixed_matrix(self.parsed, frame, self.frame, "predict")
-        mean = X @ self.solution.beta
-        if not conditional:
-            return mean
         Z = formula.random_matrix(self.parsed, frame, self.frame, "predict")
+        if not conditional:
+            return X, Z, None
         place = {label: j for j, label in enumerate(self.clusters)}
-        at = np.array([place.get(str(label), -1) for label in frame[self.group]])
-        added = np.einsum("nq,nq->n", Z, self.solution.u[at])
-        return mean + np.where(at >= 0, added, 0.0)
+        return X, Z, np.array([place.get(str(label), -1) for label in frame[self.group]])
 
     def report(self) -> dict[str, Any]:
         """The numbers of fit.json that need no configuration."""
@@ -234,7 +363,13 @@ class Fit:
         return tables.summary(self.report(), self.fixed_effects, self.variance_components)
 
 
-def fit(text: str, frame: pd.DataFrame, method: str = "reml", where: str = "formula") -> Fit:
+def fit(
+    text: str,
+    frame: pd.DataFrame,
+    method: str = "reml",
+    where: str = "formula",
+    reporting: Reporting | None = None,
+) -> Fit:
     """Fit a linear mixed model given by a formula in lme4 notation.
 
     Parameters
@@ -245,6 +380,8 @@ def fit(text: str, frame: pd.DataFrame, method: str = "reml", where: str = "form
         The data; rows with a missing value in a variable of the formula are left out.
     method
         ``"reml"`` or ``"ml"``.
+    reporting
+        Degrees of freedom and intervals of the tables; by default Stata's.
 
     Raises
     ------
@@ -255,7 +392,7 @@ def fit(text: str, frame: pd.DataFrame, method: str = "reml", where: str = "form
     if parsed.group is None:
         raise FormulaError(where, "no grouping factor", "add a random part: + (1 | group)")
     design = formula.design(parsed, frame, where)
-    return _fit(design, method, parsed.group, where, parsed, frame)
+    return _fit(design, method, parsed.group, where, parsed, frame, reporting or Reporting())
 
 
 def fit_arrays(
@@ -265,6 +402,7 @@ def fit_arrays(
     cluster: Array,
     method: str = "reml",
     blocks: tuple[int, ...] | None = None,
+    reporting: Reporting | None = None,
 ) -> Fit:
     """The same from arrays: ``y`` (N,), ``X`` (N, p), ``Z`` (N, q), ``cluster`` (N,) labels.
 
@@ -298,7 +436,7 @@ def fit_arrays(
         rows=np.arange(len(y)),
         n_missing=0,
     )
-    return _fit(design, method, "cluster", "arrays", None, None)
+    return _fit(design, method, "cluster", "arrays", None, None, reporting or Reporting())
 
 
 def _known(method: str) -> smallsample.Method:
@@ -325,7 +463,13 @@ def _fit(
     where: str,
     parsed: Parsed | None,
     frame: pd.DataFrame | None,
+    reporting: Reporting,
 ) -> Fit:
+    _known(reporting.df)
+    if reporting.df == "kenward-roger" and method != "reml":
+        raise ModelError(
+            where, "Kenward-Roger needs a REML fit", "use method: reml, or df: satterthwaite"
+        )
     if method not in ("reml", "ml"):
         raise ModelError(where, f"unknown method {quote(method)}", "it is 'reml' or 'ml'")
     assert design.cluster is not None
@@ -372,6 +516,7 @@ def _fit(
         frame=frame,
         rows=design.rows,
         n_missing=design.n_missing,
+        reporting=reporting,
     )
 
 

@@ -107,7 +107,7 @@ def of_covariance(solution: Solution, functions: list[Callable[[Array, float], f
 def _extreme(
     solution: Solution, limit: float, function: Callable[[Array, float], float], sign: float
 ) -> float:
-    from scipy.optimize import minimize
+    from scipy.optimize import NonlinearConstraint, minimize
 
     objective, centre = solution.objective, solution.packed
     n = objective.n_effective
@@ -156,13 +156,12 @@ def _extreme(
             lambda w: -sign * psi(centre + turn @ w) / size,
             start,
             jac=lambda w: -sign * (psi_gradient(centre + turn @ w) @ turn) / size,
-            constraints=[
-                {
-                    "type": "ineq",
-                    "fun": lambda w: limit - deviance(centre + turn @ w)[0],
-                    "jac": lambda w: -(deviance(centre + turn @ w)[1] @ turn),
-                }
-            ],
+            constraints=NonlinearConstraint(
+                lambda w: limit - deviance(centre + turn @ w)[0],
+                0.0,
+                np.inf,
+                jac=lambda w: -(deviance(centre + turn @ w)[1] @ turn),
+            ),
             method="SLSQP",
             options={"ftol": 1e-12, "maxiter": 200},
         )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Method = Literal["normal", "satterthwaite", "kenward-roger"]
 METHODS: tuple[Method, ...] = ("normal", "satterthwaite", "kenward-roger")
+Z95 = 1.959963984540054  # the normal quantile of .975
 _FLAT = 1e-8  # curvature, relative to the largest, below which a direction is on the boundary
 
 
@@ -81,7 +82,7 @@ class SmallSample:
             )
         data, at, s2 = objective.products, solution.at, solution.s2_scaled
         pairs, free = objective.pairs, objective.free_pairs
-        m, p, q, D = len(free), data.p, data.q, solution.L @ solution.L.T
+        m, p, D = len(free), data.p, solution.L @ solution.L.T
         sums, f = at.sums, data.p + 1
         NP, ENE = objective.second_sums(solution.L)
 
@@ -103,12 +104,12 @@ class SmallSample:
         Q[m, m] = (V2 - 0.5 * (EKE + EKE.T)) / s2**3
 
         traces = np.empty((m + 1, m + 1))
-        crossed = (pairs.traces @ sums.PP.ravel()).reshape(pairs.m, pairs.m)
+        crossed = _crossed(pairs, sums)
         traces[:m, :m] = crossed[np.ix_(free, free)]
         traces[:m, m] = traces[m, :m] = np.tensordot(pairs.directions[free], NP, axes=2)
-        DP = float(D[pairs.first, pairs.second_index] * pairs.weights @ sums.P)
-        weights = D[pairs.first, pairs.second_index]
-        traces[m, m] = data.n_obs - 2.0 * DP + float(weights @ crossed_all(pairs, sums) @ weights)
+        weights = D[pairs.first, pairs.other]
+        DP = float(weights * pairs.weights @ sums.P)
+        traces[m, m] = data.n_obs - 2.0 * DP + float(weights @ crossed @ weights)
         traces /= s2**2
 
         turned = phi @ P
@@ -199,7 +200,7 @@ class SmallSample:
         return {"statistic": F, "df_num": r, "df_den": float(df), "p_value": p_value}
 
 
-def crossed_all(pairs: likelihood.Pairs, sums: likelihood.Sums) -> Array:
+def _crossed(pairs: likelihood.Pairs, sums: likelihood.Sums) -> Array:
     """(m, m) sums of tr(P Delta_i P Delta_j) over all pairs."""
     return np.asarray((pairs.traces @ sums.PP.ravel()).reshape(pairs.m, pairs.m))
 
@@ -217,7 +218,5 @@ def _joint(single: Array) -> float:
 
 def quantile(df: Array) -> Array:
     """(r,) .975 quantiles of Student's t, the normal one where df are infinite."""
-    from mixedflow.inference import Z95
-
     finite = np.isfinite(df)
     return np.where(finite, stdtrit(np.where(finite, df, 1.0), 0.975), Z95)
