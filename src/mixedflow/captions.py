@@ -76,13 +76,56 @@ EXPLORE = {
 MODEL = {
     "fixed_effects": Caption(
         "Fixed effects",
-        "Standard errors from the estimated covariance of the rows; z tests and 95% intervals from "
-        "the normal distribution.",
+        "Standard errors from the estimated covariance of the rows. Without a column df, tests and "
+        "intervals are from the normal distribution, else from Student's t with those degrees of "
+        "freedom.",
     ),
     "variance_components": Caption(
         "Variance components",
-        "Intervals are symmetric on the log scale for standard deviations and on Fisher's z scale "
-        "for correlations, so they are not centred on the estimate.",
+        "Wald intervals are symmetric on the log scale for standard deviations and on Fisher's z "
+        "scale for correlations, so they are not centred on the estimate.",
+    ),
+    "contrasts": Caption(
+        "Contrasts",
+        "Combinations of the fixed effects that the configuration asks for; one with several "
+        "expressions is a joint F test.",
+    ),
+    "alternatives": Caption(
+        "The fixed effects by other standard errors",
+        "Beside the model's own: cluster-robust ones, which do not trust its covariances (CR0, and "
+        "CR1 with its factor for few clusters), and, if asked for, generalised estimating "
+        "equations. Where they differ much, the random part deserves a second look.",
+    ),
+    "bootstrap": Caption(
+        "Parametric bootstrap",
+        "How the estimates vary over refits to data simulated from the model: bias, standard "
+        "error, percentile and basic intervals.",
+    ),
+    "effects_diagnostic": Caption(
+        "Cluster effects against their own spread",
+        "Each cluster's effects over their diagnostic standard error, and the distance of all of "
+        "them from 0. Values beyond 3 are clusters that the normal distribution does not expect.",
+    ),
+    "influence": Caption(
+        "Influence of single clusters",
+        "What would change without the cluster: Cook's distance for all fixed effects together, "
+        "changes of each in standard errors, and of the log standard deviations; one step from the "
+        "fit, not a refit.",
+    ),
+    "residual_qq": Caption(
+        "Residuals against the normal distribution",
+        "Standardised residuals in order. Points off the line at the ends are rows that the normal "
+        "distribution does not expect; a bend of the whole is skewness.",
+    ),
+    "residuals_fitted": Caption(
+        "Residuals against fitted values",
+        "The middle and the spread should be level: a bend calls for another term, a fan for "
+        "another scale of the outcome.",
+    ),
+    "effects_qq": Caption(
+        "Cluster effects against the normal distribution",
+        "Each random effect over its diagnostic standard error, in order. A cluster far off the "
+        "line is an outlier among clusters, and its shrinkage too strong.",
     ),
     "cluster_effects": Caption(
         "Empirical-Bayes effects by cluster",

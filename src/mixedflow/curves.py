@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedflow import expressions, formula, inference
+from mixedflow import diagnostics, expressions, formula, inference
 from mixedflow.effects import own_estimates
 from mixedflow.inference import finite
 
@@ -131,11 +131,14 @@ def _held(rows: pd.DataFrame, template: pd.DataFrame, free: tuple[str, ...]) -> 
 
 
 def predictions(fit: Fit, axes: Axes) -> pd.DataFrame:
-    """One row per row of the fit: observed, population mean with 95% interval, conditional."""
+    """One row per row of the fit: observed, population mean with 95% interval, conditional.
+
+    ``standardised`` and ``quantile`` are the residual's, for a normal Q-Q plot.
+    """
     import pandas as pd
 
+    residuals = diagnostics.residual_table(fit)
     mean, low, high = inference.population(fit.solution, fit.X)
-    conditional = mean + np.einsum("nq,nq->n", fit.Z, fit.solution.u[fit.codes])
     n = len(mean)
     assert fit.rows is not None
     return pd.DataFrame(
@@ -148,8 +151,10 @@ def predictions(fit: Fit, axes: Axes) -> pd.DataFrame:
             "population": mean,
             "population_low": low,
             "population_high": high,
-            "conditional": conditional,
-            "residual": fit.y - conditional,
+            "conditional": residuals["fitted"],
+            "residual": residuals["residual"],
+            "standardised": residuals["standardised"],
+            "quantile": residuals["quantile"],
         }
     )
 

@@ -97,7 +97,14 @@ class Fit:
     @cached_property
     def evidence(self) -> dict[str, Any]:
         """How the optimum is known: the searches' evidence, and the audit by MixedLM."""
-        return {**self.search_evidence, "mixedlm": _audit(self)}
+        audit = _audit(self)
+        diagnosis, next_step = _diagnosis(self, _audit_problems(audit))
+        return {
+            **self.search_evidence,
+            "mixedlm": audit,
+            "diagnosis": diagnosis,
+            "next_step": next_step,
+        }
 
     @cached_property
     def problems(self) -> tuple[str, ...]:
@@ -112,7 +119,7 @@ class Fit:
     def warnings(self) -> tuple[str, ...]:
         notes = [f"not accepted as the optimum: {text}" for text in self.problems]
         if self.singular:
-            notes.append(_singular_note(self.solution, self.random_terms))
+            notes.append(_singular_note(self))
         return tuple(notes)
 
     @property
@@ -450,6 +457,15 @@ def _known(method: str) -> smallsample.Method:
     )
 
 
+def _intervals(name: str) -> Literal["wald", "profile", "bootstrap"]:
+    kinds: tuple[Literal["wald"], Literal["profile"], Literal["bootstrap"]]
+    kinds = ("wald", "profile", "bootstrap")
+    for kind in kinds:
+        if name == kind:
+            return kind
+    raise ModelError("intervals", f"unknown kind {quote(name)}", nearest(name, kinds))
+
+
 def natural(label: str) -> tuple[Any, ...]:
     """Sort key under which "2" comes before "10"."""
     parts = re.split(r"(\d+)", label)
@@ -660,7 +676,8 @@ def _audit_problems(audit: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _singular_note(solution: likelihood.Solution, random_terms: tuple[str, ...]) -> str:
+def _flat_direction(solution: likelihood.Solution, random_terms: tuple[str, ...]) -> str:
+    """What does not vary, in words: one random effect, or a combination of them."""
     _, vectors = np.linalg.eigh(solution.L @ solution.L.T)
     # u = T^-1 u_s: a direction w without variance is T' w_s in the data's units.
     direction = solution.scales.T.T @ vectors[:, 0]
@@ -668,16 +685,69 @@ def _singular_note(solution: likelihood.Solution, random_terms: tuple[str, ...])
     share = share / np.linalg.norm(share)
     if share.max() > 0.999:
         who = quote(random_terms[int(share.argmax())])
-        what = f"the variance of {who} is estimated as 0"
-        step = "leave that random effect out"
-    else:
-        direction = direction / np.abs(direction).max()
-        combination = " ".join(
-            f"{weight:+.3g} {term}" for weight, term in zip(direction, random_terms, strict=True)
+        return f"the variance of {who} is estimated as 0"
+    direction = direction / np.abs(direction).max()
+    combination = " ".join(
+        f"{weight:+.3g} {term}" for weight, term in zip(direction, random_terms, strict=True)
+    )
+    return f"the random effects do not vary in the direction {combination}"
+
+
+def _singular_note(fit: Fit) -> str:
+    what = _flat_direction(fit.solution, fit.random_terms)
+    return (
+        f"singular fit: {what}; {_simpler(fit)}; standard errors of the variances do not exist here"
+    )
+
+
+def _simpler(fit: Fit) -> str:
+    """The nearest model that these data can bear, for a fit on the boundary."""
+    if len(fit.random_terms) == 1:
+        return "the clusters differ no more than their rows do: a linear model says the same"
+    if "estimated as 0" in _flat_direction(fit.solution, fit.random_terms):
+        return "leave that random effect out"
+    if max(fit.blocks) == 1:
+        return "leave out a slope"
+    return "leave out a slope, or make the effects uncorrelated with ||"
+
+
+_FEW_CLUSTERS = 10
+_FLAT = 1e-4  # curvature, relative, below which the likelihood hardly tells parameters apart
+
+
+def _diagnosis(fit: Fit, audit_problems: Sequence[str]) -> tuple[str, str]:
+    """What the evidence says about the fit in words, and what to do next (empty: nothing)."""
+    evidence, n_clusters = fit.search_evidence, len(fit.labels)
+    searched = _search_problems(evidence)
+    n_parameters = len(fit.solution.objective.free)
+    few = ""
+    if n_clusters < _FEW_CLUSTERS * n_parameters:
+        few = f"; {n_clusters} clusters are few for {n_parameters} variance parameters"
+    if searched and evidence["starts_agreeing"] < 2:
+        return (
+            f"The likelihood has more than one hill, or none that a search could climb{few}.",
+            "fit a simpler random part, and see whether its starts agree",
         )
-        what = f"the random effects do not vary in the direction {combination}"
-        step = "leave out a slope, or make the effects uncorrelated with ||"
-    return f"singular fit: {what}; {step}; standard errors of the variances do not exist here"
+    if searched:
+        return (
+            f"The search ended before the optimum: {'; '.join(searched)}{few}.",
+            "leave out a random slope, or look for a cluster or row that is far from all others",
+        )
+    if audit_problems:
+        return (
+            "The search is content, but an independent implementation computes another likelihood.",
+            "do not use this fit; please report it with its data",
+        )
+    if fit.singular:
+        flat = _flat_direction(fit.solution, fit.random_terms)
+        return f"The optimum lies on the boundary: {flat}{few}.", _simpler(fit)
+    if evidence["smallest_curvature"] < _FLAT * evidence["largest_curvature"]:
+        return (
+            f"The optimum is clear, but flat in one direction: variance parameters are known only "
+            f"in combination{few}.",
+            "use profile intervals, and expect wide ones",
+        )
+    return "The optimum lies in the interior, and the likelihood is curved in every direction.", ""
 
 
 def _audit(fit: Fit) -> dict[str, Any]:
@@ -772,6 +842,11 @@ class ModelResult:
     predictions: pd.DataFrame
     curves: pd.DataFrame
     variance_function: pd.DataFrame
+    contrasts: pd.DataFrame
+    alternatives: pd.DataFrame
+    effects_diagnostic: pd.DataFrame
+    influence: pd.DataFrame
+    bootstrap: pd.DataFrame | None
 
     def write(self, folder: Path) -> None:
         """Write fit.json, the tables with their HTML twins, and posterior.npz into ``folder``."""
@@ -786,7 +861,13 @@ class ModelResult:
             "predictions": self.predictions,
             "curves": self.curves,
             "variance_function": self.variance_function,
+            "contrasts": self.contrasts,
+            "alternatives": self.alternatives,
+            "effects_diagnostic": self.effects_diagnostic,
+            "influence": self.influence,
         }
+        if self.bootstrap is not None:
+            frames["bootstrap"] = self.bootstrap
         for name, frame in frames.items():
             shown = f"{title}: {name.replace('_', ' ')}"
             # A row of data each: seven digits are more than any outcome is measured to.
@@ -802,11 +883,34 @@ class ModelResult:
             np.savez(file, allow_pickle=False, **arrays)
 
 
-def fit_model(spec: ModelSpec, prepared: Prepared, dataset: DatasetSpec) -> ModelResult:
-    """Fit a configured model and compute what its tables and figures show."""
-    from mixedflow import curves
+def fit_model(
+    spec: ModelSpec,
+    prepared: Prepared,
+    dataset: DatasetSpec,
+    processes: int = 1,
+    folder: Path | None = None,
+) -> ModelResult:
+    """Fit a configured model and compute what its tables and figures show.
 
-    found = fit(spec.formula, prepared.frame, spec.method, f"models.{spec.name}.formula")
+    ``processes`` work at a bootstrap, whose finished parts ``folder`` keeps.
+    """
+    from mixedflow import curves, diagnostics
+
+    where, wanted = f"models.{spec.name}", spec.inference
+    reporting = Reporting(
+        df=_known(wanted.df),
+        intervals=_intervals(wanted.intervals),
+        draws=wanted.draws,
+        seed=wanted.seed,
+        processes=processes,
+        folder=folder,
+    )
+    found = fit(spec.formula, prepared.frame, spec.method, f"{where}.formula", reporting)
+    try:
+        contrasts = found.contrast_table(wanted.contrasts)
+    except (FormulaError, ModelError) as error:
+        raise error.located(f"{where}.inference") from None
+    alternatives, gee = inference.alternatives(found, wanted.gee)
     axes = curves.Axes.of(found, prepared, dataset)
     variance = curves.variance_table(found, axes)
     report = {
@@ -818,6 +922,8 @@ def fit_model(spec: ModelSpec, prepared: Prepared, dataset: DatasetSpec) -> Mode
         "outcome": found.parsed.outcome if found.parsed else "",
         "x": axes.x,
         "by": axes.by,
+        "inference": {"df": wanted.df, "intervals": wanted.intervals},
+        "gee": gee,
         "vpc": curves.vpc_at_mean(found, axes),
         "variance_function": curves.variance_parts(found, axes),
     }
@@ -827,4 +933,9 @@ def fit_model(spec: ModelSpec, prepared: Prepared, dataset: DatasetSpec) -> Mode
         predictions=curves.predictions(found, axes),
         curves=curves.curves(found, axes),
         variance_function=variance,
+        contrasts=contrasts,
+        alternatives=alternatives,
+        effects_diagnostic=diagnostics.effect_table(found),
+        influence=diagnostics.influence(found),
+        bootstrap=found.bootstrap if wanted.intervals == "bootstrap" else None,
     )

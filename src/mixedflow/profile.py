@@ -12,7 +12,7 @@ restricted likelihood: theirs is the profile of the full likelihood, as in lme4.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -141,6 +141,13 @@ def _extreme(
             memory[key] = (float(value), slope)
         return memory[key]
 
+    def room(w: Array) -> Array:
+        return np.array([limit - deviance(centre + turn @ w)[0]])
+
+    def room_gradient(w: Array) -> Array:
+        return np.asarray(-(deviance(centre + turn @ w)[1] @ turn)[None])
+
+    options: Any = {"ftol": 1e-12, "maxiter": 200}
     # Units in which the search moves about 1.
     H = solution.joint_hessian
     values, vectors = np.linalg.eigh(H)
@@ -156,14 +163,9 @@ def _extreme(
             lambda w: -sign * psi(centre + turn @ w) / size,
             start,
             jac=lambda w: -sign * (psi_gradient(centre + turn @ w) @ turn) / size,
-            constraints=NonlinearConstraint(
-                lambda w: limit - deviance(centre + turn @ w)[0],
-                0.0,
-                np.inf,
-                jac=lambda w: -(deviance(centre + turn @ w)[1] @ turn),
-            ),
+            constraints=NonlinearConstraint(room, 0.0, np.inf, jac=room_gradient),
             method="SLSQP",
-            options={"ftol": 1e-12, "maxiter": 200},
+            options=options,
         )
         x = centre + turn @ found.x
         over = deviance(x)[0] - limit

@@ -34,8 +34,18 @@ _EXPLORED = (
     ("residual_acf", "csv"),
 )
 _MODEL_FIGURES = ("means", "variance", "shrinkage", "fitted_lines")
+_DIAGNOSTIC_FIGURES = ("residual_qq", "residuals_fitted", "effects_qq", "influence")
 _WIDE = 560.0  # points; from here a figure takes the whole width, not one of two columns
-_FILES = ("cluster_effects", "predictions", "curves", "variance_function")
+_FILES = (
+    "cluster_effects",
+    "predictions",
+    "curves",
+    "variance_function",
+    "alternatives",
+    "effects_diagnostic",
+    "influence",
+    "bootstrap",
+)
 _RANKING_COLUMNS = (
     "rank",
     "cluster",
@@ -124,11 +134,28 @@ class Model:
         return table(self.components)
 
     @property
+    def contrasts_table(self) -> Markup | None:
+        found = tables.read(self.folder / "contrasts.csv")
+        return None if found.empty else table(found.dropna(axis="columns", how="all"))
+
+    @property
+    def alternatives_table(self) -> Markup:
+        shown = tables.read(self.folder / "alternatives.csv")
+        return table(shown[["term", "method", "estimate", "std_error", "conf_low", "conf_high"]])
+
+    @property
     def figures(self) -> list[Shown]:
+        return self._figures(_MODEL_FIGURES)
+
+    @property
+    def diagnostics(self) -> list[Shown]:
+        return self._figures(_DIAGNOSTIC_FIGURES)
+
+    def _figures(self, keys: tuple[str, ...]) -> list[Shown]:
         folder = self.folder / "figures"
         return [
             figure(folder / f"{key}.svg", f"{self.name}-{key}", captions.MODEL[key])
-            for key in _MODEL_FIGURES
+            for key in keys
             if (folder / f"{key}.svg").exists()
         ]
 
@@ -212,6 +239,8 @@ class Model:
     def evidence_table(self) -> Markup:
         flat = {**self.fit["evidence"]}
         starts, audit = flat.pop("starts", None) or {}, flat.pop("mixedlm", None) or {}
+        for words in ("diagnosis", "next_step"):
+            flat.pop(words, None)
         rows = [{"what": key.replace("_", " "), "value": flat[key]} for key in sorted(flat)]
         for name, start in sorted(starts.items()):
             rows += [

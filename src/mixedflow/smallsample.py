@@ -173,8 +173,9 @@ class SmallSample:
     def test(self, contrasts: Array, method: Method = "satterthwaite") -> dict[str, Any]:
         """Joint test that ``contrasts`` (r, p) of the fixed effects are 0.
 
-        ``normal`` gives chi-squared / r with infinite denominator df, ``satterthwaite`` lmerTest's
-        F, ``kenward-roger`` the scaled F. Raises ModelError if the contrasts depend on each other.
+        ``normal`` gives chi-squared / r with infinite denominator df, ``kenward-roger`` the scaled
+        F, ``satterthwaite`` lmerTest's F with the rows of ``contrasts`` brought to unit standard
+        error first: its denominator df would otherwise depend on their units. Raises ModelError if the contrasts depend on each other.
         """
         contrasts = np.atleast_2d(np.asarray(contrasts, dtype=float))
         estimate = contrasts @ self.solution.beta

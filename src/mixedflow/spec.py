@@ -125,18 +125,43 @@ class RankSpec(_Spec):
 
 
 @dataclass(frozen=True)
+class InferenceSpec(_Spec):
+    df: str
+    intervals: str
+    draws: int
+    seed: int
+    contrasts: dict[str, tuple[str, ...]]
+    gee: bool
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        named = {
+            name: (part,) if isinstance(part, str) else tuple(part)
+            for name, part in values["contrasts"].items()
+        }
+        return cls(**{**values, "contrasts": named})
+
+
+@dataclass(frozen=True)
 class ModelSpec(_Spec):
     name: str
     title: str
     dataset: str
     formula: str
     method: str
+    inference: InferenceSpec
     rank: RankSpec | None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
         rank = values["rank"]
-        return cls(**{**values, "rank": None if rank is None else RankSpec.of(rank)})
+        return cls(
+            **{
+                **values,
+                "inference": InferenceSpec.of(values["inference"]),
+                "rank": None if rank is None else RankSpec.of(rank),
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -454,6 +479,11 @@ class _Checks:
             raise ConfigError(
                 here, f"the grouping factor {quote(parsed.group)} is not the data set's cluster",
                 f"did you mean {quote(cluster)}?",
+            )  # fmt: skip
+        if model.inference.df == "kenward-roger" and model.method != "reml":
+            raise ConfigError(
+                self.at(*where, "inference", "df"), "Kenward-Roger needs a REML fit",
+                "use method: reml, or df: satterthwaite",
             )  # fmt: skip
         if model.rank is not None:
             by, terms = model.rank.by, parsed.random_terms

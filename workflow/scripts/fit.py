@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from mixedflow import data, mixed, tables
-from mixedflow.figures import models as draw
+from mixedflow.figures import diagnostics, models
 from mixedflow.figures.style import Labels, save
 from mixedflow.job import job
 from mixedflow.spec import DatasetSpec, ModelSpec
@@ -10,8 +10,10 @@ with job(snakemake) as task:
     given, output = snakemake.input, snakemake.output
     prepared = data.load(Path(given.data), Path(given.card))
     model, dataset = ModelSpec.from_json(task["model"]), DatasetSpec.from_json(task["dataset"])
-    result = mixed.fit_model(model, prepared, dataset)
-    result.write(Path(output.fit).parent)
-    frames = {name: tables.read(output[name]) for name in draw.TABLES}
-    for name, made in draw.all_of(frames, result.report, Labels.of(prepared.card)).items():
-        save(made, output[f"{name}_svg"], alt=f"{model.title}: {draw.ALT[name]}")
+    folder = Path(output.fit).parent
+    result = mixed.fit_model(model, prepared, dataset, snakemake.threads, folder / ".bootstrap")
+    result.write(folder)
+    for draw in (models, diagnostics):
+        frames = {name: tables.read(output[name]) for name in draw.TABLES}
+        for name, made in draw.all_of(frames, result.report, Labels.of(prepared.card)).items():
+            save(made, output[f"{name}_svg"], alt=f"{model.title}: {draw.ALT[name]}")

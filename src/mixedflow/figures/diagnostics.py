@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-TABLES = ("residuals", "effects_diagnostic", "influence")
+TABLES = ("predictions", "effects_diagnostic", "influence")
 ALT = {
     "residual_qq": "ordered standardised residuals against normal quantiles",
     "residuals_fitted": "standardised residuals against fitted values, with their running middle",
@@ -47,9 +47,10 @@ def all_of(
     frames: Mapping[str, pd.DataFrame], fit: Mapping[str, Any], labels: Labels
 ) -> dict[str, Figure]:
     """Every figure of the diagnostics from their tables (``TABLES``) and fit.json, by file name."""
+    residuals = frames["predictions"].rename(columns={"conditional": "fitted"})
     return {
-        "residual_qq": residual_qq(frames["residuals"]),
-        "residuals_fitted": residuals_fitted(frames["residuals"], fit, labels),
+        "residual_qq": residual_qq(residuals),
+        "residuals_fitted": residuals_fitted(residuals, fit, labels),
         "effects_qq": effects_qq(frames["effects_diagnostic"], labels),
         "influence": influence(frames["influence"], fit, labels),
     }

@@ -1,0 +1,379 @@
+"""Do 95% intervals cover 95 times in 100, and do tests at 5% reject 5 times in 100?
+
+    python benchmarks/calibration.py [--replicates 1000] [--processes N] [--seed 1] [--table]
+
+Data are simulated from y = 1 + x/2 + w/2 + u0 + u1 x + e, with x ~ N(0, 1) a row, w ~ N(0, 1) a
+cluster, e ~ N(0, 1), new in each replicate, and fitted with the random part that made them. 20
+clusters have 4, 7, 10, 13 or 16 rows (10 on average), 65 have 5, 12, 20, 28 or 35 (20). SD of u0:
+0.5, so that the ICC is 0.2; "small variance" 0.2; "no variance" 0. SD of u1: 0, or 0.3 and the
+correlation 0.3 where the design has a slope. Printed are
+
+    coverage of the fixed effects  by z, by Satterthwaite's t, by Kenward-Roger's SE and t
+    coverage of SDs, the correlation and the ICC  by the Wald intervals that the tables print
+    level of the likelihood-ratio tests, simulated under their null hypotheses
+
+each with its Monte Carlo standard error in brackets, and a star where it is more than two standard
+errors (those of the nominal value) off; chance alone stars one figure in twenty. Wald intervals do not exist on the boundary: coverage is
+among the fits that have one, and the share of fits without one stands beside it. Every fit has an
+interval for the fixed effects, and none is left out of a test.
+
+A replicate's numbers come from (seed, design, replicate) alone, however many processes there are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: a process is a core
+
+import numpy as np
+
+from mixedflow import inference, mixed, smallsample
+from mixedflow.spec import ComparisonSpec
+
+Outcome = dict[str, float]
+
+BETA = np.array([1.0, 0.5, 0.5])
+EFFECTS = ("intercept", "x (level 1)", "w (level 2)")
+METHODS = ("z", "Satterthwaite", "Kenward-Roger")
+SIZES = {20: (4, 7, 10, 13, 16), 65: (5, 12, 20, 28, 35)}
+CHUNK = 20  # replicates a process takes at once
+
+
+@dataclass(frozen=True)
+class Design:
+    """A model to simulate from; the residual SD is 1."""
+
+    clusters: int
+    intercept_sd: float
+    slope_sd: float = 0.0
+    correlation: float = 0.0
+
+    @property
+    def name(self) -> str:
+        if self.slope_sd:
+            what = "intercept and slope"
+        else:
+            what = {0.5: "intercept", 0.2: "small variance", 0.0: "no variance"}[self.intercept_sd]
+        return f"{self.clusters} clusters, {what}"
+
+    def truth(self) -> Outcome:
+        """What the intervals should cover, by the tables' names."""
+        values = {"intercept SD": self.intercept_sd, "residual SD": 1.0}
+        if self.slope_sd:
+            return {**values, "slope SD": self.slope_sd, "correlation": self.correlation}
+        variance = self.intercept_sd**2
+        return {**values, "ICC": variance / (variance + 1.0)}
+
+
+@dataclass(frozen=True)
+class Sample:
+    y: np.ndarray
+    X: np.ndarray
+    cluster: np.ndarray
+
+    @classmethod
+    def of(cls, design: Design, generator: np.random.Generator) -> Sample:
+        J = design.clusters
+        cluster = np.repeat(np.arange(J), np.resize(SIZES[J], J))
+        N = len(cluster)
+        X = np.column_stack(
+            [np.ones(N), generator.normal(size=N), generator.normal(size=J)[cluster]]
+        )
+        z0, z1 = generator.normal(size=(2, J))
+        r = design.correlation
+        u0 = design.intercept_sd * z0
+        u1 = design.slope_sd * (r * z0 + np.sqrt(1.0 - r * r) * z1)
+        y = X @ BETA + u0[cluster] + u1[cluster] * X[:, 1] + generator.normal(size=N)
+        return cls(y, X, cluster)
+
+    def fit(self, q: int, method: str = "reml") -> mixed.Fit:
+        """With a random intercept (q = 1), or also a random slope of x (q = 2)."""
+        return mixed.fit_arrays(self.y, self.X, self.X[:, :q], self.cluster, method)
+
+    def fit_without(self, k: int, q: int) -> mixed.Fit:
+        """By ML with fixed effect ``k`` at its true value."""
+        X = np.delete(self.X, k, axis=1)
+        y = self.y - BETA[k] * self.X[:, k]
+        return mixed.fit_arrays(y, X, self.X[:, :q], self.cluster, "ml")
+
+
+# One replicate
+
+
+def covered(low: float | None, high: float | None, value: float) -> float:
+    """1 or 0; NaN without an interval."""
+    if low is None or high is None or not np.isfinite([low, high]).all():
+        return np.nan
+    return float(low <= value <= high)
+
+
+def coverage(design: Design, generator: np.random.Generator) -> Outcome:
+    sample = Sample.of(design, generator)
+    q = 2 if design.slope_sd else 1
+    fit = sample.fit(q)
+    found = {
+        "singular": float(fit.singular),
+        "doubtful": float(not fit.covariance_inference.available and not fit.singular),
+    }
+    for how, method in zip(METHODS, smallsample.METHODS, strict=True):
+        phi = fit.small_sample.covariance(method)
+        half = smallsample.quantile(fit.degrees_of_freedom(method)) * np.sqrt(np.diag(phi))
+        for k, effect in enumerate(EFFECTS):
+            b = fit.solution.beta[k]
+            found[f"{effect} | {how}"] = covered(b - half[k], b + half[k], BETA[k])
+
+    table = fit.variance_components
+    rows = {"intercept SD": ("z0", "", "sd"), "residual SD": ("", "", "sd")}
+    rows |= {"slope SD": ("z1", "", "sd"), "correlation": ("z0", "z1", "corr")} if q == 2 else {}
+    at = {
+        (row.term1, row.term2, row.scale): (row.conf_low, row.conf_high)
+        for row in table.itertuples()
+    }
+    truth = design.truth()
+    for name, key in rows.items():
+        found[name] = covered(*at[key], truth[name])
+    if q == 1:
+        icc = inference.icc(fit.covariance_inference)
+        found["ICC"] = covered(icc["conf_low"], icc["conf_high"], truth["ICC"])
+
+    # Which value of a coefficient is subtracted is the same to a model that estimates it.
+    full = sample.fit(q, "ml")
+    for k in (1, 2):
+        found[f"p {EFFECTS[k]}"] = compared(sample.fit_without(k, q), full)
+    return found
+
+
+def facts(fit: mixed.Fit) -> dict[str, object]:
+    """What a comparison reads of fit.json; the audit by MixedLM is left out for speed."""
+    return {
+        "method": fit.method,
+        "n_obs": fit.n_obs,
+        # Terms of arrays are numbered; nested models differ in how many there are.
+        "fixed_terms": fit.terms,
+        "random_terms": fit.random_terms,
+        "n_parameters": fit.n_parameters,
+        "log_likelihood": fit.log_likelihood,
+        "aic": 0.0,
+        "converged": True,
+    }
+
+
+def compared(null: mixed.Fit, alternative: mixed.Fit) -> float:
+    """The p-value that a configuration's comparison prints."""
+    spec = ComparisonSpec(name="test", null="null", alternative="alternative")
+    fits = {"null": facts(null), "alternative": facts(alternative)}
+    return float(inference.compare({"test": spec}, fits)["p_value"].iloc[0])
+
+
+def against_linear(fit: mixed.Fit) -> float:
+    """The p-value that a summary prints."""
+    n_covariance = fit.n_parameters - len(fit.terms) - 1
+    test = inference.lr_vs_linear(fit.log_likelihood, fit.linear_log_likelihood, n_covariance)
+    return float(test["p_value"])
+
+
+def no_variance(design: Design, generator: np.random.Generator) -> Outcome:
+    sample = Sample.of(design, generator)
+    found = {}
+    for method in ("reml", "ml"):
+        for q in (1, 2):
+            fit = sample.fit(q, method)
+            found[f"p {method} {q}"] = against_linear(fit)
+            found[f"zero {method} {q}"] = float(fit.solution.G[0, 0] < 1e-8)
+    return found
+
+
+def no_slope(design: Design, generator: np.random.Generator) -> Outcome:
+    sample = Sample.of(design, generator)
+    return {
+        f"p {method}": compared(sample.fit(1, method), sample.fit(2, method))
+        for method in ("reml", "ml")
+    }
+
+
+# A design's number is in its seeds: new ones go to the end.
+COVERED = (
+    Design(20, 0.5),
+    Design(20, 0.5, 0.3, 0.3),
+    Design(65, 0.5),
+    Design(65, 0.5, 0.3, 0.3),
+    Design(20, 0.2),
+)
+WITHOUT_VARIANCE = (Design(20, 0.0), Design(65, 0.0))
+WITHOUT_SLOPE = (Design(20, 0.5), Design(65, 0.5))
+STUDIES: tuple[tuple[Callable[[Design, np.random.Generator], Outcome], Design], ...] = (
+    *((coverage, design) for design in COVERED),
+    *((no_variance, design) for design in WITHOUT_VARIANCE),
+    *((no_slope, design) for design in WITHOUT_SLOPE),
+)
+
+
+# Test, its p-value's distribution, the study, and the outcomes by method of the fit.
+TESTS = (
+    (
+        "intercept against linear",
+        "chibar2(01)",
+        no_variance,
+        {"REML": "p reml 1", "ML": "p ml 1"},
+    ),
+    (
+        "intercept and slope against linear",
+        "chi2(3), conservative",
+        no_variance,
+        {"REML": "p reml 2", "ML": "p ml 2"},
+    ),
+    (
+        "slope added to intercept",
+        "half chi2(1), half chi2(2)",
+        no_slope,
+        {"REML": "p reml", "ML": "p ml"},
+    ),
+    *((f"fixed effect {e}", "chi2(1)", coverage, {"ML": f"p {e}"}) for e in EFFECTS[1:]),
+)
+
+
+# All replicates
+
+
+def replicates(task: tuple[int, int, int, int]) -> tuple[int, list[Outcome]]:
+    seed, number, start, stop = task
+    study, design = STUDIES[number]
+    sequences = (np.random.SeedSequence(seed, spawn_key=(number, r)) for r in range(start, stop))
+    return number, [study(design, np.random.default_rng(s)) for s in sequences]
+
+
+def simulate(seed: int, count: int, processes: int) -> list[dict[str, np.ndarray]]:
+    """For each study, the outcomes of all replicates by name."""
+    tasks = [
+        (seed, number, start, min(start + CHUNK, count))
+        for number in range(len(STUDIES))
+        for start in range(0, count, CHUNK)
+    ]
+    outcomes: list[list[Outcome]] = [[] for _ in STUDIES]
+    total, done, began = count * len(STUDIES), 0, time.perf_counter()
+    with ProcessPoolExecutor(processes) as executor:
+        for number, found in executor.map(replicates, tasks):
+            outcomes[number] += found
+            done += len(found)
+            elapsed = time.perf_counter() - began
+            print(f"\r{done} of {total} replicates, {elapsed:.0f} s", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    return [{name: np.array([o[name] for o in each]) for name in each[0]} for each in outcomes]
+
+
+def share(values: np.ndarray, nominal: float) -> str:
+    """A share of 1s in percent with its Monte Carlo standard error, starred if it is off."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return "-"
+    p = float(values.mean())
+    se = np.sqrt(p * (1.0 - p) / len(values))
+    off = abs(p - nominal) > 2.0 * np.sqrt(nominal * (1.0 - nominal) / len(values))
+    return f"{100 * p:.1f} ({100 * se:.1f}){'*' if off else ''}"
+
+
+def percent(values: np.ndarray) -> str:
+    return f"{100 * float(values.mean()):.1f}"
+
+
+def levels(p_values: np.ndarray) -> list[str]:
+    return [share((p_values < nominal).astype(float), nominal) for nominal in (0.05, 0.01)]
+
+
+def show(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], markdown: bool) -> None:
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    print(f"\n{title}\n")
+    between, ends = (" | ", ("| ", " |")) if markdown else ("  ", ("", ""))
+    lines = [header, ["-" * width for width in widths], *rows]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print(f"{ends[0]}{between.join(cells)}{ends[1]}".rstrip())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--replicates", type=int, default=1000, help="of each design")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--table", action="store_true", help="Markdown tables")
+    options = parser.parse_args()
+    found = simulate(options.seed, options.replicates, options.processes)
+    by_study = list(zip(STUDIES, found, strict=True))
+    covered_by = [(design, of) for (study, design), of in by_study if study is coverage]
+
+    names = ("mixedflow", "numpy", "scipy")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    print(f"{options.replicates} replicates, seed {options.seed}; ", end="")
+    print(f"Python {platform.python_version()}, {versions}")
+
+    show(
+        "Coverage (%) of 95% intervals of the fixed effects, REML",
+        ("design", "effect", "z", "Satterthwaite", "Kenward-Roger"),
+        [
+            (
+                design.name,
+                effect,
+                *(share(of[f"{effect} | {how}"], 0.95) for how in METHODS),
+            )
+            for design, of in covered_by
+            for effect in EFFECTS
+        ],
+        options.table,
+    )
+    show(
+        "Coverage (%) of 95% Wald intervals of the variance components, REML",
+        ("design", "quantity", "coverage where there is one", "fits without one (%)"),
+        [
+            (design.name, name, share(of[name], 0.95), percent(np.isnan(of[name])))
+            for design, of in covered_by
+            for name in design.truth()
+        ],
+        options.table,
+    )
+    show(
+        "Fits without Wald intervals (%)",
+        ("design", "singular", "search not accepted"),
+        [
+            (design.name, percent(of["singular"]), percent(of["doubtful"]))
+            for design, of in covered_by
+        ],
+        options.table,
+    )
+    rows: list[tuple[str, ...]] = []
+    for test, how, wanted, keys in TESTS:
+        for (study, design), of in by_study:
+            if study is wanted:
+                rows += [
+                    (test, how, design.name, method, *levels(of[key]))
+                    for method, key in keys.items()
+                ]
+    show(
+        "Level (%) of likelihood-ratio tests",
+        ("test", "p-value from", "simulated under", "fit", "at 5%", "at 1%"),
+        rows,
+        options.table,
+    )
+    show(
+        "Fits that estimate the intercept variance as 0 where it is 0 (%)",
+        ("design", "REML", "ML"),
+        [
+            (design.name, percent(of["zero reml 1"]), percent(of["zero ml 1"]))
+            for (study, design), of in by_study
+            if study is no_variance
+        ],
+        options.table,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
