@@ -1,6 +1,7 @@
 """Do 95% intervals cover 95 times in 100, and do tests at 5% reject 5 times in 100?
 
-    python benchmarks/calibration.py [--replicates 1000] [--processes N] [--seed 1] [--table]
+    python benchmarks/calibration.py [--replicates 1000] [--profile 500] [--processes N]
+                                     [--seed 1] [--table]
 
 Data are simulated from y = 1 + x/2 + w/2 + u0 + u1 x + e, with x ~ N(0, 1) a row, w ~ N(0, 1) a
 cluster, e ~ N(0, 1), new in each replicate, and fitted with the random part that made them. 20
@@ -9,13 +10,15 @@ clusters have 4, 7, 10, 13 or 16 rows (10 on average), 65 have 5, 12, 20, 28 or 
 correlation 0.3 where the design has a slope. Printed are
 
     coverage of the fixed effects  by z, by Satterthwaite's t, by Kenward-Roger's SE and t
-    coverage of SDs, the correlation and the ICC  by the Wald intervals that the tables print
+    coverage of SDs, the correlation and the ICC  by the Wald intervals of the tables
+    both by profile-likelihood intervals, in the first ``--profile`` replicates, for they are slow
     level of the likelihood-ratio tests, simulated under their null hypotheses
 
 each with its Monte Carlo standard error in brackets, and a star where it is more than two standard
-errors (those of the nominal value) off; chance alone stars one figure in twenty. Wald intervals do not exist on the boundary: coverage is
-among the fits that have one, and the share of fits without one stands beside it. Every fit has an
-interval for the fixed effects, and none is left out of a test.
+errors (those of the nominal value) off; chance alone stars one figure in twenty. Coverage is among
+the fits that have an interval, and the share of fits without one stands beside it: Wald intervals
+of variance components do not exist on the boundary, and a search for a profile's end may fail.
+Every fit has the first three intervals of the fixed effects, and none is left out of a test.
 
 A replicate's numbers come from (seed, design, replicate) alone, however many processes there are.
 """
@@ -27,6 +30,7 @@ import os
 import platform
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -36,7 +40,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: a process is
 
 import numpy as np
 
-from mixedflow import inference, mixed, smallsample
+from mixedflow import inference, mixed, profile, smallsample
 from mixedflow.spec import ComparisonSpec
 
 Outcome = dict[str, float]
@@ -109,14 +113,36 @@ class Sample:
 # One replicate
 
 
-def covered(low: float | None, high: float | None, value: float) -> float:
+def covered(low: float, high: float, value: float) -> float:
     """1 or 0; NaN without an interval."""
-    if low is None or high is None or not np.isfinite([low, high]).all():
+    if not np.isfinite([low, high]).all():
         return np.nan
     return float(low <= value <= high)
 
 
-def coverage(design: Design, generator: np.random.Generator) -> Outcome:
+def components(fit: mixed.Fit, profiled: bool) -> dict[str, tuple[float, float]]:
+    """Intervals of the SDs and the correlation by name; none where they cannot be computed."""
+    try:
+        table = inference.variance_components(
+            fit.covariance_inference, fit.group, fit.random_terms, fit.blocks, profiled
+        )
+    except ArithmeticError:  # counted, for what an analysis would not get either
+        return {}
+    names = {
+        ("z0", "", "sd"): "intercept SD",
+        ("z1", "", "sd"): "slope SD",
+        ("z0", "z1", "corr"): "correlation",
+        ("", "", "sd"): "residual SD",
+    }
+    columns = ("term1", "term2", "scale", "conf_low", "conf_high")
+    return {
+        names[who]: (float(low), float(high))
+        for *key, low, high in table[list(columns)].to_numpy().tolist()
+        if (who := tuple(key)) in names
+    }
+
+
+def coverage(design: Design, generator: np.random.Generator, profiled: bool) -> Outcome:
     sample = Sample.of(design, generator)
     q = 2 if design.slope_sd else 1
     fit = sample.fit(q)
@@ -131,19 +157,23 @@ def coverage(design: Design, generator: np.random.Generator) -> Outcome:
             b = fit.solution.beta[k]
             found[f"{effect} | {how}"] = covered(b - half[k], b + half[k], BETA[k])
 
-    table = fit.variance_components
-    rows = {"intercept SD": ("z0", "", "sd"), "residual SD": ("", "", "sd")}
-    rows |= {"slope SD": ("z1", "", "sd"), "correlation": ("z0", "z1", "corr")} if q == 2 else {}
-    at = {
-        (row.term1, row.term2, row.scale): (row.conf_low, row.conf_high)
-        for row in table.itertuples()
-    }
-    truth = design.truth()
-    for name, key in rows.items():
-        found[name] = covered(*at[key], truth[name])
+    truth, nothing = design.truth(), (np.nan, np.nan)
+    wald = components(fit, False)
     if q == 1:
         icc = inference.icc(fit.covariance_inference)
-        found["ICC"] = covered(icc["conf_low"], icc["conf_high"], truth["ICC"])
+        wald["ICC"] = (icc["conf_low"] or np.nan, icc["conf_high"] or np.nan)
+    for name, value in truth.items():
+        found[name] = covered(*wald.get(name, nothing), value)
+
+    if profiled:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of steps far outside, in every other search
+            ends = components(fit, True)
+            limits = profile.of_fixed_effects(fit.solution, np.eye(3))
+        for name in truth.keys() - {"ICC"}:
+            found[f"{name} | profile"] = covered(*ends.get(name, nothing), truth[name])
+        for k, effect in enumerate(EFFECTS):
+            found[f"{effect} | profile"] = covered(limits[k, 0], limits[k, 1], BETA[k])
 
     # Which value of a coefficient is subtracted is the same to a model that estimates it.
     full = sample.fit(q, "ml")
@@ -181,7 +211,7 @@ def against_linear(fit: mixed.Fit) -> float:
     return float(test["p_value"])
 
 
-def no_variance(design: Design, generator: np.random.Generator) -> Outcome:
+def no_variance(design: Design, generator: np.random.Generator, _: bool) -> Outcome:
     sample = Sample.of(design, generator)
     found = {}
     for method in ("reml", "ml"):
@@ -192,7 +222,7 @@ def no_variance(design: Design, generator: np.random.Generator) -> Outcome:
     return found
 
 
-def no_slope(design: Design, generator: np.random.Generator) -> Outcome:
+def no_slope(design: Design, generator: np.random.Generator, _: bool) -> Outcome:
     sample = Sample.of(design, generator)
     return {
         f"p {method}": compared(sample.fit(1, method), sample.fit(2, method))
@@ -210,7 +240,8 @@ COVERED = (
 )
 WITHOUT_VARIANCE = (Design(20, 0.0), Design(65, 0.0))
 WITHOUT_SLOPE = (Design(20, 0.5), Design(65, 0.5))
-STUDIES: tuple[tuple[Callable[[Design, np.random.Generator], Outcome], Design], ...] = (
+Study = Callable[[Design, np.random.Generator, bool], Outcome]
+STUDIES: tuple[tuple[Study, Design], ...] = (
     *((coverage, design) for design in COVERED),
     *((no_variance, design) for design in WITHOUT_VARIANCE),
     *((no_slope, design) for design in WITHOUT_SLOPE),
@@ -244,17 +275,20 @@ TESTS = (
 # All replicates
 
 
-def replicates(task: tuple[int, int, int, int]) -> tuple[int, list[Outcome]]:
-    seed, number, start, stop = task
+def replicates(task: tuple[int, int, int, range]) -> tuple[int, list[Outcome]]:
+    seed, profiles, number, those = task
     study, design = STUDIES[number]
-    sequences = (np.random.SeedSequence(seed, spawn_key=(number, r)) for r in range(start, stop))
-    return number, [study(design, np.random.default_rng(s)) for s in sequences]
+    outcomes = []
+    for r in those:
+        sequence = np.random.SeedSequence(seed, spawn_key=(number, r))
+        outcomes.append(study(design, np.random.default_rng(sequence), r < profiles))
+    return number, outcomes
 
 
-def simulate(seed: int, count: int, processes: int) -> list[dict[str, np.ndarray]]:
+def simulate(seed: int, count: int, profiles: int, processes: int) -> list[dict[str, np.ndarray]]:
     """For each study, the outcomes of all replicates by name."""
     tasks = [
-        (seed, number, start, min(start + CHUNK, count))
+        (seed, profiles, number, range(start, min(start + CHUNK, count)))
         for number in range(len(STUDIES))
         for start in range(0, count, CHUNK)
     ]
@@ -267,7 +301,10 @@ def simulate(seed: int, count: int, processes: int) -> list[dict[str, np.ndarray
             elapsed = time.perf_counter() - began
             print(f"\r{done} of {total} replicates, {elapsed:.0f} s", end="", file=sys.stderr)
     print(file=sys.stderr)
-    return [{name: np.array([o[name] for o in each]) for name in each[0]} for each in outcomes]
+    return [
+        {name: np.array([o[name] for o in each if name in o]) for name in each[0]}
+        for each in outcomes
+    ]
 
 
 def share(values: np.ndarray, nominal: float) -> str:
@@ -282,7 +319,12 @@ def share(values: np.ndarray, nominal: float) -> str:
 
 
 def percent(values: np.ndarray) -> str:
-    return f"{100 * float(values.mean()):.1f}"
+    return f"{100 * float(values.mean()):.1f}" if len(values) else "-"
+
+
+def profiles_of(of: dict[str, np.ndarray], name: str) -> tuple[str, str]:
+    values = of.get(f"{name} | profile", np.array([]))
+    return share(values, 0.95), percent(np.isnan(values))
 
 
 def levels(p_values: np.ndarray) -> list[str]:
@@ -302,27 +344,30 @@ def show(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], markd
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--replicates", type=int, default=1000, help="of each design")
+    parser.add_argument("--profile", type=int, default=500, help="of these, with profiles")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--table", action="store_true", help="Markdown tables")
     options = parser.parse_args()
-    found = simulate(options.seed, options.replicates, options.processes)
+    found = simulate(options.seed, options.replicates, options.profile, options.processes)
     by_study = list(zip(STUDIES, found, strict=True))
     covered_by = [(design, of) for (study, design), of in by_study if study is coverage]
 
     names = ("mixedflow", "numpy", "scipy")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
-    print(f"{options.replicates} replicates, seed {options.seed}; ", end="")
+    print(f"{options.replicates} replicates, profiles in {options.profile}, ", end="")
+    print(f"seed {options.seed}; ", end="")
     print(f"Python {platform.python_version()}, {versions}")
 
     show(
         "Coverage (%) of 95% intervals of the fixed effects, REML",
-        ("design", "effect", "z", "Satterthwaite", "Kenward-Roger"),
+        ("design", "effect", *METHODS, "profile", "without profile (%)"),
         [
             (
                 design.name,
                 effect,
                 *(share(of[f"{effect} | {how}"], 0.95) for how in METHODS),
+                *profiles_of(of, effect),
             )
             for design, of in covered_by
             for effect in EFFECTS
@@ -330,10 +375,16 @@ def main() -> int:
         options.table,
     )
     show(
-        "Coverage (%) of 95% Wald intervals of the variance components, REML",
-        ("design", "quantity", "coverage where there is one", "fits without one (%)"),
+        "Coverage (%) of 95% intervals of the variance components, REML",
+        ("design", "quantity", "Wald", "without (%)", "profile", "without (%)"),
         [
-            (design.name, name, share(of[name], 0.95), percent(np.isnan(of[name])))
+            (
+                design.name,
+                name,
+                share(of[name], 0.95),
+                percent(np.isnan(of[name])),
+                *profiles_of(of, name),
+            )
             for design, of in covered_by
             for name in design.truth()
         ],

@@ -279,13 +279,21 @@ def test_the_cluster_that_makes_all_the_variance():
     assert list(table["cluster"][np.isposinf(table["log_sd_z0"])]) == ["3"]
 
 
+def tables(fit):
+    return {
+        "residuals": diagnostics.residual_table(fit),
+        "effects_diagnostic": diagnostics.effect_table(fit),
+        "influence": diagnostics.influence(fit),
+    }
+
+
 @pytest.mark.parametrize("scale_y,scale_x,shift", [(1e6, 1, 0), (1, 1e-6, 0), (1, 1, 1e4)])
 def test_units_do_not_matter(scale_y, scale_x, shift):
     y, X, Z, cluster = simulate(SIZES)
     moved, move = X.copy(), scale_x * X[:, 1] + shift
     moved[:, 1] = move
-    before = diagnostics.tables(mixed.fit_arrays(y, X, Z, cluster))
-    after = diagnostics.tables(mixed.fit_arrays(scale_y * y, moved, moved[:, :2], cluster))
+    before = tables(mixed.fit_arrays(y, X, Z, cluster))
+    after = tables(mixed.fit_arrays(scale_y * y, moved, moved[:, :2], cluster))
     for table, columns in (
         ("influence", ["cooks_distance", "covratio", "dfbeta_x2", "log_sd_z1", "log_sigma"]),
         ("residuals", ["standardised"]),
@@ -336,7 +344,8 @@ def frames(n_clusters):
 def drawn(request):
     tables = frames(request.param)
     labels = Labels({"x": "a $x$ " * 20, "g": "b $g$ " * 20, "y": "c"})
-    return tables, draw.all_of(tables, {"outcome": "y", "group": "g"}, labels)
+    given = {**tables, "predictions": tables["residuals"].rename(columns={"fitted": "conditional"})}
+    return tables, draw.all_of(given, {"outcome": "y", "group": "g"}, labels)
 
 
 def test_figures_are_saved_small(drawn, tmp_path):

@@ -63,6 +63,7 @@ def _fit(name: str, **changes: Any) -> dict[str, Any]:
             "distribution": "chi2(3), conservative",
         },
         "icc": None,
+        "gee": {"gee_correlation": 0.31, "model_correlation": 0.29},
         "vpc": {
             "predictor": "lrt",
             "mean_x": 0.0,
@@ -77,6 +78,8 @@ def _fit(name: str, **changes: Any) -> dict[str, Any]:
         "evidence": {
             "log_likelihood": -123.456789,
             "scaled_gradient": 1e-9,
+            "diagnosis": "The optimum lies in the interior.",
+            "next_step": "",
             "starts": {
                 "minque": {"log_likelihood": -123.456789, "iterations": 4},
                 "unit": {"log_likelihood": -123.456789, "iterations": 7},
@@ -170,6 +173,9 @@ def _write_model(folder: Path, fit: dict[str, Any]) -> None:
     for name in ("std_error", "conf_low", "conf_high"):
         components[name] = 0.1 * components["estimate"]
     tables.write(components, folder / "variance_components.csv")
+    tables.write(fixed.assign(method="cluster-robust CR1"), folder / "alternatives.csv")
+    contrasts = fixed.rename(columns={"term": "contrast"}).assign(expression=HOSTILE)
+    tables.write(contrasts, folder / "contrasts.csv")
     for name in FIGURES:
         (folder / "figures" / f"{name}.svg").write_text(SVG, encoding="utf-8")
 

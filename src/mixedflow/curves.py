@@ -153,8 +153,8 @@ def predictions(fit: Fit, axes: Axes) -> pd.DataFrame:
             "population_high": high,
             "conditional": residuals["fitted"],
             "residual": residuals["residual"],
-            "standardised": residuals["standardised"],
-            "quantile": residuals["quantile"],
+            "standardised": residuals["standardised"].round(4),
+            "quantile": residuals["quantile"].round(4),
         }
     )
 

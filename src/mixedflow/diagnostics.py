@@ -26,15 +26,6 @@ _NO_RELIABILITY = 1e-8
 _CHUNK = 4_000_000  # numbers that one array of the clusters' derivatives may hold
 
 
-def tables(fit: Fit) -> dict[str, pd.DataFrame]:
-    """The three tables by name: ``residuals``, ``effects_diagnostic`` and ``influence``."""
-    return {
-        "residuals": residual_table(fit),
-        "effects_diagnostic": effect_table(fit),
-        "influence": influence(fit),
-    }
-
-
 def normal_quantiles(values: Array) -> Array:
     """Expected normal order statistics of ``values`` (n,), in their order; NaN stays NaN.
 

@@ -175,7 +175,8 @@ class SmallSample:
 
         ``normal`` gives chi-squared / r with infinite denominator df, ``kenward-roger`` the scaled
         F, ``satterthwaite`` lmerTest's F with the rows of ``contrasts`` brought to unit standard
-        error first: its denominator df would otherwise depend on their units. Raises ModelError if the contrasts depend on each other.
+        error first: its denominator df would otherwise depend on their units. Raises ModelError if
+        the contrasts depend on each other.
         """
         contrasts = np.atleast_2d(np.asarray(contrasts, dtype=float))
         estimate = contrasts @ self.solution.beta
