@@ -201,7 +201,7 @@ def test_slope_is_tested_by_the_mixture(fits):
         name: dict(fits[name].report(), model=name) for name in ("gcse_ri_reml", "gcse_rs_reml")
     }
     spec = SimpleNamespace(name="slope", null="gcse_ri_reml", alternative="gcse_rs_reml")
-    row = inference.compare({"slope": spec}, reports).iloc[0]
+    row = inference.compare({"slope": spec}, reports, {}).iloc[0]
     assert row["statistic"] == pytest.approx(41.821, abs=6e-4)
     assert row["distribution"] == "half chi2(1), half chi2(2)"
     # Half of P(chi2_1 > 41.821) = 1.0e-10 and half of P(chi2_2 > 41.821) = exp(-20.91).

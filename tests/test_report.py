@@ -31,6 +31,7 @@ SVG = """<?xml version="1.0" encoding="utf-8" standalone="no"?>
 </svg>
 """
 FIGURES = ("means", "fitted_lines", "shrinkage", "variance")
+DIAGNOSTICS = ("residual_qq", "residuals_fitted", "effects_qq", "influence")
 
 
 def _fit(name: str, **changes: Any) -> dict[str, Any]:
@@ -176,7 +177,7 @@ def _write_model(folder: Path, fit: dict[str, Any]) -> None:
     tables.write(fixed.assign(method="cluster-robust CR1"), folder / "alternatives.csv")
     contrasts = fixed.rename(columns={"term": "contrast"}).assign(expression=HOSTILE)
     tables.write(contrasts, folder / "contrasts.csv")
-    for name in FIGURES:
+    for name in (*FIGURES, *DIAGNOSTICS):
         (folder / "figures" / f"{name}.svg").write_text(SVG, encoding="utf-8")
 
 
@@ -303,7 +304,7 @@ def test_ids_are_unique_and_references_resolve(html: str) -> None:
 
 def test_every_figure_has_a_name(html: str) -> None:
     figures = re.findall(r"<svg[^>]*>\s*(?:<title>[^<]+</title>)?", html)
-    assert len(figures) == 4 + 3 * 4 + 2
+    assert len(figures) == 4 + 3 * 8 + 2
     assert all("<title>" in one or "aria-label=" in one for one in figures)
     assert all('role="img"' in one for one in figures)
 
@@ -340,7 +341,8 @@ def test_a_doubtful_model_is_marked_wherever_it_is_shown(html: str, model: str, 
         assert re.search(badge, visible[at : at + 120]), visible[at - 120 : at + 120]
     article = html[html.index(f'id="model-{model}"') :]
     captions_ = re.findall(r"<figcaption>(.*?)</figcaption>", article[: article.index("</article")])
-    assert len(captions_) == 6
+    # Four tables, the figures of the model and of its diagnostics.
+    assert len(captions_) == 4 + len(FIGURES) + len(DIAGNOSTICS)
     assert all(re.search(badge, caption) for caption in captions_)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from mixedflow.likelihood import Array
     from mixedflow.mixed import Fit
+    from mixedflow.spec import ComparisonSpec, ModelSpec
 
 CHUNK = 50  # draws; a chunk is what a process works on and what an interruption can lose
 _GAIN_LEFT = 1e-6  # deviance still promised above which a refit has failed
@@ -292,3 +293,31 @@ def lr_test(
         "draws": len(simulated),
         "failed": draws - len(simulated),
     }
+
+
+def tests(
+    comparisons: Mapping[str, ComparisonSpec],
+    models: Mapping[str, ModelSpec],
+    frames: Mapping[str, pd.DataFrame],
+    processes: int = 1,
+    folder: Path | None = None,
+) -> dict[str, dict[str, Any]]:
+    """:func:`lr_test` of every comparison that asks for one, by name.
+
+    ``frames`` are the prepared data of each model.
+    """
+    from mixedflow import mixed
+
+    found = {}
+    for name, spec in comparisons.items():
+        if not spec.bootstrap:
+            continue
+        null, alternative = (
+            mixed.fit(models[m].formula, frames[m], models[m].method, f"models.{m}.formula")
+            for m in (spec.null, spec.alternative)
+        )
+        try:
+            found[name] = lr_test(null, alternative, spec.bootstrap, spec.seed, processes, folder)
+        except ComparisonError as error:
+            raise error.located(f"comparison {name}") from None
+    return found

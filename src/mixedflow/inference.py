@@ -319,6 +319,23 @@ def r_squared(solution: Solution, X: Array, Z: Array) -> dict[str, float]:
     return {"marginal": fixed / total, "conditional": (fixed + random) / total}
 
 
+def snijders_bosker(solution: Solution, empty: Solution) -> dict[str, float]:
+    """Explained variance at both levels of a random-intercept model (Snijders and Bosker 1994).
+
+    Proportional reduction of the error in predicting a row (``level1``) and a cluster's mean
+    (``level2``, at the harmonic mean of the clusters' sizes) against ``empty``, the model without
+    covariates. Negative values hint at a fixed part that is misspecified.
+    """
+    size = float(1.0 / np.mean(1.0 / solution.objective.products.n))
+
+    def errors(at: Solution) -> Array:
+        tau2 = float(at.G[0, 0])
+        return np.array([at.s2 + tau2, at.s2 / size + tau2])
+
+    level1, level2 = (1.0 - errors(solution) / errors(empty)).tolist()
+    return {"level1": level1, "level2": level2}
+
+
 # Predictions
 
 
@@ -446,12 +463,15 @@ def alternatives(fit: Fit, gee: bool = False) -> tuple[pd.DataFrame, dict[str, f
 
 
 def compare(
-    comparisons: Mapping[str, ComparisonSpec], fits: Mapping[str, Mapping[str, Any]]
+    comparisons: Mapping[str, ComparisonSpec],
+    fits: Mapping[str, Mapping[str, Any]],
+    simulated: Mapping[str, Mapping[str, Any]],
 ) -> pd.DataFrame:
     """Likelihood-ratio tests between fitted models (their fit.json), one row a comparison.
 
     A test of fixed effects is chi2(df) and needs ML fits. One more random effect, correlated with
     the k of the null model, is half chi2(k) and half chi2(k + 1) (Stram and Lee 1994).
+    ``simulated`` holds the parametric bootstrap's tests by name of the comparison.
 
     Raises
     ------
@@ -461,10 +481,16 @@ def compare(
     import pandas as pd
 
     rows = [
-        _compare(spec, fits[spec.null], fits[spec.alternative]) for spec in comparisons.values()
+        {
+            **_compare(spec, fits[spec.null], fits[spec.alternative]),
+            "p_bootstrap": simulated.get(name, {}).get("p_value", np.nan),
+            "draws": simulated.get(name, {}).get("draws", np.nan),
+        }
+        for name, spec in comparisons.items()
     ]
     columns = [
         "comparison", "null", "alternative", "statistic", "df", "p_value", "distribution",
+        "p_bootstrap", "draws",
         "log_likelihood_null", "log_likelihood_alternative", "aic_null", "aic_alternative",
         "method", "n_obs", "warning",
     ]  # fmt: skip

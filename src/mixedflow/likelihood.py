@@ -425,6 +425,7 @@ class Optimum:
     hessian: Array
     decrement: float
     iterations: int
+    evaluations: int
 
 
 def search(
@@ -435,7 +436,7 @@ def search(
     Where the curvature is negative a step of Fisher scoring is tried first, and then Newton's with
     that curvature turned round.
     """
-    x = start.astype(float)
+    x, before = start.astype(float), objective.evaluations
     at = objective.evaluate(x)
     iteration = 0
     while True:
@@ -445,7 +446,8 @@ def search(
         size = np.maximum(np.abs(values), 1e-7 * largest)
         step = -vectors @ ((vectors.T @ g) / size)
         decrement = float(-(g @ step)) / 2.0
-        found = Optimum(x, at, g, H, decrement, iteration)
+        spent = objective.evaluations - before
+        found = Optimum(x, at, g, H, decrement, iteration, spent)
         if decrement < accepted or iteration == max_iterations:
             return found
         # Far from the optimum a quadratic is a poor guide: no step beyond the size of L itself.

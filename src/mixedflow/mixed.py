@@ -327,6 +327,17 @@ class Fit:
         place = {label: j for j, label in enumerate(self.clusters)}
         return X, Z, np.array([place.get(str(label), -1) for label in frame[self.group]])
 
+    @cached_property
+    def _empty(self) -> likelihood.Solution:
+        """The same random part with an intercept as the only fixed effect."""
+        ones = np.ones((self.n_obs, 1))
+        products = likelihood.reduce(
+            self.y, ones, self.Z, self.codes, len(self.labels), self.blocks
+        )
+        objective = likelihood.Objective(products, self.blocks, self.method == "reml")
+        found = likelihood.search(objective, objective.start("moments"))
+        return likelihood.Solution(objective, found.parameters, found.evaluation)
+
     def report(self) -> dict[str, Any]:
         """The numbers of fit.json that need no configuration."""
         sizes = self.solution.objective.products.n
@@ -356,7 +367,8 @@ class Fit:
                 self.log_likelihood, self.linear_log_likelihood, n_covariance
             ),
             "icc": inference.icc(self.covariance_inference) if only_intercept else None,
-            "r2": inference.r_squared(self.solution, self.X, self.Z),
+            "r2": inference.r_squared(self.solution, self.X, self.Z)
+            | (inference.snijders_bosker(self.solution, self._empty) if only_intercept else {}),
             "converged": self.converged,
             "singular": self.singular,
             "evidence": self.evidence,
@@ -630,7 +642,7 @@ def _search_evidence(
             for name, found in searches.items()
         },
         "starts_agreeing": _agreeing(objective, searches),
-        "evaluations": objective.evaluations,
+        "evaluations": sum(found.evaluations for found in searches.values()),
         "scaled_gradient": float(np.abs(best.gradient).max() / max(1, objective.n_effective)),
         "gain_left": float(best.decrement),
         "smallest_curvature": float(curvature[0]),

@@ -207,6 +207,9 @@ class Model:
         if r2:
             text = f"{number(r2['marginal'])}, {number(r2['conditional'])}"
             found.append(("R² marginal, conditional", text))
+            if "level1" in r2:
+                text = f"{number(r2['level1'])}, {number(r2['level2'])}"
+                found.append(("Explained at level 1, level 2 (Snijders and Bosker)", text))
         minimum = (fit.get("variance_function") or {}).get("minimum_at")
         if minimum is not None:
             predictor = fit["variance_function"]["predictor"]

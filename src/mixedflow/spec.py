@@ -169,6 +169,8 @@ class ComparisonSpec(_Spec):
     name: str
     null: str
     alternative: str
+    bootstrap: int
+    seed: int
 
 
 @dataclass(frozen=True)

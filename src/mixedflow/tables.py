@@ -20,12 +20,15 @@ _TEXT_COLUMNS = (
     "null", "alternative", "distribution", "method", "selected", "warning",
 )  # fmt: skip
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-_P_COLUMNS = ("p_value",)
+_P_COLUMNS = ("p_value", "p_bootstrap")
 _SHARE_COLUMNS = ("p_top", "reliability", "correlation", "vpc", "vpc_low", "vpc_high")
 _COUNT_COLUMNS = ("n", "df", "rank", "rank_low", "rank_high", "row", "lag", "pairs", "n_obs")
 _HEADINGS = {
     "std_error": "SE",
     "p_value": "p",
+    "p_bootstrap": "p (bootstrap)",
+    "df_num": "df (numerator)",
+    "cooks_distance": "Cook's distance",
     "conf_low": "95% low",
     "conf_high": "95% high",
     "se_conditional": "conditional SE",

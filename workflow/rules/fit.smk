@@ -2,9 +2,7 @@
 # interpreter with its libraries costs as much as all the figures.
 
 IN_MODEL = {"unit": "model", "category": "Models"}
-BOOTSTRAPPED = {
-    name for name, model in MODELS.items() if model.inference.intervals == "bootstrap"
-}
+BOOTSTRAPPED = {name for name, model in MODELS.items() if model.inference.intervals == "bootstrap"}
 OF_A_FIT = {
     **tables(
         (

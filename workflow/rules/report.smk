@@ -5,11 +5,17 @@ report: "../report/workflow.rst"
 
 
 COMPARED = sorted({name for c in SETTINGS.comparisons.values() for name in (c.null, c.alternative)})
+# Those whose test is simulated are fitted again, to data from the null model.
+SIMULATED = sorted(
+    {name for c in SETTINGS.comparisons.values() if c.bootstrap for name in (c.null, c.alternative)}
+)
 
 
 rule compare:
     input:
-        [f"{RESULTS}/models/{name}/fit.json" for name in COMPARED],
+        fits=[f"{RESULTS}/models/{name}/fit.json" for name in COMPARED],
+        data=[f"{dataset_of(name)}/data.parquet" for name in SIMULATED],
+        cards=[f"{dataset_of(name)}/data_card.json" for name in SIMULATED],
     output:
         table=f"{RESULTS}/comparisons.csv",
         page=report(
@@ -20,11 +26,17 @@ rule compare:
         ),
     log:
         f"{LOGS}/compare.log",
-    threads: 1
+    threads: workflow.cores if SIMULATED else 1
     resources:
-        mem_mb=1000,
+        mem_mb=4000 if SIMULATED else 1000,
     params:
-        task=task("inference", "tables", comparisons=SETTINGS.comparisons),
+        task=task(
+            *(("bootstrap", "mixed") if SIMULATED else ()),
+            "inference",
+            "tables",
+            comparisons=SETTINGS.comparisons,
+            models={name: replace(MODELS[name], rank=None) for name in SIMULATED},
+        ),
     script:
         "../scripts/compare.py"
 
@@ -34,7 +46,8 @@ ARTIFACTS = [
     *expand(rules.explore.output, dataset=sorted(EXPLORED.keys() - TIMED)),
     *expand(rules.explore_time.output, dataset=sorted(TIMED - VISITED)),
     *expand(rules.explore_visits.output, dataset=sorted(VISITED)),
-    *expand(rules.fit.output, model=sorted(MODELS)),
+    *expand(rules.fit.output, model=sorted(MODELS.keys() - BOOTSTRAPPED)),
+    *expand(rules.fit_bootstrapped.output, model=sorted(BOOTSTRAPPED)),
     *expand(rules.rank.output, model=RANKED),
     *(rules.compare.output if COMPARED else []),
 ]
