@@ -64,6 +64,7 @@ def _fit(name: str, **changes: Any) -> dict[str, Any]:
             "distribution": "chi2(3), conservative",
         },
         "icc": None,
+        "inference": {"df": "normal", "intervals": "wald"},
         "gee": {"gee_correlation": 0.31, "model_correlation": 0.29},
         "vpc": {
             "predictor": "lrt",

@@ -35,6 +35,16 @@ _EXPLORED = (
 )
 _MODEL_FIGURES = ("means", "variance", "shrinkage", "fitted_lines")
 _DIAGNOSTIC_FIGURES = ("residual_qq", "residuals_fitted", "effects_qq", "influence")
+_TESTS = {
+    "normal": "normal (z)",
+    "satterthwaite": "t, Satterthwaite",
+    "kenward-roger": "t, Kenward-Roger",
+}
+_INTERVALS = {
+    "wald": "Wald",
+    "profile": "profile likelihood",
+    "bootstrap": "bootstrap percentiles",
+}
 _WIDE = 560.0  # points; from here a figure takes the whole width, not one of two columns
 _FILES = (
     "cluster_effects",
@@ -188,6 +198,7 @@ class Model:
         """What Stata prints above and below its tables."""
         fit = self.fit
         sizes, wald, lr, r2 = (fit[key] for key in ("group_size", "wald", "lr_vs_linear", "r2"))
+        how = fit["inference"]
         spread = (count(sizes["min"]), number(sizes["mean"]), count(sizes["max"]))
         found = [
             ("Method", {"ml": "ML", "reml": "REML"}.get(fit["method"], fit["method"])),
@@ -197,6 +208,7 @@ class Model:
             ("Rows a group: min, mean, max", ", ".join(spread)),
             ("Log-likelihood", tables.number(fit["log_likelihood"], digits=8)),
             ("AIC, BIC", f"{number(fit['aic'])}, {number(fit['bic'])}"),
+            ("Tests; intervals", f"{_TESTS[how['df']]}; {_INTERVALS[how['intervals']]}"),
         ]
         if wald:
             text = f"{number(wald['chi2'])}, {p_value(wald['p_value'])}"

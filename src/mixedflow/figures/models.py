@@ -63,7 +63,7 @@ def shrinkage(effects: pd.DataFrame, labels: Labels) -> Figure:
     made, axes = panels(len(terms) + pair, (3.1, 3.1), 3, gap=(0.75, 0.75))
     tables = [effects[effects["term"] == term].reset_index(drop=True) for term in terms]
     for term, table, axis in zip(terms, tables, axes, strict=False):
-        shown = table.dropna(subset=["ols"])
+        shown, beyond = table.dropna(subset=["ols"]), ""
         shown = shown.iloc[sample(len(shown), MOST_POINTS)] if len(shown) else shown
         if len(shown):
             low, high = _central(shown["ols"])
@@ -75,9 +75,9 @@ def shrinkage(effects: pd.DataFrame, labels: Labels) -> Figure:
                 linewidths=0,
             )  # fmt: skip
             axis.set_xlim(low, high)
-            _beyond(axis, len(shown) - len(inside))
+            beyond = _beyond(len(shown) - len(inside))
         axis.set_title(labels.axis(term) if term != "Intercept" else "Intercept")
-        axis.set_xlabel("Own least-squares estimate")
+        axis.set_xlabel(f"Own least-squares estimate{beyond}")
         axis.set_ylabel("Empirical-Bayes estimate")
     if pair:
         _arrows(axes[2], tables, terms, labels)
@@ -93,9 +93,9 @@ def _central(values: pd.Series) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _beyond(axis: Any, n: int) -> None:
-    if n > 0:
-        note(axis, f"{n} cluster{'s' if n > 1 else ''} beyond the axes")
+def _beyond(n: int) -> str:
+    """A remark for an axis' label; above the panel it would lie on the title."""
+    return f" ({n} beyond the axes)" if n > 0 else ""
 
 
 def _arrows(axis: Any, tables: list[pd.DataFrame], terms: list[str], labels: Labels) -> None:
@@ -107,6 +107,7 @@ def _arrows(axis: Any, tables: list[pd.DataFrame], terms: list[str], labels: Lab
     axis.add_collection(LineCollection(list(segments), colors=PALE, linewidths=0.8))
     axis.plot(*own[kept].T, "o", color=ORANGE, markersize=3, alpha=0.8, markeredgewidth=0)
     axis.plot(*eb[kept].T, "o", color=BLUE, markersize=3.5, markeredgewidth=0)
+    beyond = ""
     if len(kept):
         import pandas as pd
 
@@ -116,9 +117,9 @@ def _arrows(axis: Any, tables: list[pd.DataFrame], terms: list[str], labels: Lab
         inside = (own[kept] >= [limits[0][0], limits[1][0]]) & (
             own[kept] <= [limits[0][1], limits[1][1]]
         )
-        _beyond(axis, int((~inside.all(axis=1)).sum()))
+        beyond = _beyond(int((~inside.all(axis=1)).sum()))
     axis.set_title("From own (orange) to EB (blue)")
-    axis.set_xlabel(_term(terms[0], labels))
+    axis.set_xlabel(f"{_term(terms[0], labels)}{beyond}")
     axis.set_ylabel(_term(terms[1], labels))
 
 
