@@ -199,9 +199,9 @@ def facts(fit: mixed.Fit) -> dict[str, object]:
 
 def compared(null: mixed.Fit, alternative: mixed.Fit) -> float:
     """The p-value that a configuration's comparison prints."""
-    spec = ComparisonSpec(name="test", null="null", alternative="alternative")
+    spec = ComparisonSpec("test", "null", "alternative", bootstrap=0, seed=0)
     fits = {"null": facts(null), "alternative": facts(alternative)}
-    return float(inference.compare({"test": spec}, fits)["p_value"].iloc[0])
+    return float(inference.compare({"test": spec}, fits, {})["p_value"].iloc[0])
 
 
 def against_linear(fit: mixed.Fit) -> float:

@@ -257,11 +257,20 @@ class TestColumns:
         refused_arrays(ModelError, text, n=n, Z=Z, blocks=blocks)
 
     @pytest.mark.parametrize(
-        "columns,blocks", [([ONE, 3 * ONE], (1, 1)), ([ONE, COVARIATE, COVARIATE], (2, 1))]
+        "columns,blocks",
+        [
+            ([ONE, 3 * ONE], (1, 1)),
+            ([ONE, COVARIATE, COVARIATE], (2, 1)),
+            ([ONE, np.arange(N) // SIZE % 2], (2,)),
+        ],
+        ids=["proportional", "the same slope twice", "two kinds of clusters"],
     )
     def test_random_effects_told_apart_by_nothing(self, columns, blocks):
-        """Proportional columns of two blocks: only the sum of their variances is in the data."""
-        text = "collinear random effects: 'z[12]' is a combination of 'z[01]'"
+        """Proportional columns of two blocks: only the sum of their variances is in the data.
+
+        A slope of a dummy of clusters: the data have two variances, G has three elements.
+        """
+        text = "collinear random effects|cannot be told apart"
         refused_arrays(ModelError, text, Z=np.column_stack(columns), blocks=blocks)
 
 
@@ -277,15 +286,16 @@ class TestOutcome:
         y = arrays(n)["X"] @ weights
         refused_arrays(ModelError, "fixed effects fit the outcome exactly", n=n, y=y)
 
-    @pytest.mark.parametrize("slope", [0.0, 2.0])
-    def test_fitted_exactly_by_the_clusters(self, slope):
-        """No residual is left within clusters: the likelihood has no maximum."""
-        y = np.repeat([1.0, 3.0, 2.0, 5.0, 4.0, 9.0], SIZE) + slope * COVARIATE
-        refused_arrays(ModelError, "exactly", y=y)
-
     def test_missing_in_every_row(self):
         text = "missing or infinite values in y"
         refused_arrays(DataError, text, y=np.full(N, np.nan))
+
+
+@pytest.mark.parametrize("slope", [0.0, 2.0])
+def test_outcome_fitted_exactly_by_the_clusters(slope):
+    """Nothing is left within clusters: the likelihood has no maximum, which a search may find."""
+    y = np.repeat([1.0, 3.0, 2.0, 5.0, 4.0, 9.0], SIZE) + slope * COVARIATE
+    refused_arrays(ModelError, "exactly", y=y)
 
 
 def replaced(name, value, row=3):

@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 _CHUNK = 1 << 16  # numbers in a chunk of clusters: they stay in the second-level cache
+_ROUNDING = 1e-13  # of a deviance, relative: it sums as many terms as there are clusters
 _ACCEPTED = 1e-12  # deviance still to be gained when a search ends
 AGREED = 1e-8  # the same for a search that only has to show that it ends at the same optimum
 
@@ -457,7 +458,7 @@ def search(
         if values[0] < -1e-7 * largest:
             trials = chain((objective.scored(x, at),), trials)
         # A deviance of millions has no digits left for what the last steps gain.
-        slack = 1e-14 * abs(at.deviance) * objective.n_effective**0.25 if decrement < 1e-5 else 0.0
+        slack = _ROUNDING * abs(at.deviance) if decrement < 1e-5 else 0.0
         for moved in trials:
             try:
                 after = objective.evaluate(moved)

@@ -22,7 +22,6 @@ from mixedflow.figures.style import (
     area,
     end_label,
     figure,
-    note,
     panels,
     plain,
     sample,
