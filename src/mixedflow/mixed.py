@@ -688,17 +688,28 @@ def _audit_problems(audit: Mapping[str, Any]) -> list[str]:
     return []
 
 
+def _without_variance(solution: likelihood.Solution, random_terms: tuple[str, ...]) -> list[str]:
+    """The random effects whose own variance is 0, on the scale of their columns."""
+    scales = solution.scales
+    sizes = np.sqrt((scales.T**2).sum(axis=0))
+    spread = np.linalg.norm(scales.T_inverse @ solution.L, axis=1) * sizes
+    return [term for term, sd in zip(random_terms, spread, strict=True) if sd < _SINGULAR]
+
+
 def _flat_direction(solution: likelihood.Solution, random_terms: tuple[str, ...]) -> str:
-    """What does not vary, in words: one random effect, or a combination of them."""
+    """What does not vary, in words: single random effects, or a combination of them."""
+    flat = int((solution.singular_values < _SINGULAR).sum())
+    zero = _without_variance(solution, random_terms)
+    if len(zero) == flat:
+        names = ", ".join(quote(term) for term in zero)
+        return f"the variance of {names} is estimated as 0"
+    if flat > 1:
+        q = len(random_terms)
+        return f"the {q} random effects vary in {q - flat} direction{'s' * (q - flat > 1)} only"
     _, vectors = np.linalg.eigh(solution.L @ solution.L.T)
     # u = T^-1 u_s: a direction w without variance is T' w_s in the data's units.
     direction = solution.scales.T.T @ vectors[:, 0]
-    share = np.abs(direction) / np.sqrt((solution.scales.T**2).sum(axis=0))
-    share = share / np.linalg.norm(share)
-    if share.max() > 0.999:
-        who = quote(random_terms[int(share.argmax())])
-        return f"the variance of {who} is estimated as 0"
-    direction = direction / np.abs(direction).max()
+    direction = direction / direction[np.abs(direction).argmax()]
     combination = " ".join(
         f"{weight:+.3g} {term}" for weight, term in zip(direction, random_terms, strict=True)
     )
@@ -716,8 +727,9 @@ def _simpler(fit: Fit) -> str:
     """The nearest model that these data can bear, for a fit on the boundary."""
     if len(fit.random_terms) == 1:
         return "the clusters differ no more than their rows do: a linear model says the same"
-    if "estimated as 0" in _flat_direction(fit.solution, fit.random_terms):
-        return "leave that random effect out"
+    zero = _without_variance(fit.solution, fit.random_terms)
+    if zero:
+        return f"leave out {' and '.join(quote(term) for term in zero)} among the random effects"
     if max(fit.blocks) == 1:
         return "leave out a slope"
     return "leave out a slope, or make the effects uncorrelated with ||"
