@@ -126,7 +126,7 @@ def components(fit: mixed.Fit, profiled: bool) -> dict[str, tuple[float, float]]
         table = inference.variance_components(
             fit.covariance_inference, fit.group, fit.random_terms, fit.blocks, profiled
         )
-    except ArithmeticError:  # counted, for what an analysis would not get either
+    except ArithmeticError:  # an analysis would not get them either
         return {}
     names = {
         ("z0", "", "sd"): "intercept SD",

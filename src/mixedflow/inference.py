@@ -226,7 +226,8 @@ def variance_components(
         if part.scale in ("var", "sd"):
             sd, sd_error = (value, error) if part.scale == "sd" else _to_sd(value, error)
             low, high = (float(x) for x in _log_interval(np.array(sd), np.array(sd_error)))
-            low, high = (low, high) if part.scale == "sd" else (low**2, high**2)
+            # An upper end without bound, near the boundary, may overflow.
+            low, high = (low, high) if part.scale == "sd" else (low * low, high * high)
         elif part.scale == "corr":
             low, high = _atanh_interval(value, error)
         else:

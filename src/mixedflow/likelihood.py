@@ -222,6 +222,14 @@ class Objective:
     def parameters(self, L: Array) -> Array:
         return L[self._rows, self._columns]
 
+    def off_boundary(self, parameters: Array, least: float = 0.1) -> Array:
+        """The same with no diagonal element of L nearer to 0 than ``least``."""
+        L = self.matrix(parameters)
+        diagonal = np.diag(L)
+        small = np.abs(diagonal) < least
+        L[np.diag_indices(len(L))] = np.where(small, least, diagonal)
+        return self.parameters(L)
+
     def _chunks(self) -> Iterator[slice]:
         for start in range(0, len(self.products.n), self._chunk):
             yield slice(start, start + self._chunk)

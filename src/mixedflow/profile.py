@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mixedflow.likelihood import Array, Objective, Solution
 
 RISE = 3.841458820694124  # the .95 quantile of chi-squared with 1 df
+_RESTARTS = 6
+_FAR = 1e10  # instead of infinity, which a line search cannot interpolate
 _REACHED = 1e-4  # deviance by which an end may miss the edge of the region
 
 
@@ -67,28 +69,51 @@ def _end(objective: Objective, start: Array, limit: float, contrast: Array, sign
         try:
             at = objective.evaluate(x)
         except np.linalg.LinAlgError:
-            return np.inf, np.zeros_like(x)
+            return _FAR, np.zeros_like(x)
         R = n / (2.0 * np.pi) * np.exp((limit - at.sums.log_det) / n - 1.0)
         row = contrast @ at.S_xx_inverse
         v, room = float(row @ contrast), R - at.rss
-        if room <= 0:
-            return np.inf, np.zeros_like(x)
         dS = -(directions @ at.sums.EE).reshape(-1, f, f)
         dSv = dS @ at.v
-        db = dSv[:, :-1] @ row
-        dv = -np.einsum("a,iab,b->i", row, dS[:, :-1, :-1], row)
         droom = -R / n * objective.pairs.weights * at.sums.P - dSv @ at.v
-        half = np.sqrt(v * room)
-        slope = sign * db + (dv * room + v * droom) / (2.0 * half)
+        if room > 0:
+            dv = -np.einsum("a,iab,b->i", row, dS[:, :-1, :-1], row)
+            half = np.sqrt(v * room)
+            dhalf = (dv * room + v * droom) / (2.0 * half)
+        else:
+            # Outside the region: finite and falling towards it, so that a line search comes back.
+            half, dhalf = scale * n * room / at.rss, scale * n * droom / at.rss
+        slope = sign * (dSv[:, :-1] @ row) + dhalf
         return (
             -(sign * float(contrast @ at.b) + half) / scale,
             -(objective.jacobian(x) @ slope) / scale,
         )
 
-    found = minimize(value, start, jac=True, method="BFGS", options={"gtol": 1e-7})
-    # BFGS may stop for lack of digits: the gradient decides, in standard errors per unit of L.
-    settled = np.isfinite(found.fun) and float(np.abs(found.jac).max()) < 1e-3
-    return float(-sign * found.fun * scale) if settled else np.nan
+    turn = _turn(objective.derivatives(start, objective.evaluate(start))[1])
+
+    def turned(w: Array) -> tuple[float, Array]:
+        at, slope = value(start + turn @ w)
+        return at, slope @ turn
+
+    # On the boundary, where a column of L is 0, its gradient is 0 by symmetry: not from there.
+    at = np.linalg.solve(turn, objective.off_boundary(start) - start)
+    for _ in range(_RESTARTS):
+        # A step across the edge of the region can end a search: it goes on afresh from there.
+        found = minimize(turned, at, jac=True, method="BFGS", options={"gtol": 1e-7})
+        at = found.x
+        # For lack of digits it may stop early: the gradient decides, in standard errors.
+        if float(np.abs(found.jac).max()) < 1e-4:
+            return float(-sign * found.fun * scale)
+    return np.nan
+
+
+def _turn(hessian: Array) -> Array:
+    """Coordinates in which the deviance is about w'w around its minimum.
+
+    Never more than half a unit of L: on the boundary the curvature says nothing about distances.
+    """
+    values, vectors = np.linalg.eigh(hessian)
+    return np.asarray(vectors * np.sqrt(2.0 / np.maximum(values, 8.0)))
 
 
 def of_covariance(solution: Solution, functions: list[Callable[[Array, float], float]]) -> Array:
@@ -134,8 +159,8 @@ def _extreme(
             try:
                 at = objective.evaluate(x[:-1])
             except np.linalg.LinAlgError:
-                return np.inf, np.zeros_like(x)
-            s2 = float(np.exp(2.0 * x[-1]))
+                return _FAR, np.zeros_like(x)
+            s2 = float(np.exp(2.0 * np.clip(x[-1], -100.0, 100.0)))
             value = at.deviance - n * (1.0 + np.log(at.rss / n)) + n * 2.0 * x[-1] + at.rss / s2
             slope = np.append(objective.gradient(x[:-1], at, s2), 2.0 * n - 2.0 * at.rss / s2)
             memory[key] = (float(value), slope)
@@ -149,16 +174,16 @@ def _extreme(
 
     options: Any = {"ftol": 1e-12, "maxiter": 200}
     # Units in which the search moves about 1.
-    H = solution.joint_hessian
-    values, vectors = np.linalg.eigh(H)
-    turn = vectors / np.sqrt(np.maximum(values, 1e-6 * values[-1]) / 2.0)
-    size = float(np.abs(psi_gradient(centre) @ turn).max()) or 1.0
+    turn = _turn(solution.joint_hessian)
+    moves = [psi(centre + s * column) - psi(centre) for column in turn.T for s in (1.0, -1.0)]
+    size = float(np.nanmax(np.abs(moves))) or 1.0
 
     best = np.nan
-    wald = turn @ (turn.T @ psi_gradient(centre))
-    wald = sign * 1.7 * wald / (float(np.sqrt(psi_gradient(centre) @ wald)) or 1.0)
-    # A lower end near a boundary may need a start on the far side of the optimum.
-    for start in (np.linalg.lstsq(turn, wald, rcond=None)[0], np.zeros(centre.size)):
+    slope = psi_gradient(centre) @ turn
+    wald = sign * 1.9 * slope / (float(np.linalg.norm(slope)) or 1.0)
+    apart = np.append(objective.off_boundary(centre[:-1], 0.2) - centre[:-1], 0.0)
+    # Near the boundary the slope at the optimum may lead nowhere, or an end lie beyond it.
+    for start in (wald, np.linalg.solve(turn, apart), np.zeros(centre.size)):
         found = minimize(
             lambda w: -sign * psi(centre + turn @ w) / size,
             start,
@@ -172,7 +197,7 @@ def _extreme(
         inside = over < -_REACHED
         # Inside the region only a stationary point of the parameter itself is an end: a variance
         # of 0, a correlation of +-1.
-        flat = float(np.abs(psi_gradient(x) @ turn).max()) < 1e-3 * size
+        flat = float(np.abs(psi_gradient(x) @ turn).max()) < 1e-2 * size
         if abs(over) <= _REACHED or (inside and flat):
             value = psi(x)
             best = value if np.isnan(best) else sign * max(sign * best, sign * value)
