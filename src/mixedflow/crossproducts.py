@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dtrtri
 
 Array = NDArray[Any]  # float64 unless said
 
@@ -141,7 +141,8 @@ def reduce(
 
 
 def _inverse(upper: Array) -> Array:
-    return solve_triangular(upper, np.eye(len(upper)), check_finite=False)
+    # LAPACK itself: SciPy's checks cost more than the matrices.
+    return np.asarray(dtrtri(upper)[0])
 
 
 def _slices(blocks: tuple[int, ...]) -> list[slice]:
@@ -162,9 +163,9 @@ def _scales(y: Array, X: Array, Z: Array, blocks: tuple[int, ...], strict: bool)
     for part in _slices(blocks):
         T[part, part] = _triangle(Z[:, part], strict, True, part.start)[1] / root_n
     # Twice, because the first pass leaves an error of the size of y's mean, not of its residuals.
-    b0 = np.zeros(X.shape[1])
+    b0, R_inverse = np.zeros(X.shape[1]), _inverse(R)
     for _ in range(2):
-        b0 = b0 + solve_triangular(R, Q.T @ (y - X @ b0), check_finite=False)
+        b0 = b0 + R_inverse @ (Q.T @ (y - X @ b0))
     residual = y - X @ b0
     return Scales(R, b0, T, float(np.sqrt(np.mean(residual**2))) or 1.0)
 

@@ -14,8 +14,9 @@ step.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 
 import numpy as np
@@ -80,14 +81,25 @@ class Pairs:
         self.flat_directions = first.reshape(m, q * q)
 
 
-_PAIRS: dict[int, Pairs] = {}
-
-
+@cache
 def pairs(q: int) -> Pairs:
     """The directions of a symmetric (q, q) matrix, made once for each q."""
-    if q not in _PAIRS:
-        _PAIRS[q] = Pairs(q)
-    return _PAIRS[q]
+    return Pairs(q)
+
+
+@cache
+def _chain(free: tuple[tuple[int, int], ...], q: int) -> tuple[Array, Array]:
+    """D = L L' in the free elements of L: first derivatives as (k m, q q), linear in L, and
+    second ones (k k, m) to be weighted by the gradient in D."""
+    k, m, place = len(free), pairs(q).m, pairs(q).place
+    first, second = np.zeros((k, m, q, q)), np.zeros((k, k, m))
+    for i, (a, b) in enumerate(free):
+        for c in range(q):
+            first[i, place[a, c], c, b] += 2.0 if a == c else 1.0
+        for j, (c, d) in enumerate(free):
+            if b == d:
+                second[i, j, place[a, c]] += 2.0 if a == c else 1.0
+    return first.reshape(k * m, q * q), second.reshape(k * k, m)
 
 
 def inverse_of(zz: Array, L: Array) -> tuple[Array, Array]:
@@ -205,8 +217,10 @@ class Objective:
             for i in range(size)
             for k in range(i + 1)
         ]
-        self._rows, self._columns = (list(part) for part in zip(*self.free, strict=True))
+        self._rows, self._columns = np.array(self.free).T
+        self._flat = self._rows * products.q + self._columns
         self.pairs = pairs(products.q)
+        self._chain = _chain(tuple(self.free), products.q)
         # The pairs of D that are free, in the order of ``free``: L and D share their pattern.
         self.free_pairs = self.pairs.place[self._rows, self._columns]
         self.n_effective = products.n_obs - (products.p if reml else 0)
@@ -215,9 +229,10 @@ class Objective:
 
     def matrix(self, parameters: Array) -> Array:
         """The free elements as L (q, q)."""
-        L = np.zeros((self.products.q, self.products.q))
-        L[self._rows, self._columns] = parameters
-        return L
+        q = self.products.q
+        L = np.zeros(q * q)
+        L[self._flat] = parameters
+        return L.reshape(q, q)
 
     def parameters(self, L: Array) -> Array:
         return L[self._rows, self._columns]
@@ -324,11 +339,11 @@ class Objective:
         drss = dSv @ v
         weight = 1.0 / s2 if s2 is not None else n / at.rss
         gradient = gradient + weight * drss
-        both = weight * np.outer(v, v)
+        both = weight * v[:, None] * v
         inner = dSv[:, :-1] @ at.S_xx_inverse
         hessian -= 2.0 * weight * (inner @ dSv[:, :-1].T)
         if s2 is None:
-            hessian -= np.outer(drss, drss) * (weight / at.rss)
+            hessian -= (weight / at.rss) * drss[:, None] * drss
         if self.reml:
             both[:-1, :-1] += at.S_xx_inverse
             turned = dS[:, :-1, :-1] @ at.S_xx_inverse
@@ -336,20 +351,6 @@ class Objective:
             hessian -= np.einsum("iab,jba->ij", turned, turned)
         hessian += (pairs_.second @ (sums.PEE @ both.ravel())).reshape(m, m)
         return gradient, hessian, drss
-
-    @cached_property
-    def _chain(self) -> tuple[Array, Array]:
-        """D = L L' in the free elements of L: first derivatives as (k m, q q), linear in L, and
-        second ones (k k, m) to be weighted by the gradient in D."""
-        k, m, q, place = len(self.free), self.pairs.m, self.products.q, self.pairs.place
-        first, second = np.zeros((k, m, q, q)), np.zeros((k, k, m))
-        for i, (a, b) in enumerate(self.free):
-            for c in range(q):
-                first[i, place[a, c], c, b] += 2.0 if a == c else 1.0
-            for j, (c, d) in enumerate(self.free):
-                if b == d:
-                    second[i, j, place[a, c]] += 2.0 if a == c else 1.0
-        return first.reshape(k * m, q * q), second.reshape(k * k, m)
 
     def jacobian(self, parameters: Array) -> Array:
         """(k, m) derivatives of the elements of D in the free elements of L."""
@@ -398,7 +399,7 @@ class Objective:
         information = (self.pairs.traces @ at.sums.PP.ravel()).reshape(len(traces), -1)
         information -= np.outer(traces, traces) / self.n_effective
         free, L = self.free_pairs, self.matrix(parameters)
-        step = np.linalg.lstsq(information[np.ix_(free, free)], gradient[free], rcond=None)[0]
+        step = np.linalg.solve(information[free[:, None], free], gradient[free])
         D = L @ L.T
         D[self._rows, self._columns] -= step
         D[self._columns, self._rows] = D[self._rows, self._columns]
@@ -417,7 +418,8 @@ class Objective:
         size = {"moments": 0.3, "large variances": 3.0, "small variances": 0.1}[name]
         parameters = self.parameters(size * np.eye(self.products.q))
         if name == "moments":
-            return self.scored(parameters, self.evaluate(parameters))
+            with suppress(np.linalg.LinAlgError):
+                return self.scored(parameters, self.evaluate(parameters))
         return parameters
 
 
@@ -464,7 +466,8 @@ def search(
         step *= min(1.0, limit / float(np.linalg.norm(step)))
         trials: Iterable[Array] = (x + step * 0.5**halved for halved in range(40))
         if values[0] < -1e-7 * largest:
-            trials = chain((objective.scored(x, at),), trials)
+            with suppress(np.linalg.LinAlgError):
+                trials = chain((objective.scored(x, at),), trials)
         # A deviance of millions has no digits left for what the last steps gain.
         slack = _ROUNDING * abs(at.deviance) if decrement < 1e-5 else 0.0
         for moved in trials:
