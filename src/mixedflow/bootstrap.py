@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -189,7 +190,9 @@ class _Kept:
             digest.update(np.ascontiguousarray(part).tobytes())
         for model in task.models:
             digest.update(repr((model.blocks, model.reml)).encode())
-            digest.update(np.ascontiguousarray(model.X).tobytes())
+            digest.update(repr((model.X.shape, model.Z.shape)).encode())
+            for part in (model.X, model.Z):
+                digest.update(np.ascontiguousarray(part).tobytes())
         self._folder, self._name = folder, digest.hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -200,7 +203,7 @@ class _Kept:
         try:
             with np.load(self._path(k), allow_pickle=False) as stored:
                 chunk = {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, EOFError):
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             return None
         return chunk if len(chunk.get("s2", ())) == size else None
 

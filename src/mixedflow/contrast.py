@@ -6,6 +6,7 @@ fixed-effects table; the longest one that fits is meant, so that ``a:b`` is neve
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -61,14 +62,15 @@ def parse(text: str, terms: Sequence[str], where: str) -> Array:
         at = _blanks(text, at + len(terms[k]))
         factor = 1.0 if number is None else number
         if at < len(text) and text[at] in "*/":
-            divide, after = text[at] == "/", _blanks(text, at + 1)
+            operator, after = text[at], _blanks(text, at + 1)
             other, at = _factor(text, after)
-            if other is None or (divide and other == 0):
-                raise FormulaError(
-                    where, f"{quote(text)}: a number expected after {text[after - 1]!r}"
-                )
-            factor = factor / other if divide else factor * other
-        weights[k] += sign * factor
+            if other is None or (operator == "/" and other == 0):
+                raise FormulaError(where, f"{quote(text)}: a number expected after {operator!r}")
+            factor = factor / other if operator == "/" else factor * other
+        total = float(weights[k]) + sign * factor
+        if not math.isfinite(total):
+            raise FormulaError(where, f"{quote(text)}: a number too large")
+        weights[k] = total
         first = False
 
 

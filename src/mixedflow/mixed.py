@@ -324,6 +324,10 @@ class Fit:
         Z = formula.random_matrix(self.parsed, frame, self.frame, "predict")
         if not conditional:
             return X, Z, None
+        if self.group not in frame.columns:
+            raise DataError(
+                "predict", f"no column {quote(self.group)}", "add it, or use conditional=False"
+            )
         place = {label: j for j, label in enumerate(self.clusters)}
         return X, Z, np.array([place.get(str(label), -1) for label in frame[self.group]])
 
@@ -494,6 +498,7 @@ def _fit(
     reporting: Reporting,
 ) -> Fit:
     _known(reporting.df)
+    _intervals(reporting.intervals)
     if reporting.df == "kenward-roger" and method != "reml":
         raise ModelError(
             where, "Kenward-Roger needs a REML fit", "use method: reml, or df: satterthwaite"

@@ -178,7 +178,7 @@ def _extreme(
     moves = [psi(centre + s * column) - psi(centre) for column in turn.T for s in (1.0, -1.0)]
     size = float(np.nanmax(np.abs(moves))) or 1.0
 
-    best = np.nan
+    best, singular = np.nan, bool(solution.singular_values[-1] < 1e-4)
     slope = psi_gradient(centre) @ turn
     wald = sign * 1.9 * slope / (float(np.linalg.norm(slope)) or 1.0)
     apart = np.append(objective.off_boundary(centre[:-1], 0.2) - centre[:-1], 0.0)
@@ -201,6 +201,7 @@ def _extreme(
         if abs(over) <= _REACHED or (inside and flat):
             value = psi(x)
             best = value if np.isnan(best) else sign * max(sign * best, sign * value)
-            if not inside:
+            # From a singular L a search may end at the edge with L still singular.
+            if not inside and not singular:
                 break
     return best

@@ -179,6 +179,9 @@ class SmallSample:
         the contrasts depend on each other.
         """
         contrasts = np.atleast_2d(np.asarray(contrasts, dtype=float))
+        if contrasts.shape[1] != len(self.solution.beta) or not np.isfinite(contrasts).all():
+            p = len(self.solution.beta)
+            raise ModelError("test", f"contrasts need {p} finite weights, one a fixed effect")
         estimate = contrasts @ self.solution.beta
         phi = self.covariance(method)
         covariance = contrasts @ phi @ contrasts.T
