@@ -132,9 +132,7 @@ class TestShapes:
         [
             {"y": np.ones((N, 1))},
             {"y": np.float64(3.0)},
-            {"y": None},
             {"X": ONE},
-            {"X": None},
             {"X": np.ones((N, 1, 1))},
             {"Z": ONE},
             {"cluster": np.zeros((N, 2), dtype=int)},
@@ -144,6 +142,10 @@ class TestShapes:
     )
     def test_dimensions(self, changed):
         refused_arrays(DataError, "shapes must be", **changed)
+
+    @pytest.mark.parametrize("part", ["y", "X", "Z"])
+    def test_none(self, part):
+        refused_arrays(DataError, "shapes must be|missing|must be numbers", **{part: None})
 
     @pytest.mark.parametrize("part", ["y", "X", "Z", "cluster"])
     def test_number_of_rows(self, part):
@@ -343,7 +345,7 @@ class TestFrames:
         ids=["text", "categorical", "dates", "durations", "mixed", "complex"],
     )
     def test_outcome_that_is_no_number(self, column):
-        refused_frame(DataError, "the outcome 'y' is not numeric", frame(y=column))
+        refused_frame(DataError, "'y' is not numeric", frame(y=column))
 
     @pytest.mark.parametrize(
         "column",

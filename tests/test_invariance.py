@@ -133,9 +133,9 @@ def test_zero_of_a_covariate_without_one(case, shift):
 @given(cases(), st.floats(-1e4, 1e4))
 def test_zero_of_the_outcome(case, shift):
     plain, moved = mixed.fit_arrays(**case), mixed.fit_arrays(**{**case, "y": case["y"] + shift})
-    assert moved.solution.beta[0] - shift == pytest.approx(plain.solution.beta[0], abs=1e-6)
-    assert moved.log_likelihood == pytest.approx(plain.log_likelihood, abs=1e-6)
-    assert moved.solution.G == pytest.approx(plain.solution.G, rel=1e-5, abs=1e-5)
+    # The intercept is the first fixed effect.
+    moved.solution.beta[0] -= shift
+    assert_same(plain, moved)
 
 
 @checked
@@ -345,7 +345,7 @@ def generalised_least_squares(fit):
 @pytest.mark.parametrize("rows", [[1, 20_001, 49_990], [49_999], list(range(100, 103))])
 def test_rare_columns(rows):
     """A dummy that is 1 in a few of 50 000 rows, none of which a sample has seen."""
-    y, X, Z, codes = large(6, [100] * 500)
+    y, X, Z, codes = large(6, [20] * 2500)
     dummy = np.zeros(len(y))
     dummy[rows] = 1.0
     X = np.column_stack([X, dummy])

@@ -155,8 +155,9 @@ def _scales(y: Array, X: Array, Z: Array, blocks: tuple[int, ...], strict: bool)
 
     Without it such a column keeps its own scale and no more: other rows may tell it apart.
     """
-    if not (np.isfinite(y).all() and np.isfinite(X).all() and np.isfinite(Z).all()):
-        raise NotFiniteError
+    for columns in (y[:, None], X, Z):
+        if not np.isfinite(np.einsum("nk,nk->k", columns, columns)).all():
+            raise NotFiniteError
     Q, R = _triangle(X, strict, random=False)
     root_n, q = np.sqrt(len(y)), Z.shape[1]
     T = np.zeros((q, q))

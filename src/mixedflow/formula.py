@@ -395,11 +395,16 @@ def design(parsed: Parsed, frame: pd.DataFrame, where: str = "formula") -> Desig
         An outcome that is not numeric, constant or all missing; infinite values.
     """
     import numpy as np
+    import pandas as pd
 
     columns = [str(name) for name in frame.columns]
     for name in sorted(parsed.variables):
         if name not in columns:
             raise FormulaError(where, f"unknown variable {quote(name)}", nearest(name, columns))
+        if columns.count(name) > 1:
+            raise DataError(where, f"{columns.count(name)} columns are named {quote(name)}")
+        if frame[name].dtype.kind == "c":
+            raise DataError(where, f"{quote(name)} is not numeric ({frame[name].dtype})")
     atoms = _atoms(parsed, frame, where)
     outcome = _outcome(frame[parsed.outcome], parsed.outcome, where)
     used = np.isfinite(outcome)
@@ -418,6 +423,15 @@ def design(parsed: Parsed, frame: pd.DataFrame, where: str = "formula") -> Desig
     y = outcome[rows]
     if y.min() == y.max():
         raise DataError(where, f"the outcome {quote(parsed.outcome)} is constant ({y[0]:g})")
+    for name, values in atoms.items():
+        if isinstance(values.dtype, pd.CategoricalDtype) and len(values.cat.categories) >= len(
+            rows
+        ):
+            raise DataError(
+                where,
+                f"{quote(name)} has {len(values.cat.categories)} levels for {len(rows)} rows",
+                "is it meant to be a number?",
+            )
     kept = {name: values.iloc[rows].reset_index(drop=True) for name, values in atoms.items()}
     fixed, terms = _matrix(parsed.fixed_terms, kept, len(rows), where)
     parts = [_matrix(block.terms, kept, len(rows), where) for block in parsed.blocks]
@@ -483,7 +497,12 @@ def _atoms(
         if not as_category and pd.api.types.is_numeric_dtype(values.dtype):
             evaluated[name] = values.astype("float64").reset_index(drop=True)
             continue
-        levels = _levels(values if reference is None else reference)
+        try:
+            levels = _levels(values if reference is None else reference)
+        except TypeError:
+            raise DataError(
+                where, f"{quote(name)} is neither numbers nor text ({values.dtype}, mixed)"
+            ) from None
         codes = _codes(values, levels, name, where)
         safe = pd.Index([f"c{i}" for i in range(len(levels))])
         category = pd.Categorical.from_codes(codes, safe)

@@ -39,6 +39,8 @@ __all__ = [
 _CHUNK = 1 << 16  # numbers in a chunk of clusters: they stay in the second-level cache
 _ROUNDING = 1e-13  # of a deviance, relative: it sums as many terms as there are clusters
 _ACCEPTED = 1e-12  # deviance still to be gained when a search ends
+_RIVALS_UP_TO = 2000  # clusters; the likelihood of many has one hill
+_BELOW = 1e-6  # a deviance that is lower by more than this is another optimum's
 AGREED = 1e-8  # the same for a search that only has to show that it ends at the same optimum
 
 
@@ -102,8 +104,10 @@ def _chain(free: tuple[tuple[int, int], ...], q: int) -> tuple[Array, Array]:
     return first.reshape(k * m, q * q), second.reshape(k * k, m)
 
 
-def inverse_of(zz: Array, L: Array) -> tuple[Array, Array]:
-    """N = (I + A D)^-1 with D = L L' for every cluster, and log|I + A D|: (q, q, c) and (c,).
+def inverse_of(zz: Array, L: Array) -> tuple[Array, Array, Array]:
+    """N = (I + A D)^-1 and K = D N, (q, q, c), with D = L L' for every cluster; log|I + A D| (c,).
+
+    K is found without N, because the product would lose the digits that a large D takes from N.
 
     Raises LinAlgError if a determinant overflows.
     """
@@ -111,6 +115,7 @@ def inverse_of(zz: Array, L: Array) -> tuple[Array, Array]:
     if q == 1:
         det = 1.0 + D[0, 0] * zz[0]
         N = 1.0 / det[None]
+        K = D[0, 0] * N
         det = det[0]
     elif q == 2:
         # |I + A D| = 1 + tr(A D) + |A| |D|; the diagonal of A D is taken apart from the rest.
@@ -125,6 +130,11 @@ def inverse_of(zz: Array, L: Array) -> tuple[Array, Array]:
         np.negative(AD[0, 1], out=N[0, 1])
         np.negative(AD[1, 0], out=N[1, 0])
         N /= det
+        # D adj(I + A D) = D + |D| adj(A): sums of what is not negative on the diagonal.
+        K = np.empty_like(zz)
+        K[0, 0], K[1, 1] = D[0, 0] + root * root * c, D[1, 1] + root * root * a
+        K[0, 1] = K[1, 0] = D[0, 1] - root * root * b
+        K /= det
     else:
         # Sweeps of M = I + L'A L, symmetric and not below I: no pivoting is needed.
         half = np.matmul(L.T, (L.T @ zz.reshape(q, -1)).reshape(zz.shape))
@@ -140,13 +150,19 @@ def inverse_of(zz: Array, L: Array) -> tuple[Array, Array]:
             M[k] = row
             M[k, k] = 1.0 / pivot
         K = np.matmul(L, (L @ M.reshape(q, -1)).reshape(zz.shape))
-        N = np.eye(q)[:, :, None] - _products(zz, K)
+        sizes = np.linalg.svd(L, compute_uv=False)
+        if sizes[-1] > 1.0:
+            # I - A K would be a small difference: with large variances N is of the size of D^-1.
+            back = np.linalg.inv(L).T
+            N = np.matmul(L, (back @ M.reshape(q, -1)).reshape(zz.shape))
+        else:
+            N = np.eye(q)[:, :, None] - _products(zz, K)
         if not np.isfinite(log_det).all():
             raise np.linalg.LinAlgError("the clusters' determinants overflow")
-        return N, log_det
+        return N, K, log_det
     if not (det > 0).all():
         raise np.linalg.LinAlgError("the clusters' determinants overflow")
-    return N, np.log(det)
+    return N, K, np.log(det)
 
 
 def _products(left: Array, right: Array) -> Array:
@@ -225,7 +241,8 @@ class Objective:
         self.free_pairs = self.pairs.place[self._rows, self._columns]
         self.n_effective = products.n_obs - (products.p if reml else 0)
         self.evaluations = 0
-        self._chunk = max(64, _CHUNK // (products.q * (products.p + 1)))
+        # Below 10 000, from where on OpenBLAS shares a product of two vectors among threads.
+        self._chunk = min(8192, max(64, _CHUNK // (products.q * (products.p + 1))))
 
     def matrix(self, parameters: Array) -> Array:
         """The free elements as L (q, q)."""
@@ -252,19 +269,17 @@ class Objective:
     def sums(self, L: Array, derivatives: bool = True) -> Sums:
         """One pass over the clusters."""
         data = self.products
-        q, f, m, D = data.q, data.p + 1, self.pairs.m, L @ L.T
+        q, f, m = data.q, data.p + 1, self.pairs.m
         log_det, S = 0.0, np.zeros((f, f))
         P_sum, PP = np.zeros(m), np.zeros((m, m))
         EE, PEE = np.zeros((q * f, q * f)), np.zeros((m, q * f, q * f))
         scratch = np.empty((q * f, min(self._chunk, len(data.n))))
         for here in self._chunks():
             zz, zf = data.zz[:, :, here], data.zf[:, :, here]
-            N, log_dets = inverse_of(zz, L)
+            N, K, log_dets = inverse_of(zz, L)
             log_det += float(log_dets.sum())
             E = _products(N, zf)
-            flat = E.reshape(q, -1)
-            U = (D @ flat).reshape(E.shape)
-            S += np.matmul(zf, U.transpose(0, 2, 1)).sum(axis=0)
+            S += np.matmul(zf, _products(K, zf).transpose(0, 2, 1)).sum(axis=0)
             if derivatives:
                 # N A is symmetric: its lower half is enough.
                 P = _products(N, zz)[self.pairs.first, self.pairs.other]
@@ -293,7 +308,7 @@ class Objective:
         NP, ENE = np.zeros((q, q)), np.zeros((q * f, q * f))
         for here in self._chunks():
             zz, zf = data.zz[:, :, here], data.zf[:, :, here]
-            N, _ = inverse_of(zz, L)
+            N, _, _ = inverse_of(zz, L)
             E = _products(N, zf)
             NP += _products(N, _products(N, zz)).sum(axis=2)
             ENE += E.reshape(q * f, -1) @ _products(N, E).reshape(q * f, -1).T
@@ -423,6 +438,23 @@ class Objective:
         return parameters
 
 
+def rival(objective: Objective, best: Optimum) -> Array | None:
+    """A start below the best deviance that searches have reached, or None.
+
+    Multiples of the best L are cheap to try, and find what both starts walked past: optima at
+    variances far larger, where a few clusters give a column of Z its scale.
+    """
+    if len(objective.products.n) > _RIVALS_UP_TO:
+        return None
+    base = objective.off_boundary(best.parameters)
+    for factor in (0.1, 10.0, 100.0, 1000.0):
+        with suppress(np.linalg.LinAlgError):
+            at = objective.evaluate(factor * base, False)
+            if at.deviance < best.evaluation.deviance - _BELOW:
+                return np.asarray(factor * base)
+    return None
+
+
 STARTS = ("moments", "large variances", "small variances")
 
 
@@ -465,9 +497,11 @@ def search(
         limit = 1.0 + float(np.linalg.norm(x))
         step *= min(1.0, limit / float(np.linalg.norm(step)))
         trials: Iterable[Array] = (x + step * 0.5**halved for halved in range(40))
+        scored = None
         if values[0] < -1e-7 * largest:
             with suppress(np.linalg.LinAlgError):
-                trials = chain((objective.scored(x, at),), trials)
+                scored = objective.scored(x, at)
+                trials = chain((scored,), trials)
         # A deviance of millions has no digits left for what the last steps gain.
         slack = _ROUNDING * abs(at.deviance) if decrement < 1e-5 else 0.0
         for moved in trials:
@@ -475,7 +509,12 @@ def search(
                 after = objective.evaluate(moved)
             except np.linalg.LinAlgError:
                 continue
-            if after.deviance <= at.deviance + slack:
+            gain = at.deviance - after.deviance
+            if scored is not None and moved is scored:
+                # Scoring keeps D within a range, and only creeps once it is at the ends of it.
+                if gain > 0.1 * decrement:
+                    break
+            elif gain >= -slack:
                 break
         else:
             return found
@@ -532,9 +571,8 @@ class Solution:
     @cached_property
     def _K(self) -> Array:
         """(q, q, J) of T^-1 D N_j, the conditional covariance but for one factor T^-1 and s2."""
-        D = self.scales.T_inverse @ self.L @ self.L.T
-        q = len(D)
-        return (D @ self.N.reshape(q, -1)).reshape(self.N.shape)
+        K = inverse_of(self.objective.products.zz, self.L)[1]
+        return (self.scales.T_inverse @ K.reshape(len(K), -1)).reshape(K.shape)
 
     @cached_property
     def u(self) -> Array:

@@ -7,6 +7,7 @@ that two independent implementations agree on every fit, or the fit says that th
 from __future__ import annotations
 
 import json
+import operator
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -82,7 +83,9 @@ class Fit:
     @cached_property
     def clusters(self) -> Array:
         """(J,) names of the clusters, as text."""
-        return self.labels.astype(str).astype(object)
+        return (
+            self.labels if self.labels.dtype == object else self.labels.astype(str).astype(object)
+        )
 
     @cached_property
     def singular(self) -> bool:
@@ -431,23 +434,24 @@ def fit_arrays(
 
     ``blocks`` are the sizes of the groups of correlated columns of Z; one group by default.
     """
-    try:
-        y, X, Z = (np.asarray(part, dtype=np.float64) for part in (y, X, Z))
-    except (TypeError, ValueError) as error:
-        raise DataError("arrays", f"y, X and Z must be numbers ({error})") from None
-    labels = np.asarray(cluster)
+    import pandas as pd
+
+    y, X, Z = (_numbers(name, part) for name, part in (("y", y), ("X", X), ("Z", Z)))
+    # A list with a missing value among texts would become the text "nan".
+    labels = np.asarray(cluster, dtype=None if hasattr(cluster, "dtype") else object)
+    if labels.dtype.kind == "O" and all(type(label) is int for label in labels.ravel()):
+        labels = np.asarray(cluster)
     if y.ndim != 1 or X.ndim != 2 or Z.ndim != 2 or labels.ndim != 1:
         raise DataError("arrays", "shapes must be y (N,), X (N, p), Z (N, q), cluster (N,)")
     if not len(y) == len(X) == len(Z) == len(labels):
         raise DataError("arrays", "y, X, Z and cluster differ in their number of rows")
     if not X.shape[1] or not Z.shape[1]:
         raise DataError("arrays", "X and Z need a column each, such as the intercept")
-    if blocks is not None and (min(blocks, default=0) < 1 or sum(blocks) != Z.shape[1]):
+    sizes = _sizes((Z.shape[1],) if blocks is None else blocks)
+    if min(sizes, default=0) < 1 or sum(sizes) != Z.shape[1]:
         raise DataError("arrays", f"blocks must add up to the {Z.shape[1]} columns of Z")
-    if labels.dtype.kind not in "iub":
-        if any(label is None or label != label for label in labels.tolist()):
-            raise DataError("arrays", "missing cluster labels", "drop those rows")
-        labels = labels.astype(str)
+    if labels.dtype.kind not in "iub" and pd.isna(labels).any():
+        raise DataError("arrays", "missing cluster labels", "drop those rows")
     design = formula.Design(
         y=y,
         X=X,
@@ -455,11 +459,33 @@ def fit_arrays(
         cluster=labels,
         terms=tuple(f"x{k}" for k in range(X.shape[1])),
         random_terms=tuple(f"z{k}" for k in range(Z.shape[1])),
-        blocks=blocks or (Z.shape[1],),
+        blocks=sizes,
         rows=np.arange(len(y)),
         n_missing=0,
     )
     return _fit(design, method, "cluster", "arrays", None, None, reporting or Reporting())
+
+
+def _numbers(name: str, values: Any) -> Array:
+    import pandas as pd
+
+    try:
+        part = np.asarray(values)
+        if part.dtype.kind == "O" and pd.isna(part).any():
+            raise DataError("arrays", f"missing or infinite values in {name}", "drop those rows")
+        if part.dtype.kind in "biufO":
+            return part.astype(np.float64, copy=False)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise DataError("arrays", f"{name} must be numbers")
+
+
+def _sizes(blocks: Any) -> tuple[int, ...]:
+    """Sizes of blocks as integers; nothing for what are no sizes."""
+    try:
+        return tuple(operator.index(size) for size in blocks)
+    except TypeError:
+        return ()
 
 
 def _known(method: str) -> smallsample.Method:
@@ -485,7 +511,9 @@ def _intervals(name: str) -> Literal["wald", "profile", "bootstrap"]:
 def natural(label: str) -> tuple[Any, ...]:
     """Sort key under which "2" comes before "10"."""
     parts = re.split(r"(\d+)", label)
-    return tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p)
+    # Digits by their number and then as text: int() refuses thousands of them.
+    kinds = ((p.lstrip("0") if p.isdecimal() else None, p) for p in parts if p)
+    return tuple((1, 0, p) if digits is None else (0, len(digits), digits) for digits, p in kinds)
 
 
 def _fit(
@@ -523,15 +551,28 @@ def _fit(
             where, "the fixed effects fit the outcome exactly: nothing is left to model"
         )
     objective = likelihood.Objective(products, design.blocks, method == "reml")
+    _check_objective(objective, design, where)
     searches: dict[str, likelihood.Optimum] = {}
     try:
         for name in likelihood.STARTS:
             # Two that agree are evidence; a third is only tried where they do not.
             if len(searches) < 2 or not _agreeing(objective, searches):
-                searches[name] = _searched(objective, name, searches)
+                searches[name] = _searched(objective, objective.start(name), searches)
+        start = likelihood.rival(objective, _best(searches))
+        if start is not None:
+            searches["a multiple of the best"] = _searched(objective, start, searches)
+        if not _agreeing(objective, searches):
+            # Where one start alone ends at the best, another one near it must return to it.
+            near = objective.off_boundary(2.0 * _best(searches).parameters)
+            searches["twice the best"] = _searched(objective, near, searches)
     except np.linalg.LinAlgError as error:
         raise ModelError(where, f"the likelihood cannot be evaluated: {error}") from None
     best = _best(searches)
+    if best.evaluation.rss / objective.n_effective < 1e-10:
+        # Within clusters nothing is left, so that the likelihood rises for ever.
+        raise ModelError(
+            where, "the fixed effects and the clusters fit the outcome exactly: no residual is left"
+        )
     return Fit(
         solution=likelihood.Solution(objective, best.parameters, best.evaluation),
         method=method,
@@ -554,10 +595,9 @@ def _fit(
 
 
 def _searched(
-    objective: likelihood.Objective, name: str, earlier: Mapping[str, likelihood.Optimum]
+    objective: likelihood.Objective, start: Array, earlier: Mapping[str, likelihood.Optimum]
 ) -> likelihood.Optimum:
     """A search to the last digit, unless it ends where an earlier one did."""
-    start = objective.start(name)
     if not earlier:
         return likelihood.search(objective, start)
     found = likelihood.search(objective, start, likelihood.AGREED)
@@ -569,6 +609,8 @@ def _searched(
 
 def _index(labels: Array) -> tuple[Array, Array]:
     """Codes (N,) of the rows' clusters and the clusters' labels (J,), in natural order."""
+    import pandas as pd
+
     if labels.dtype.kind in "iu":
         if bool((labels[1:] >= labels[:-1]).all()):
             new = np.empty(len(labels), dtype=bool)
@@ -577,8 +619,10 @@ def _index(labels: Array) -> tuple[Array, Array]:
             return np.cumsum(new) - 1, labels[new]
         found, codes = np.unique(labels, return_inverse=True)
         return codes, found
-    found, inverse = np.unique(labels.astype(str), return_inverse=True)
-    order = sorted(range(len(found)), key=lambda i: natural(str(found[i])))
+    # As objects: numpy's own text drops nulls at the end, and pads every label to the longest.
+    texts = labels if labels.dtype.kind == "U" else [str(label) for label in labels.tolist()]
+    inverse, found = pd.factorize(np.asarray(texts, dtype=object))
+    order = sorted(range(len(found)), key=lambda i: (natural(str(found[i])), str(found[i])))
     position = np.empty(len(found), dtype=np.int64)
     position[order] = np.arange(len(found))
     return position[inverse], found[order]
@@ -610,6 +654,30 @@ def _check(design: formula.Design, codes: Array, n_clusters: int, group: str, wh
             f"{q * n_clusters} for {n} rows (largest cluster: {largest} rows)",
             "leave out a random slope",
         )
+
+
+def _check_objective(objective: likelihood.Objective, design: formula.Design, where: str) -> None:
+    """Refuse what has no optimum, or many."""
+    q, free = objective.products.q, objective.free_pairs
+    if q > 1:
+        # tr(A_j D A_j D) summed over clusters is 0 for a D that changes no covariance of rows.
+        PP = objective.sums(np.zeros((q, q))).PP
+        gram = (objective.pairs.traces @ PP.ravel()).reshape(objective.pairs.m, -1)[
+            np.ix_(free, free)
+        ]
+        size = np.sqrt(np.diag(gram))
+        values, vectors = np.linalg.eigh(gram / np.outer(size, size))
+        if values[0] < 1e-12:
+            among = np.abs(vectors[:, 0]) > 1e-4
+            columns = {
+                k for pair, used in zip(objective.free, among, strict=True) if used for k in pair
+            }
+            names = ", ".join(quote(design.random_terms[k]) for k in sorted(columns))
+            raise ModelError(
+                where,
+                f"the (co)variances of {names} cannot be told apart in these data",
+                "leave a random effect out",
+            )
 
 
 def _collinear(error: likelihood.CollinearError, design: formula.Design, where: str) -> ModelError:
