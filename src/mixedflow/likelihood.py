@@ -41,6 +41,8 @@ _ROUNDING = 1e-13  # of a deviance, relative: it sums as many terms as there are
 _ACCEPTED = 1e-12  # deviance still to be gained when a search ends
 _RIVALS_UP_TO = 2000  # clusters; the likelihood of many has one hill
 _BELOW = 1e-6  # a deviance that is lower by more than this is another optimum's
+_ALONG_I = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+_ALONG_BEST = (0.1, 0.3, 1.0, 3.0, 10.0)
 AGREED = 1e-8  # the same for a search that only has to show that it ends at the same optimum
 
 
@@ -438,21 +440,32 @@ class Objective:
         return parameters
 
 
-def rival(objective: Objective, best: Optimum) -> Array | None:
-    """A start below the best deviance that searches have reached, or None.
+def rivals(objective: Objective, best: Optimum) -> list[Array]:
+    """Starts in valleys of the deviance that the best of the searches may not have seen.
 
-    Multiples of the best L are cheap to try, and find what both starts walked past: optima at
-    variances far larger, where a few clusters give a column of Z its scale.
+    Along t I and along multiples of the best L, points lower than both neighbours, where there are
+    several or one is below the best: an evaluation is cheap beside a search. A covariate that
+    varies much more in some clusters than in others can make two optima, far from each other and
+    both far from the usual starts.
     """
     if len(objective.products.n) > _RIVALS_UP_TO:
-        return None
-    base = objective.off_boundary(best.parameters)
-    for factor in (0.1, 10.0, 100.0, 1000.0):
-        with suppress(np.linalg.LinAlgError):
-            at = objective.evaluate(factor * base, False)
-            if at.deviance < best.evaluation.deviance - _BELOW:
-                return np.asarray(factor * base)
-    return None
+        return []
+    base = objective.matrix(objective.off_boundary(best.parameters))
+    found = []
+    for ray, sizes in ((np.eye(len(base)), _ALONG_I), (base, _ALONG_BEST)):
+        values = [np.inf]
+        for t in sizes:
+            try:
+                values.append(objective.evaluate_at(t * ray, False).deviance)
+            except np.linalg.LinAlgError:
+                values.append(np.inf)
+        values.append(np.inf)
+        inner = range(1, len(values) - 1)
+        low = [k for k in inner if values[k] < min(values[k - 1], values[k + 1])]
+        # One valley is the one that the searches know, unless it lies below where they ended.
+        if len(low) > 1 or min(values) < best.evaluation.deviance - _BELOW:
+            found += [objective.parameters(max(sizes[k - 1], 0.02) * ray) for k in low]
+    return found
 
 
 STARTS = ("moments", "large variances", "small variances")

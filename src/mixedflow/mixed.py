@@ -558,9 +558,8 @@ def _fit(
             # Two that agree are evidence; a third is only tried where they do not.
             if len(searches) < 2 or not _agreeing(objective, searches):
                 searches[name] = _searched(objective, objective.start(name), searches)
-        start = likelihood.rival(objective, _best(searches))
-        if start is not None:
-            searches["a multiple of the best"] = _searched(objective, start, searches)
+        for k, start in enumerate(likelihood.rivals(objective, _best(searches)), 1):
+            searches[f"valley {k}"] = _searched(objective, start, searches)
         if not _agreeing(objective, searches):
             # Where one start alone ends at the best, another one near it must return to it.
             near = objective.off_boundary(2.0 * _best(searches).parameters)
