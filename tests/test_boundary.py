@@ -9,7 +9,7 @@ import pytest
 from scipy.linalg import block_diag
 from scipy.optimize import minimize
 
-from mixedflow import mixed
+from mixedflow import evidence, mixed
 
 
 class Definition:
@@ -323,7 +323,7 @@ def test_one_huge_cluster(method, q):
     best = definition.maximum(4)
     # 100 000 rows in double precision: a log-likelihood of 1e5 has ten digits or so.
     assert fit.log_likelihood == pytest.approx(best, abs=2e-6)
-    assert not mixed._search_problems(fit.search_evidence)
+    assert not evidence.search_problems(fit.search_evidence)
     # The huge cluster's effects are known as well as its own regression tells.
     own = cluster == 0
     alone = np.linalg.lstsq(X[own], y[own], rcond=None)[0]
@@ -370,7 +370,7 @@ def test_ratios_of_variances_in_a_balanced_design(ratio, method):
     assert fit.log_likelihood == pytest.approx(-value / 2, abs=1e-6 + N * lost)
     # Beyond, what the deviance has lost is more than what a search must show.
     if ratio <= 1e4:
-        assert not mixed._search_problems(fit.search_evidence)
+        assert not evidence.search_problems(fit.search_evidence)
 
 
 @pytest.mark.parametrize("blocks", [(3,), (1, 1, 1), (2, 1)])
@@ -379,7 +379,7 @@ def test_three_effects_with_large_variances(sd, blocks):
     """Nothing may be the small difference of large numbers: V is near singular in s2 alone."""
     y, X, Z, cluster = simulate(13, 12, 8, sd * np.eye(3))
     fit = mixed.fit_arrays(y, X, Z, cluster, "reml", blocks)
-    assert not mixed._search_problems(fit.search_evidence)
+    assert not evidence.search_problems(fit.search_evidence)
     # The definition in extended precision, because V's condition number is the ratio.
     L = np.linalg.cholesky(fit.solution.G).astype(np.longdouble)
     s2 = np.longdouble(fit.solution.s2)

