@@ -312,6 +312,45 @@ def test_a_configuration_of_ones_own_stands_alone(run: Path) -> None:
     assert {job.partition(":")[2] for job in jobs} - {""} == {"london", "school_slope"}
 
 
+def test_a_bootstrap_of_a_model_and_of_a_comparison(run: Path) -> None:
+    """Its table is an artifact, its intervals are the tables', and two runs draw the same."""
+    own = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
+    model = {"dataset": "children", "method": "ml"}
+    line = "weight ~ age_c + age_sp + (1 | id)"
+    own = {
+        "datasets": {"children": own["datasets"]["children"]},
+        "models": {
+            "line": {
+                **model,
+                "formula": line,
+                "inference": {"intervals": "bootstrap", "draws": 60},
+            },
+            "girls": {**model, "formula": line.replace("age_sp", "age_sp + girl")},
+        },
+        "comparisons": {"girl": {"null": "line", "alternative": "girls", "bootstrap": 60}},
+        "results": "own",
+    }
+    (run / "own.yaml").write_text(yaml.safe_dump(own), "utf-8")
+    texts = []
+    for cores in ("1", "2"):
+        again = ("--cores", cores, "--forcerun", "fit_bootstrapped", "compare")
+        ended = snakemake(run, "--configfile", "own.yaml", *again)
+        assert ended.returncode == 0, ended.stderr[-2000:]
+        paths = [run / "own/models/line/bootstrap.csv", run / "own/comparisons.csv"]
+        texts.append([path.read_bytes() for path in paths])
+        for kept in run.rglob(".bootstrap"):
+            shutil.rmtree(kept)
+    assert texts[0] == texts[1]
+    drawn = pd.read_csv(run / "own/models/line/bootstrap.csv")
+    fixed = pd.read_csv(run / "own/models/line/fixed_effects.csv")
+    ends = drawn[drawn["scale"] == "fixed"][["percentile_low", "percentile_high"]].to_numpy()
+    assert fixed[["conf_low", "conf_high"]].to_numpy() == pytest.approx(ends, rel=1e-8)
+    compared = pd.read_csv(run / "own/comparisons.csv").iloc[0]
+    assert compared["draws"] == 60
+    # Girls are lighter beyond doubt: the smallest p that 60 draws give, or the next ones.
+    assert 1 / 61 <= compared["p_bootstrap"] <= 5 / 61
+
+
 def test_yaml_that_is_none(run: Path) -> None:
     (run / "config.yaml").write_text("datasets: {london: [\n", "utf-8")
     ended = snakemake(run)
