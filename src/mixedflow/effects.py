@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mixedflow.likelihood import Array, Solution
+    from mixedflow.mixed import Fit
 
+_STEP = 1e-4  # of the central differences, in the scaled L
 _DEPENDENT = 1e-10  # smallest eigenvalue of a cluster's Z'Z, relative, that still gives a line
 
 
@@ -91,16 +93,47 @@ def cluster_effects(
     return frame.astype({"cluster": "str", "term": "str"})
 
 
-def posterior(
-    solution: Solution, clusters: Array, terms: tuple[str, ...], random_terms: tuple[str, ...]
-) -> dict[str, Array]:
+def variance_factor(solution: Solution) -> Array:
+    """(J, q, k) V such that V V' is what uncertain variance parameters add to the error of u.
+
+    The delta method: derivatives of u, with the fixed effects profiled out, in the k free elements
+    of L, times a root of the covariance of L (Kass and Steffey 1989, first order). The residual
+    variance cancels in u. k = 0 where the parameters have no covariance, on their boundary.
+    """
+    objective, at = solution.objective, solution.parameters
+    k, empty = at.size, np.zeros((*solution.u.shape, 0))
+    try:
+        covariance = 2.0 * np.linalg.inv(solution.joint_hessian)[:k, :k]
+        root = np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        return empty
+    derivative = np.empty((*solution.u.shape, k))
+    for i in range(k):
+        step = np.zeros(k)
+        step[i] = _STEP * max(1.0, abs(at[i]))
+        sides = [type(solution)(objective, at + sign * step).u for sign in (1.0, -1.0)]
+        derivative[:, :, i] = (sides[0] - sides[1]) / (2.0 * step[i])
+    found = derivative @ root
+    return found if np.isfinite(found).all() else empty
+
+
+def posterior(fit: Fit) -> dict[str, Array]:
     """The joint posterior of (b, u) as block diagonal plus low rank: what ranking needs.
 
-    Arrays: beta (p,), phi (p, p), u (J, q), C (J, q, q), B (J, q, p), G (q, q), s2, n (J,); the
-    unshrunken estimates theta (J, q) with theta_own (J, q, q) and theta_factor (J, q, k); names as
-    fixed-width text, so that no pickle is needed.
+    Arrays: beta (p,), phi (p, p), u (J, q), C (J, q, q), B (J, q, p), G (q, q), s2, n (J,);
+    variance_factor (J, q, k); the unshrunken estimates theta (J, q) with theta_own (J, q, q),
+    theta_factor (J, q, k) and theta_df; the outcome's raw_mean (J,) and raw_se (J,) by cluster; the
+    5%, 50% and 95% quantiles z_quantiles (q, 3) of the random part's columns over the rows; names
+    as fixed-width text, so that no pickle is needed.
     """
+    solution = fit.solution
     own = ranksets.unshrunken(solution)
+    n = solution.objective.products.n
+    mean = np.bincount(fit.codes, fit.y, len(n)) / n
+    squares = np.bincount(fit.codes, (fit.y - mean[fit.codes]) ** 2, len(n))
+    # One spread for all clusters: small ones cannot give their own.
+    spread = squares.sum() / max(int(n.sum()) - len(n), 1)
+    uncertain = np.zeros((*solution.u.shape, 0)) if fit.singular else variance_factor(solution)
     return {
         "beta": solution.beta,
         "phi": solution.phi,
@@ -109,11 +142,16 @@ def posterior(
         "B": solution.B,
         "G": solution.G,
         "s2": np.array(solution.s2),
-        "n": solution.objective.products.n,
+        "n": n,
+        "variance_factor": uncertain,
         "theta": own.theta,
         "theta_own": own.own,
         "theta_factor": own.factor,
-        "clusters": np.array([str(c) for c in clusters], dtype="U"),
-        "terms": np.array(terms, dtype="U"),
-        "random_terms": np.array(random_terms, dtype="U"),
+        "theta_df": np.array(own.df),
+        "raw_mean": mean,
+        "raw_se": np.sqrt(spread / n),
+        "z_quantiles": np.quantile(fit.Z, (0.05, 0.5, 0.95), axis=0).T,
+        "clusters": np.array([str(c) for c in fit.clusters], dtype="U"),
+        "terms": np.array(fit.terms, dtype="U"),
+        "random_terms": np.array(fit.random_terms, dtype="U"),
     }

@@ -269,11 +269,20 @@ class Fit:
     def cluster_effects(self) -> pd.DataFrame:
         return effects.cluster_effects(self.solution, self.clusters, self.terms, self.random_terms)
 
-    def rank(self, by: Any = "Intercept", best: str = "high") -> pd.DataFrame:
-        """Ranks of the clusters with their uncertainty; see :mod:`mixedflow.ranking`."""
+    def rank(
+        self,
+        by: str | Mapping[str, float] = "Intercept",
+        best: Literal["high", "low"] = "high",
+        **options: Any,
+    ) -> pd.DataFrame:
+        """Ranks of the clusters with their uncertainty: :func:`mixedflow.ranking.rank`.
+
+        ``by`` is a random term, or values of the covariates with random slopes at which clusters
+        are compared; ``options`` are share, fdr and top.
+        """
         from mixedflow import ranking
 
-        return ranking.rank(ranking.Posterior.of(self), by, best)
+        return ranking.rank(ranking.Posterior.of(self), by, best, **options)
 
     def predict(self, frame: pd.DataFrame, conditional: bool = True) -> Array:
         """Predictions for the rows of ``frame``: (n,), in the outcome's units.
@@ -745,10 +754,8 @@ class ModelResult:
             self.report, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
         )
         (folder / "fit.json").write_text(text + "\n", encoding="utf-8")
-        fit = self.fit
-        arrays = effects.posterior(fit.solution, fit.clusters, fit.terms, fit.random_terms)
         with open(folder / "posterior.npz", "wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+            np.savez(file, allow_pickle=False, **effects.posterior(self.fit))
 
 
 def fit_model(

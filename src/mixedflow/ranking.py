@@ -7,26 +7,31 @@ S = diag(d) + F F', d_j = c'C_j c, F_j = (B_j' c)' chol(phi).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import ndtr, ndtri
+from scipy.stats import rankdata
 
-from mixedflow import effects, ranksets
+from mixedflow import effects
 from mixedflow.errors import RankingError, nearest, quote
+from mixedflow.formula import INTERCEPT
 from mixedflow.inference import Z95
+from mixedflow.ranksets import Estimates, RankSets, rank_sets
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mixedflow.likelihood import Array
     from mixedflow.mixed import Fit
-    from mixedflow.spec import RankSpec
 
-DRAWS = 20_000
+By = str | Mapping[str, float]
+DRAWS = 40_000
 SEED = 20240229
 SHARE, FDR = 0.1, 0.1
 _CHUNK = 2_000_000  # numbers held at once
@@ -44,47 +49,89 @@ class Posterior:
     G: Array
     n: Array
     clusters: Array
+    variance_factor: Array
     theta: Array
     theta_own: Array
     theta_factor: Array
+    theta_df: Array
+    raw_mean: Array
+    raw_se: Array
+    z_quantiles: Array
     random_terms: tuple[str, ...]
 
     @classmethod
     def load(cls, path: Path) -> Posterior:
         """Read posterior.npz; nothing in it is unpickled."""
         with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in cls.__dataclass_fields__}
-        arrays["random_terms"] = tuple(str(term) for term in arrays["random_terms"])
-        return cls(**arrays)
+            return cls._from(stored)
 
     @classmethod
     def of(cls, fit: Fit) -> Posterior:
-        arrays = effects.posterior(fit.solution, fit.clusters, fit.terms, fit.random_terms)
-        return cls(
-            **{name: arrays[name] for name in cls.__dataclass_fields__ if name != "random_terms"},
-            random_terms=fit.random_terms,
-        )
+        return cls._from(effects.posterior(fit))
+
+    @classmethod
+    def _from(cls, stored: Mapping[str, Array]) -> Posterior:
+        arrays = {name: stored[name] for name in cls.__dataclass_fields__ if name != "random_terms"}
+        return cls(**arrays, random_terms=tuple(str(term) for term in stored["random_terms"]))
+
+    @cached_property
+    def phi_root(self) -> Array:
+        """phi may be as good as singular in the data's units; its symmetric root always exists."""
+        values, vectors = np.linalg.eigh(self.phi)
+        return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+
+    @property
+    def names(self) -> Array:
+        return np.asarray(self.clusters).astype(str)
 
 
 @dataclass(frozen=True)
 class Combination:
     """c'u over clusters: ``mean`` (J,), ``own`` (J,) = d, ``factor`` (J, p) = F, ``prior_sd``.
 
-    ``unshrunken`` is c'theta of the fixed-effects fit in the same form: values, d and F.
+    ``variances`` (J, k) is the further factor that uncertain variance parameters add, and
+    ``unshrunken`` is c'theta of the fixed-effects fit, high as given.
     """
 
     mean: Array
     own: Array
     factor: Array
     prior_sd: float
-    unshrunken: tuple[Array, Array, Array]
+    variances: Array
+    unshrunken: Estimates
+
+    @cached_property
+    def variance(self) -> Array:
+        return np.asarray(self.own + np.einsum("jp,jp->j", self.factor, self.factor))
 
     @property
-    def variance(self) -> Array:
-        return self.own + np.einsum("jp,jp->j", self.factor, self.factor)
+    def with_variances(self) -> Combination:
+        """The same posterior with the variance parameters uncertain (delta method)."""
+        return replace(self, factor=np.hstack([self.factor, self.variances]))
+
+    def estimates(self, sign: float) -> Estimates:
+        """The unshrunken estimates with high as best."""
+        return replace(self.unshrunken, value=sign * self.unshrunken.value)
 
 
-def combine(posterior: Posterior, by: str | Mapping[str, float], where: str) -> Combination:
+def weights_of(terms: tuple[str, ...], by: By, where: str) -> Array:
+    """(q,) weights c of the ranked quantity c'u: a random term, or intercept + slopes x values.
+
+    Raises
+    ------
+    RankingError
+        A term that the model does not have.
+    """
+    weights = {by: 1.0} if isinstance(by, str) else {INTERCEPT: 1.0, **by}
+    for name in weights:
+        if name not in terms:
+            raise RankingError(
+                where, f"unknown random term {quote(name)}", nearest(name, terms, "random terms")
+            )
+    return np.array([float(weights.get(term, 0.0)) for term in terms])
+
+
+def combine(posterior: Posterior, by: By, where: str) -> Combination:
     """The ranked quantity: one random term, or the value at given covariates (intercept + slopes).
 
     Raises
@@ -92,28 +139,20 @@ def combine(posterior: Posterior, by: str | Mapping[str, float], where: str) -> 
     RankingError
         A term that the model does not have, or fewer than three clusters.
     """
-    terms = posterior.random_terms
     if len(posterior.u) < 3:
         raise RankingError(where, f"{len(posterior.u)} clusters cannot be ranked", "3 are needed")
-    weights = {by: 1.0} if isinstance(by, str) else {"Intercept": 1.0, **by}
-    for name in weights:
-        if name not in terms:
-            raise RankingError(
-                where, f"unknown random term {quote(name)}", nearest(name, terms, "random terms")
-            )
-    c = np.array([float(weights.get(term, 0.0)) for term in terms])
-    # phi may be as good as singular in the data's units; its symmetric root always exists.
-    values, vectors = np.linalg.eigh(posterior.phi)
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    c = weights_of(posterior.random_terms, by, where)
     return Combination(
         mean=posterior.u @ c,
         own=np.maximum(np.einsum("a,jab,b->j", c, posterior.C, c), 0.0),
-        factor=np.einsum("a,jap,pk->jk", c, posterior.B, root),
-        prior_sd=float(np.sqrt(max(c @ posterior.G @ c, 0.0))),
-        unshrunken=(
+        factor=np.einsum("a,jap,pk->jk", c, posterior.B, posterior.phi_root),
+        prior_sd=math.sqrt(max(float(c @ posterior.G @ c), 0.0)),
+        variances=np.einsum("a,jak->jk", c, posterior.variance_factor),
+        unshrunken=Estimates(
             posterior.theta @ c,
             np.einsum("a,jab,b->j", c, posterior.theta_own, c),
             np.einsum("a,jap->jp", c, posterior.theta_factor),
+            float(posterior.theta_df),
         ),
     )
 
@@ -140,23 +179,77 @@ def expected_ranks(combination: Combination, sign: float) -> Array:
     return ranks
 
 
-def posterior_ranks(combination: Combination, sign: float, top: int) -> tuple[Array, Array, Array]:
-    """95% posterior interval of each rank and P(rank <= top), from seeded draws: (J,) each."""
+@dataclass(frozen=True)
+class Drawn:
+    """What seeded draws of the joint posterior say; arrays are (J,) unless stated.
+
+    ``low``, ``high``: 95% interval of each rank. ``p_top``, ``p_bottom``: probability of being
+    among the ``top`` best and worst. ``band``: how many posterior SDs to go up and down so that all
+    clusters lie inside at once with 95%. ``probabilities`` (shown, bins): of the ranks up to each
+    of ``edges``, for the clusters ``shown``.
+    """
+
+    low: Array
+    high: Array
+    p_top: Array
+    p_bottom: Array
+    band: float
+    probabilities: Array
+
+
+def posterior_ranks(
+    combination: Combination,
+    sign: float,
+    top: int,
+    shown: Array | None = None,
+    edges: Array | None = None,
+) -> Drawn:
+    """Posterior distribution of the ranks from DRAWS seeded draws.
+
+    A probability has a standard error of at most 0.0025: two printed decimals hold.
+    """
     generator = np.random.default_rng(SEED)
     n = len(combination.mean)
-    ranks = np.empty((DRAWS, n), dtype=np.int32)
+    ranks = np.empty((n, DRAWS), dtype=np.uint16 if n < 2**16 else np.int32)
+    largest = np.empty(DRAWS)
+    p_top, p_bottom = np.zeros(n), np.zeros(n)
+    own, sd = np.sqrt(combination.own), np.sqrt(combination.variance)
+    scale = np.where(sd > 0, sd, np.inf)
+    # Clusters that nothing tells apart are in any order, not in that of their names.
+    tie = 1e-12 * (float(np.abs(combination.mean).max()) or 1.0)
     step = max(1, _CHUNK // n)
-    position = np.arange(1, n + 1, dtype=np.int32)
+    position = np.arange(1, n + 1, dtype=ranks.dtype)
     for start in range(0, DRAWS, step):
-        size = min(step, DRAWS - start)
-        noise = generator.standard_normal((size, n)) * np.sqrt(combination.own)
+        part = slice(start, min(start + step, DRAWS))
+        size = part.stop - start
+        error = generator.standard_normal((size, n)) * np.maximum(own, tie)
         shared = generator.standard_normal((size, combination.factor.shape[1]))
-        drawn = sign * (combination.mean + noise + shared @ combination.factor.T)
-        order = np.argsort(-drawn, axis=1)
-        np.put_along_axis(ranks[start : start + size], order, position[None, :], axis=1)
-    ranks.sort(axis=0)
-    low, high = ranks[int(0.025 * DRAWS)], ranks[int(np.ceil(0.975 * DRAWS)) - 1]
-    return low, high, (ranks <= top).mean(axis=0)
+        error += shared @ combination.factor.T
+        largest[part] = (np.abs(error) / scale).max(axis=1)
+        order = np.argsort(-sign * (combination.mean + error), axis=1)
+        drawn = np.empty((size, n), dtype=ranks.dtype)
+        np.put_along_axis(drawn, order, position[None, :], axis=1)
+        p_top += (drawn <= top).sum(axis=0)
+        p_bottom += (drawn > n - top).sum(axis=0)
+        ranks[:, part] = drawn.T
+    first, last = int(0.025 * DRAWS), int(np.ceil(0.975 * DRAWS)) - 1
+    low, high = np.empty(n, dtype=int), np.empty(n, dtype=int)
+    shown = np.arange(0) if shown is None else shown
+    edges = np.array([n]) if edges is None else edges
+    counts = np.empty((len(shown), len(edges)))
+    for row, j in enumerate(shown):
+        counts[row] = np.histogram(ranks[j], [0.5, *(edges + 0.5)])[0]
+    for rows in range(0, n, 256):
+        block = np.partition(ranks[rows : rows + 256], (first, last), axis=1)
+        low[rows : rows + 256], high[rows : rows + 256] = block[:, first], block[:, last]
+    return Drawn(
+        low,
+        high,
+        p_top / DRAWS,
+        p_bottom / DRAWS,
+        float(np.quantile(largest, 0.95)),
+        counts / DRAWS,
+    )
 
 
 def overlap_factor(conditional: Array) -> float:
@@ -201,72 +294,91 @@ def select(combination: Combination, sign: float, share: float, fdr: float) -> A
 
 def rank(
     posterior: Posterior,
-    by: str | Mapping[str, float] = "Intercept",
+    by: By = INTERCEPT,
     best: str = "high",
     share: float = SHARE,
     fdr: float = FDR,
+    top: int | None = None,
     where: str = "rank",
 ) -> pd.DataFrame:
     """The ranking table, best first.
 
     ``estimate`` is the EB deviation from the average cluster with its comparative 95% interval;
-    ``rank_low``, ``rank_high`` its 95% posterior rank interval; ``p_top`` the probability of being
-    among the best ``share`` of the clusters; ``rank_set_*`` simultaneous and marginal confidence
-    sets (:mod:`mixedflow.ranksets`); ``overlap_low``, ``overlap_high`` bars for comparing pairs by
-    eye; ``selected`` best, worst or empty.
+    ``simultaneous_*`` the band that holds all clusters at once; ``overlap_*`` bars for comparing
+    pairs by eye; ``rank_low``, ``rank_high`` the 95% posterior rank interval; ``p_top``,
+    ``p_bottom`` the probability of being among the ``top`` best and worst (``share`` of the
+    clusters, rounded up, unless given); ``rank_set_*`` simultaneous and marginal confidence sets
+    and ``tier`` (:class:`mixedflow.ranksets.RankSets`); ``surely`` top or bottom where the
+    simultaneous set lies among them; ``selected`` best, worst or empty.
 
     Raises
     ------
     RankingError
-        An unknown term, or fewer than three clusters.
+        An unknown term, fewer than three clusters, or more at the top than there are.
     """
+    combination = combine(posterior, by, where)
+    n = len(combination.mean)
+    top = top_of(top, share, n, where)
+    drawn = posterior_ranks(combination, sign_of(best), top)
+    sets = rank_sets(combination.estimates(sign_of(best)))
+    return table(posterior, combination, sign_of(best), drawn, sets, top, (share, fdr))
+
+
+def sign_of(best: str) -> float:
+    return 1.0 if best == "high" else -1.0
+
+
+def top_of(top: int | None, share: float, n: int, where: str) -> int:
+    """How many are "the best": as asked, or ``share`` of the ``n`` clusters, rounded up."""
+    if top is None:
+        return int(np.ceil(share * n))
+    if top > n:
+        raise RankingError(f"{where}.top", f"{top} of {n} clusters", f"at most {n}")
+    return top
+
+
+def table(
+    posterior: Posterior,
+    combination: Combination,
+    sign: float,
+    drawn: Drawn,
+    sets: RankSets,
+    top: int,
+    selection: tuple[float, float],
+) -> pd.DataFrame:
+    """The parts of a ranking as :func:`rank` returns them."""
     import pandas as pd
 
-    combination = combine(posterior, by, where)
-    sign = 1.0 if best == "high" else -1.0
-    n = len(combination.mean)
-    top = int(np.ceil(share * n))
-    half = Z95 * np.sqrt(combination.variance)
+    mean, n = combination.mean, len(combination.mean)
+    sd = np.sqrt(combination.variance)
     expected = expected_ranks(combination, sign)
-    low, high, p_top = posterior_ranks(combination, sign, top)
     bar = overlap_factor(np.sqrt(combination.own)) * np.sqrt(combination.own)
-    selected = np.where(
-        select(combination, sign, share, fdr),
-        "best",
-        np.where(select(combination, -sign, share, fdr), "worst", ""),
-    )
-    sets = ranksets.rank_sets(*combination.unshrunken, sign)
-    order = np.argsort(-sign * combination.mean, kind="stable")
-    place = np.empty(n, dtype=int)
-    place[order] = np.arange(1, n + 1)
+    selected = [select(combination, side * sign, *selection) for side in (1.0, -1.0)]
     frame = pd.DataFrame(
         {
-            "cluster": np.asarray(posterior.clusters).astype(str),
+            "cluster": posterior.names,
             "n": posterior.n,
-            "estimate": combination.mean,
-            "conf_low": combination.mean - half,
-            "conf_high": combination.mean + half,
-            "rank": place,
+            "estimate": mean,
+            "conf_low": mean - Z95 * sd,
+            "conf_high": mean + Z95 * sd,
+            "rank": rankdata(-sign * mean, method="min").astype(int),
             "expected_rank": expected,
             "percentile": 100.0 * (n + 0.5 - expected) / n,
-            "rank_low": low,
-            "rank_high": high,
-            "p_top": p_top,
-            "rank_set_low": sets[0],
-            "rank_set_high": sets[1],
-            "rank_set_low_marginal": sets[2],
-            "rank_set_high_marginal": sets[3],
-            "overlap_low": combination.mean - bar,
-            "overlap_high": combination.mean + bar,
-            "selected": selected,
+            "rank_low": drawn.low,
+            "rank_high": drawn.high,
+            "p_top": np.round(drawn.p_top, 2),
+            "p_bottom": np.round(drawn.p_bottom, 2),
+            "rank_set_low": sets.low,
+            "rank_set_high": sets.high,
+            "rank_set_low_marginal": sets.low_marginal,
+            "rank_set_high_marginal": sets.high_marginal,
+            "overlap_low": mean - bar,
+            "overlap_high": mean + bar,
+            "simultaneous_low": mean - drawn.band * sd,
+            "simultaneous_high": mean + drawn.band * sd,
+            "tier": sets.tier,
+            "surely": np.where(sets.high <= top, "top", np.where(sets.low > n - top, "bottom", "")),
+            "selected": np.where(selected[0], "best", np.where(selected[1], "worst", "")),
         }
     )
-    return frame.iloc[order].reset_index(drop=True)
-
-
-def rank_model(spec: RankSpec, posterior: Path, fit: Mapping[str, Any]) -> pd.DataFrame:
-    """The ranking of a configured model, from its posterior.npz and fit.json."""
-    by = spec.by if isinstance(spec.by, str) else dict(spec.by.at)
-    chosen = {"share": spec.select.share, "fdr": spec.select.fdr} if spec.select else {}
-    where = f"models.{fit['model']}.rank"
-    return rank(Posterior.load(posterior), by, spec.best, where=where, **chosen)
+    return frame.iloc[np.argsort(-sign * mean, kind="stable")].reset_index(drop=True)

@@ -7,11 +7,13 @@ shrunken ones are biased towards the average for any given cluster.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import stdtrit
 
 if TYPE_CHECKING:
     from mixedflow.likelihood import Array, Solution
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
 LEVEL = 0.95
 DRAWS = 10_000
 SEED = 20240301
-STEPWISE_UP_TO = 200  # clusters; above, Bonferroni bounds, which need no draws
+STEPWISE_UP_TO = 300  # clusters; above, Holm's procedure, which needs no draws
 _DEPENDENT = 1e-10
+_CHUNK = 4_000_000  # pairs held at once
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,14 @@ class Unshrunken:
     """The clusters' coefficients when each has its own: the fixed-effects (within) fit.
 
     ``theta`` (J, q) deviations from the fixed part, NaN where a cluster cannot give them; their
-    covariance is blockdiag(``own`` (J, q, q)) + F F' with ``factor`` F (J, q, p).
+    covariance is blockdiag(``own`` (J, q, q)) + F F' with ``factor`` F (J, q, p), and its residual
+    variance has ``df`` degrees of freedom.
     """
 
     theta: Array
     own: Array
     factor: Array
+    df: float
 
 
 def unshrunken(solution: Solution) -> Unshrunken:
@@ -58,84 +63,151 @@ def unshrunken(solution: Solution) -> Unshrunken:
     b = b + root @ (root.T @ (left[:-1, -1] - left[:-1, :-1] @ b))
     rss = left[-1, -1] - 2.0 * b @ left[:-1, -1] + b @ left[:-1, :-1] @ b
     df = data.n_obs - int(kept.sum()) - int(seen.sum())
+    # Without a row to spare the mixed model's residual variance is the only one there is.
     s2 = max(float(rss), 0.0) / df if df > 0 else solution.s2_scaled
     back = scales.T_inverse
     theta = scales.y * (projected[:, :, -1] - projected[:, :, :-1] @ b) @ back.T
     theta[~kept.all(axis=1)] = np.nan
     own = s2 * scales.y**2 * (back @ inverse @ back.T)
     factor = np.sqrt(s2) * scales.y * (back @ projected[:, :, :-1] @ root)
-    return Unshrunken(theta, own, factor)
+    return Unshrunken(theta, own, factor, float(df) if df > 0 else np.inf)
 
 
-def rank_sets(
-    theta: Array, variance: Array, factor: Array, sign: float
-) -> tuple[Array, Array, Array, Array]:
-    """Simultaneous and marginal 95% confidence sets of each rank, 1 = best.
+class RankSets(NamedTuple):
+    """95% confidence sets of ranks, 1 = best, and what they rest on; arrays are (J,).
 
-    Parameters
-    ----------
-    theta
-        (J,) unshrunken estimates, NaN where there is none.
-    variance, factor
-        Their covariance diag(``variance`` (J,)) + F F', ``factor`` (J, k).
-    sign
-        +1 if high is best, else -1.
-
-    Returns
-    -------
-    low, high (simultaneous), low, high (marginal), each (J,) of whole numbers. A cluster without
-    an estimate gets [1, J], and every other set makes room for it.
+    ``low``, ``high`` hold for all clusters at once, ``low_marginal``, ``high_marginal`` for one
+    named beforehand. A pair is separable if its difference exceeds ``critical`` standard errors.
+    ``tier`` is 1 for clusters that none is shown to beat, and t + 1 for those shown to be worse
+    than one of tier t (NaN without an estimate): as many clusters as there are tiers stand in an
+    order in which each is shown better than the next. ``separable`` counts pairs.
     """
-    n = len(theta)
-    known = np.flatnonzero(np.isfinite(theta) & (variance > 0))
-    value, own, shared = sign * theta[known], variance[known], factor[known]
-    total = own + np.einsum("jk,jk->j", shared, shared)
-    squared = total[:, None] + total[None, :] - 2.0 * shared @ shared.T
-    np.fill_diagonal(squared, 1.0)
-    sd = np.sqrt(np.maximum(squared, 1e-300))
-    statistic = (value[:, None] - value[None, :]) / sd
-    m, tail = max(len(known) - 1, 1), 1.0 - LEVEL
-    if len(known) <= STEPWISE_UP_TO:
+
+    low: Array
+    high: Array
+    low_marginal: Array
+    high_marginal: Array
+    critical: float
+    tier: Array
+    separable: int
+    method: str
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Unshrunken estimates of what is ranked, turned so that high is best.
+
+    ``value`` (J,), NaN where there is none; covariance diag(``own`` (J,)) + F F', F = ``factor``
+    (J, k), whose scale has ``df`` degrees of freedom.
+    """
+
+    value: Array
+    own: Array
+    factor: Array
+    df: float = np.inf
+
+    @cached_property
+    def known(self) -> Array:
+        return np.flatnonzero(np.isfinite(self.value) & (self.own > 0))
+
+    @cached_property
+    def total(self) -> Array:
+        return self.own + np.einsum("jk,jk->j", self.factor, self.factor)
+
+    def deviations(self, one: Array, other: Array) -> Array:
+        """(len(one), len(other)) standard deviations of the differences' errors."""
+        squared = self.total[one, None] + self.total[other]
+        squared -= 2.0 * self.factor[one] @ self.factor[other].T
+        return np.sqrt(np.maximum(squared, 1e-300))
+
+    def statistics(self, one: Array, other: Array) -> Array:
+        """(len(one), len(other)) differences in their standard errors; positive: ``one`` better."""
+        return (self.value[one, None] - self.value[other]) / self.deviations(one, other)
+
+    def quantile(self, tail: Array | float) -> Array:
+        """Beyond which a single difference lies with probability ``tail`` under equality."""
+        df = np.minimum(self.df, 1e10)
+        return -np.asarray(stdtrit(df, tail))
+
+    def errors(self, draws: int) -> Array:
+        """(K, draws) joint errors of the known estimates, Student's t with the scale's df."""
         generator = np.random.default_rng(SEED)
-        noise = generator.standard_normal((len(known), DRAWS)) * np.sqrt(own)[:, None]
-        noise += shared @ generator.standard_normal((shared.shape[1], DRAWS))
-        better = _all_pairs(statistic, noise, sd)
-        both = [better.sum(axis=0), better.sum(axis=1), *_pairs_of_each(statistic, noise, sd)]
+        own, factor = self.own[self.known], self.factor[self.known]
+        noise = generator.standard_normal((len(own), draws)) * np.sqrt(own)[:, None]
+        noise += factor @ generator.standard_normal((factor.shape[1], draws))
+        if np.isfinite(self.df):
+            noise /= np.sqrt(generator.chisquare(self.df, size=draws) / self.df)
+        return noise.astype(np.float32)
+
+
+def rank_sets(estimates: Estimates) -> RankSets:
+    """Simultaneous and marginal 95% confidence sets of each rank.
+
+    Up to STEPWISE_UP_TO clusters by the stepwise procedure of Mogstad, Romano, Shaikh and Wilhelm
+    (2024), whose critical values come from draws of the estimates' joint errors; above by Holm's
+    (1979) procedure over the same hypotheses, valid under any dependence and wider.
+
+    A cluster without an estimate gets [1, J], and every other set makes room for it.
+    """
+    n, known = len(estimates.value), estimates.known
+    stepwise = len(known) <= STEPWISE_UP_TO
+    if len(known) < 2:
+        counts, critical = np.zeros((4, len(known)), dtype=int), np.inf
+    elif stepwise:
+        statistic = estimates.statistics(known, known)
+        sd = estimates.deviations(known, known).astype(np.float32)
+        errors = estimates.errors(DRAWS)
+        critical = _all_pairs(statistic, errors, sd)
+        better = statistic > critical
+        counts = np.array([better.sum(0), better.sum(1), *_pairs_of_each(statistic, errors, sd)])
     else:
-        better = statistic > -ndtri(tail / ((m + 1) * m))
-        own_pairs = statistic > -ndtri(tail / (2 * m))
-        both = [part.sum(axis=axis) for part in (better, own_pairs) for axis in (0, 1)]
+        counts, critical = _holm(estimates)
     sets = [np.ones(n, dtype=int), np.full(n, n), np.ones(n, dtype=int), np.full(n, n)]
     for kind in (0, 2):
-        sets[kind][known] += both[kind]
-        sets[kind + 1][known] -= both[kind + 1]
-    return sets[0], sets[1], sets[2], sets[3]
+        sets[kind][known] += counts[kind]
+        sets[kind + 1][known] -= counts[kind + 1]
+    return RankSets(
+        low=sets[0],
+        high=sets[1],
+        low_marginal=sets[2],
+        high_marginal=sets[3],
+        critical=critical,
+        tier=_tiers(estimates, critical),
+        separable=int(counts[0].sum()),
+        method="stepwise" if stepwise else "Holm",
+    )
 
 
 def _critical(largest: Array) -> float:
     return float(np.quantile(largest, LEVEL))
 
 
-def _all_pairs(statistic: Array, noise: Array, sd: Array) -> Array:
-    """(J, J) True where i is shown better than j, all ordered pairs tested at once, stepwise.
+def _all_pairs(statistic: Array, noise: Array, sd: Array) -> float:
+    """The last critical value of the stepwise test of all ordered pairs at once.
 
     ``noise`` (J, draws) are the errors of the estimates, ``sd`` (J, J) those of their differences.
+    The critical value only falls from step to step, so the pairs beyond the last are all rejected.
     """
     open_pairs = ~np.eye(len(sd), dtype=bool)
-    better = np.zeros_like(open_pairs)
-    while open_pairs.any():
-        largest = np.full(noise.shape[1], -np.inf)
-        for i in range(len(sd)):
-            still = open_pairs[i]
-            if still.any():
-                difference = (noise[i] - noise[still]) / sd[i, still][:, None]
-                np.maximum(largest, difference.max(axis=0), out=largest)
-        rejected = open_pairs & (statistic > _critical(largest))
-        if not rejected.any():
-            break
-        better |= rejected
+    while True:
+        largest = np.full(noise.shape[1], -np.inf, dtype=noise.dtype)
+        for i in range(len(sd) - 1):
+            rest = np.arange(i + 1, len(sd))
+            difference = (noise[i] - noise[rest]) / sd[i, rest][:, None]
+            ahead, behind = open_pairs[i, rest], open_pairs[rest, i]
+            if ahead.any():
+                np.maximum(largest, _rows(difference, ahead).max(axis=0), out=largest)
+            if behind.any():
+                np.maximum(largest, -_rows(difference, behind).min(axis=0), out=largest)
+        critical = _critical(largest)
+        rejected = open_pairs & (statistic > critical)
         open_pairs &= ~rejected
-    return better
+        if not rejected.any() or not open_pairs.any():
+            return critical
+
+
+def _rows(values: Array, which: Array) -> Array:
+    return values if which.all() else values[which]
 
 
 def _pairs_of_each(statistic: Array, noise: Array, sd: Array) -> tuple[Array, Array]:
@@ -143,14 +215,19 @@ def _pairs_of_each(statistic: Array, noise: Array, sd: Array) -> tuple[Array, Ar
     n = len(sd)
     counts = np.zeros((2, n), dtype=int)
     for i in range(n):
-        difference = (noise[i] - noise) / sd[i][:, None]
-        others = np.arange(n) != i
-        ahead, behind = others.copy(), others.copy()
+        others = np.flatnonzero(np.arange(n) != i)
+        difference = (noise[i] - noise[others]) / sd[i, others][:, None]
+        own = statistic[i, others]
+        ahead = np.ones(n - 1, dtype=bool)
+        behind = ahead.copy()
         while ahead.any() or behind.any():
-            up = difference.max(axis=0, initial=-np.inf, where=ahead[:, None])
-            down = difference.min(axis=0, initial=np.inf, where=behind[:, None])
-            critical = _critical(np.maximum(up, -down))
-            better, worse = ahead & (statistic[i] > critical), behind & (-statistic[i] > critical)
+            largest = np.full(noise.shape[1], -np.inf, dtype=noise.dtype)
+            if ahead.any():
+                largest = _rows(difference, ahead).max(axis=0)
+            if behind.any():
+                largest = np.maximum(largest, -_rows(difference, behind).min(axis=0))
+            critical = _critical(largest)
+            better, worse = ahead & (own > critical), behind & (-own > critical)
             if not (better.any() or worse.any()):
                 break
             ahead &= ~better
@@ -158,3 +235,48 @@ def _pairs_of_each(statistic: Array, noise: Array, sd: Array) -> tuple[Array, Ar
         counts[0, i] = n - 1 - behind.sum()
         counts[1, i] = n - 1 - ahead.sum()
     return counts[0], counts[1]
+
+
+def _holm(estimates: Estimates) -> tuple[Array, float]:
+    """Counts as rank_sets adds them up, and the last critical value of all pairs.
+
+    Holm's step-down test: with m hypotheses left, reject beyond the tail (1 - LEVEL) / m, until
+    nothing more falls; for all ordered pairs, and for the 2 (J - 1) pairs with each cluster.
+    """
+    known, tail = estimates.known, 1.0 - LEVEL
+    n = len(known)
+    critical = float(estimates.quantile(tail / (n * (n - 1))))
+    own_critical = np.full(n, float(estimates.quantile(tail / (2 * (n - 1)))))
+    before = np.full((4, n), -1)
+    while True:
+        counts = np.zeros((4, n), dtype=int)
+        for rows in _blocks(n):
+            statistic = estimates.statistics(known[rows], known)
+            counts[0, rows] = (statistic < -critical).sum(axis=1)
+            counts[1, rows] = (statistic > critical).sum(axis=1)
+            counts[2, rows] = (statistic < -own_critical[rows, None]).sum(axis=1)
+            counts[3, rows] = (statistic > own_critical[rows, None]).sum(axis=1)
+        if (counts == before).all():
+            return counts, critical
+        before = counts
+        left = max(n * (n - 1) - int(counts[0].sum()), 1)
+        critical = float(estimates.quantile(tail / left))
+        own_left = np.maximum(2 * (n - 1) - counts[2] - counts[3], 1)
+        own_critical = estimates.quantile(tail / own_left)
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    step = max(1, _CHUNK // n)
+    for start in range(0, n, step):
+        yield slice(start, min(start + step, n))
+
+
+def _tiers(estimates: Estimates, critical: float) -> Array:
+    """(J,) the length of the longest chain of separable clusters that ends in each."""
+    tier = np.full(len(estimates.value), np.nan)
+    order = estimates.known[np.argsort(-estimates.value[estimates.known], kind="stable")]
+    for place, i in enumerate(order):
+        above = order[:place]
+        shown = estimates.statistics(np.array([i]), above)[0] < -critical
+        tier[i] = 1 + tier[above[shown]].max(initial=0)
+    return tier

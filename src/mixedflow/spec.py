@@ -11,7 +11,7 @@ import heapq
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -112,16 +112,28 @@ class SelectSpec(_Spec):
 class RankSpec(_Spec):
     by: str | AtSpec
     best: str
+    top: int | None
     select: SelectSpec
+    beside: tuple[tuple[str, str | AtSpec], ...]
+    highlight: tuple[str, ...]
+    pairs: tuple[str, ...] | None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        by = values["by"]
+        pairs = values["pairs"]
         return cls(
-            by=by if isinstance(by, str) else AtSpec.of(by),
+            by=_ranked(values["by"]),
             best=values["best"],
+            top=values["top"],
             select=SelectSpec.of(values["select"]),
+            beside=tuple((str(name), _ranked(by)) for name, by in values["beside"]),
+            highlight=tuple(map(str, values["highlight"])),
+            pairs=None if pairs is None else tuple(map(str, pairs)),
         )
+
+
+def _ranked(by: str | Mapping[str, Any]) -> str | AtSpec:
+    return by if isinstance(by, str) else AtSpec.of(by)
 
 
 @dataclass(frozen=True)
@@ -273,6 +285,9 @@ def load(config: Any, origin: str = "config.yaml") -> Config:
                 part["title"] = part["title"] or name
     for part in filled["datasets"].values():
         part["derive"] = [(name, str(text)) for name, text in part["derive"].items()]
+    for part in filled["models"].values():
+        if part["rank"]:
+            part["rank"]["beside"] = list(part["rank"]["beside"].items())
     return _Checks(filled, origin).run()
 
 
@@ -488,15 +503,18 @@ class _Checks:
                 "use method: reml, or df: satterthwaite",
             )  # fmt: skip
         if model.rank is not None:
-            by, terms = model.rank.by, parsed.random_terms
-            wanted = [by] if isinstance(by, str) else list(by.at)
-            for term in wanted:
-                if term not in terms:
-                    raise ConfigError(
-                        self.at(*where, "rank", "by"), f"unknown random term {quote(term)}",
-                        nearest(term, terms, "random terms"),
-                    )  # fmt: skip
+            beside = [(("beside", name), by) for name, by in model.rank.beside]
+            for key, by in ((("by",), model.rank.by), *beside):
+                self.ranked((*where, "rank", *key), by, parsed.random_terms)
         return parsed
+
+    def ranked(self, where: tuple[str, ...], by: str | AtSpec, terms: Sequence[str]) -> None:
+        for term in [by] if isinstance(by, str) else [formula.INTERCEPT, *by.at]:
+            if term not in terms:
+                raise ConfigError(
+                    self.at(*where), f"unknown random term {quote(term)}",
+                    nearest(term, terms, "random terms"),
+                )  # fmt: skip
 
     def comparison(
         self, config: Config, spec: ComparisonSpec, parsed: Mapping[str, formula.Parsed]

@@ -17,12 +17,27 @@ if TYPE_CHECKING:
 MOST_ROWS = 200
 _TEXT_COLUMNS = (
     "cluster", "term", "term1", "term2", "group", "scale", "by", "level", "visit", "comparison",
-    "null", "alternative", "distribution", "method", "selected", "warning",
+    "null", "alternative", "distribution", "method", "selected", "warning", "first", "second",
+    "surely", "separable", "ranking", "predictor",
 )  # fmt: skip
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _P_COLUMNS = ("p_value", "p_bootstrap")
-_SHARE_COLUMNS = ("p_top", "reliability", "correlation", "vpc", "vpc_low", "vpc_high")
-_COUNT_COLUMNS = ("n", "df", "rank", "rank_low", "rank_high", "row", "lag", "pairs", "n_obs")
+_PROBABILITY_COLUMNS = (
+    "p_top", "p_bottom", "p_first_better", "p_swap", "p_top_uncertain",
+)  # fmt: skip
+_SHARE_COLUMNS = ("reliability", "correlation", "vpc", "vpc_low", "vpc_high")
+_COUNT_COLUMNS = (
+    "n",
+    "df",
+    "rank",
+    "rank_low",
+    "rank_high",
+    "tier",
+    "row",
+    "lag",
+    "pairs",
+    "n_obs",
+)
 _HEADINGS = {
     "std_error": "SE",
     "p_value": "p",
@@ -37,6 +52,9 @@ _HEADINGS = {
     "ols": "own OLS",
     "ols_se": "own OLS SE",
     "p_top": "P(top)",
+    "p_bottom": "P(bottom)",
+    "p_first_better": "P(first better)",
+    "p_swap": "P(swap)",
     "aic_null": "AIC null",
     "aic_alternative": "AIC alternative",
 }
@@ -87,6 +105,13 @@ def share(value: Any) -> str:
         if value is None or math.isnan(float(value))
         else f"{float(value):.3f}".replace("-", MINUS)
     )
+
+
+def probability(value: Any) -> str:
+    """Two decimals, which the draws behind it hold; never quite 0 or 1."""
+    if value is None or math.isnan(float(value)):
+        return ""
+    return "> 0.99" if value > 0.99 else "< 0.01" if value < 0.01 else f"{float(value):.2f}"
 
 
 def write(
@@ -151,9 +176,15 @@ def _cell(name: str, value: Any, numeric: bool) -> str:
         return html.escape("" if value is None or value != value else str(value))
     if name in _P_COLUMNS:
         return html.escape(p_value(value))
+    if name in _PROBABILITY_COLUMNS:
+        return html.escape(probability(value))
     if name in _SHARE_COLUMNS:
         return share(value)
-    if name in _COUNT_COLUMNS or name.startswith("rank_set") or isinstance(value, int):
+    if (
+        name in _COUNT_COLUMNS
+        or name.startswith(("rank_set", "rank_low", "rank_high", "rank_own"))
+        or isinstance(value, int)
+    ):
         return count(value)
     return number(value)
 

@@ -1,0 +1,397 @@
+"""A configured ranking: every table that its artifacts hold, and the verdict in numbers.
+
+Beside the ranking itself (:mod:`mixedflow.ranking`): which pairs are separable, how probable each
+rank is, further rankings side by side, how the order changes with a covariate, and what the
+uncertainty of the variance parameters adds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import ndtr, owens_t
+from scipy.stats import rankdata
+
+from mixedflow import ranking, verdicts
+from mixedflow.errors import RankingError, nearest, quote
+from mixedflow.formula import INTERCEPT
+from mixedflow.ranking import By, Combination, Posterior
+from mixedflow.ranksets import RankSets
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mixedflow.likelihood import Array
+    from mixedflow.spec import AtSpec, RankSpec
+
+MOST_SHOWN = 100  # clusters in pairs, probabilities and figures, unless chosen
+_BINS = 50  # of ranks, where there are more clusters than MOST_SHOWN
+_GRID = 11  # values of the covariate
+_MOST_SWAPS = 1000
+
+
+@dataclass(frozen=True)
+class League:
+    """Tables of a ranking by the name of their artifact, and its verdict (ranking.json)."""
+
+    tables: dict[str, pd.DataFrame]
+    verdict: dict[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """Write the verdict as ranking.json into ``folder``."""
+        text = json.dumps(self.verdict, indent=1, sort_keys=True, ensure_ascii=False)
+        (folder / "ranking.json").write_text(text + "\n", encoding="utf-8")
+
+
+def rank_model(
+    spec: RankSpec, posterior: Posterior, fit: Mapping[str, Any], noun: str = ""
+) -> League:
+    """The ranking of a configured model from its posterior and fit.json.
+
+    ``noun`` is what the sentences call a cluster.
+
+    Raises
+    ------
+    RankingError
+        An unknown term or cluster, fewer than three clusters, or more at the top than there are.
+    """
+    where = f"models.{fit['model']}.rank"
+    by, sign = _by(spec.by), ranking.sign_of(spec.best)
+    combination = ranking.combine(posterior, by, where)
+    n = len(combination.mean)
+    top = ranking.top_of(spec.top, spec.select.share, n, where)
+    highlight = _places(posterior, spec.highlight, f"{where}.highlight")
+    order = np.argsort(-sign * combination.mean, kind="stable")
+    shown = _shown(order, highlight)
+    chosen = (
+        shown if spec.pairs is None else _places(posterior, spec.pairs, f"{where}.pairs", order)
+    )
+    edges = np.arange(1, n + 1) if n <= MOST_SHOWN else np.unique(_spread(n))
+    drawn = ranking.posterior_ranks(combination, sign, top, shown, edges)
+    sets = ranking.rank_sets(combination.estimates(sign))
+    selection = (spec.select.share, spec.select.fdr)
+    ranks = ranking.table(posterior, combination, sign, drawn, sets, top, selection)
+    pairs = _pairs(posterior, combination, sign, sets, chosen)
+    tables = {
+        "ranking": ranks,
+        "ranking_pairs": pairs,
+        "ranking_probabilities": _probabilities(posterior, drawn.probabilities, shown, edges),
+        "ranking_sensitivity": _sensitivity(posterior, combination, sign, top, ranks),
+        "rankings": _beside(posterior, spec, where, sign, top, ranks),
+    }
+    slope = slope_of(posterior.random_terms)
+    swaps = None
+    if slope is not None and INTERCEPT in posterior.random_terms:
+        tables["ranking_order"], tables["ranking_swaps"], swaps = _order(
+            posterior, by, slope, sign, shown
+        )
+    names = [str(posterior.names[j]) for j in highlight]
+    numbers = {
+        "model": fit["model"],
+        "by": by,
+        "best": spec.best,
+        "top": top,
+        "clusters": n,
+        "highlight": names,
+        "share": spec.select.share,
+        "fdr": spec.select.fdr,
+        "overlap_factor": ranking.overlap_factor(np.sqrt(combination.own)),
+        "simultaneous_factor": drawn.band,
+        "pairs": n * (n - 1) // 2,
+        "separable": sets.separable,
+        "separable_alone": _alone(combination, sign),
+        "critical": sets.critical if np.isfinite(sets.critical) else None,
+        "method": sets.method,
+        "tiers": int(np.nanmax(sets.tier, initial=0)),
+        "unknown": int(np.isnan(sets.tier).sum()),
+        "unreliable": _reasons(fit),
+        "variances_counted": bool(combination.variances.shape[1]),
+        "swaps": swaps,
+    }
+    sentences = verdicts.of_ranking(numbers, tables, noun or str(fit["group"]))
+    return League(tables, {**numbers, **sentences})
+
+
+def slope_of(random_terms: tuple[str, ...]) -> str | None:
+    """The covariate over which the order changes: the first random slope."""
+    return next((term for term in random_terms if term != INTERCEPT), None)
+
+
+def _by(by: str | AtSpec) -> By:
+    return by if isinstance(by, str) else by.at
+
+
+def _reasons(fit: Mapping[str, Any]) -> list[str]:
+    """Why the ranking is not to be relied on; empty if it is."""
+    reasons = []
+    if not fit["converged"]:
+        reasons.append("the model did not converge")
+    if fit["singular"]:
+        reasons.append(
+            "the model is singular: a variance between clusters, or a combination of the random "
+            "effects, is estimated as zero"
+        )
+    return reasons
+
+
+def _places(posterior: Posterior, names: tuple[str, ...], where: str, order: Any = None) -> Array:
+    """Positions of named clusters, in the order of the ranking if it is given."""
+    place = {name: j for j, name in enumerate(posterior.names)}
+    for name in names:
+        if name not in place:
+            raise RankingError(
+                where, f"unknown cluster {quote(name)}", nearest(name, place, "clusters")
+            )
+    found = np.array([place[name] for name in names], dtype=int)
+    return found if order is None else order[np.isin(order, found)]
+
+
+def _shown(order: Array, highlight: Array) -> Array:
+    """All clusters in order, or of many the best, the worst and those of interest."""
+    if len(order) <= MOST_SHOWN:
+        return order
+    half = MOST_SHOWN // 2
+    ends = np.concatenate([order[:half], order[-half:], highlight])
+    return order[np.isin(order, ends)]
+
+
+def _spread(n: int) -> Array:
+    return np.linspace(0, n, _BINS + 1)[1:].round().astype(int)
+
+
+def _pairs(
+    posterior: Posterior, combination: Combination, sign: float, sets: RankSets, chosen: Array
+) -> pd.DataFrame:
+    """One row a pair, the better by the EB estimate first.
+
+    ``difference`` and its error are of the joint posterior, ``own_difference`` in ``own_statistic``
+    standard errors of the unshrunken estimates. ``separable``: all (at once with every other
+    pair), alone (only if no other pair was looked at), or no.
+    """
+    import pandas as pd
+
+    i, k = (chosen[part] for part in np.triu_indices(len(chosen), 1))
+    shared = combination.factor[i] - combination.factor[k]
+    sd = np.sqrt(combination.own[i] + combination.own[k] + np.einsum("ij,ij->i", shared, shared))
+    difference = combination.mean[i] - combination.mean[k]
+    estimates = combination.estimates(sign)
+    known = np.isin(chosen, estimates.known)
+    within = np.full((len(chosen), len(chosen)), np.nan)
+    within[np.ix_(known, known)] = estimates.statistics(chosen[known], chosen[known])
+    statistic = within[np.triu_indices(len(chosen), 1)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        first = np.where(sd > 0, ndtr(sign * difference / sd), 0.5)
+        separable = np.select(
+            [np.abs(statistic) > sets.critical, np.abs(statistic) > estimates.quantile(0.025)],
+            ["all", "alone"],
+            "no",
+        )
+    return pd.DataFrame(
+        {
+            "first": posterior.names[i],
+            "second": posterior.names[k],
+            "difference": difference,
+            "std_error": sd,
+            "p_first_better": first,
+            "own_difference": combination.unshrunken.value[i] - combination.unshrunken.value[k],
+            "own_statistic": sign * statistic,
+            "separable": separable,
+        }
+    )
+
+
+def _alone(combination: Combination, sign: float) -> int:
+    """Pairs whose difference exceeds what chance explains for a single pair."""
+    estimates = combination.estimates(sign)
+    known, limit = estimates.known, float(estimates.quantile(0.025))
+    step = max(1, 4_000_000 // max(len(known), 1))
+    return sum(
+        int((estimates.statistics(known[at : at + step], known) > limit).sum())
+        for at in range(0, len(known), step)
+    )
+
+
+def _probabilities(
+    posterior: Posterior, probabilities: Array, shown: Array, edges: Array
+) -> pd.DataFrame:
+    """One row a cluster shown, a column for each rank (or range of ranks)."""
+    import pandas as pd
+
+    lows = np.concatenate([[0], edges[:-1]]) + 1
+    columns = [
+        f"{a}" if a == b else f"{a} to {b}" for a, b in zip(lows, edges, strict=True)
+    ]  # fmt: skip
+    frame = pd.DataFrame(np.round(probabilities, 2), columns=columns)
+    frame.insert(0, "cluster", posterior.names[shown])
+    return frame
+
+
+def _sensitivity(
+    posterior: Posterior, combination: Combination, sign: float, top: int, ranks: pd.DataFrame
+) -> pd.DataFrame:
+    """The ranking with the variance parameters as known, as uncertain, and without shrinkage.
+
+    Columns that end in ``_uncertain`` count their uncertainty by the delta method; they are missing
+    where the parameters have no standard errors. ``rank_own`` is by the unshrunken estimates.
+    """
+    import pandas as pd
+
+    kept = ["cluster", "rank", "expected_rank", "rank_low", "rank_high", "p_top"]
+    if combination.variances.shape[1]:
+        wider = combination.with_variances
+        drawn = ranking.posterior_ranks(wider, sign, top)
+        columns = {
+            "expected_rank": ranking.expected_ranks(wider, sign),
+            "rank_low": drawn.low,
+            "rank_high": drawn.high,
+            "p_top": np.round(drawn.p_top, 2),
+        }
+    else:
+        columns = dict.fromkeys(kept[2:], np.full(len(ranks), np.nan))
+    value = combination.estimates(sign).value
+    own = np.full(len(value), np.nan)
+    known = np.isfinite(value)
+    own[known] = rankdata(-value[known], method="min")
+    columns = {f"{name}_uncertain": column for name, column in columns.items()}
+    added = pd.DataFrame({"cluster": posterior.names, **columns, "rank_own": own})
+    return ranks[kept].merge(added, on="cluster", how="left", validate="one_to_one")
+
+
+def _beside(
+    posterior: Posterior,
+    spec: RankSpec,
+    where: str,
+    sign: float,
+    top: int,
+    ranks: pd.DataFrame,
+) -> pd.DataFrame:
+    """The main ranking and those beside it, one row a ranking and cluster."""
+    import pandas as pd
+
+    columns = [
+        "cluster", "estimate", "conf_low", "conf_high", "rank", "expected_rank", "rank_low",
+        "rank_high", "p_top",
+    ]  # fmt: skip
+    frames = [ranks[columns].assign(ranking=title_of(_by(spec.by)))]
+    place = {name: j for j, name in enumerate(posterior.names)}
+    for name, by in spec.beside:
+        other = ranking.combine(posterior, _by(by), f"{where}.beside.{name}")
+        drawn = ranking.posterior_ranks(other, sign, top)
+        half = ranking.Z95 * np.sqrt(other.variance)
+        at = np.array([place[cluster] for cluster in ranks["cluster"]])
+        frame = pd.DataFrame(
+            {
+                "cluster": posterior.names,
+                "estimate": other.mean,
+                "conf_low": other.mean - half,
+                "conf_high": other.mean + half,
+                "rank": rankdata(-sign * other.mean, method="min").astype(int),
+                "expected_rank": ranking.expected_ranks(other, sign),
+                "rank_low": drawn.low,
+                "rank_high": drawn.high,
+                "p_top": np.round(drawn.p_top, 2),
+                "ranking": name,
+            }
+        )
+        frames.append(frame.iloc[at])
+    return pd.concat(frames, ignore_index=True)[["ranking", *columns]]
+
+
+def title_of(by: By) -> str:
+    """A ranked quantity in the terms of the model."""
+    if isinstance(by, str):
+        return by
+    return " + ".join([INTERCEPT, *(f"{value:g} {term}" for term, value in sorted(by.items()))])
+
+
+def _order(
+    posterior: Posterior, by: By, slope: str, sign: float, shown: Array
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """How values and ranks change with the covariate of the first random slope.
+
+    The covariate runs over the middle 90% of its rows; other random slopes stay where the ranking
+    puts them. Returns the lines of the clusters shown, the pairs of them whose lines cross there,
+    surest first, and the numbers of all pairs that cross.
+    """
+    import pandas as pd
+
+    fixed = {} if isinstance(by, str) else dict(by)
+    low, _, high = posterior.z_quantiles[posterior.random_terms.index(slope)]
+    grid = np.linspace(low, high, _GRID)
+    c = np.array(
+        [
+            ranking.weights_of(posterior.random_terms, {**fixed, slope: float(x)}, "rank")
+            for x in grid
+        ]
+    )
+    values = sign * posterior.u @ c.T
+    ranks = np.apply_along_axis(rankdata, 0, -values, method="min")
+    order = pd.DataFrame(
+        {
+            "predictor": slope,
+            "x": np.repeat(grid, len(shown)),
+            "cluster": np.tile(posterior.names[shown], _GRID),
+            "estimate": (sign * values[shown]).T.ravel(),
+            "rank": ranks[shown].T.ravel().astype(int),
+        }
+    )
+    i, k = (shown[part] for part in np.triu_indices(len(shown), 1))
+    first, last = values[i, 0] - values[k, 0], values[i, -1] - values[k, -1]
+    crossing = first * last < 0
+    i, k, first, last = i[crossing], k[crossing], first[crossing], last[crossing]
+    # The one that leads at the low end comes first.
+    swap = first < 0
+    i, k = np.where(swap, k, i), np.where(swap, i, k)
+    first, last = np.abs(first), -np.abs(last)
+    ends = c[[0, -1]]
+    covariance = np.einsum("ea,jab,fb->jef", ends, posterior.C[i] + posterior.C[k], ends)
+    shared = np.einsum("ea,jap,pk->jek", ends, posterior.B[i] - posterior.B[k], posterior.phi_root)
+    covariance += shared @ shared.transpose(0, 2, 1)
+    sd = np.sqrt(np.maximum(covariance[:, [0, 1], [0, 1]], 1e-300))
+    correlation = covariance[:, 0, 1] / (sd[:, 0] * sd[:, 1])
+    surest = binormal(first / sd[:, 0], -last / sd[:, 1], -correlation)
+    swaps = pd.DataFrame(
+        {
+            "first": posterior.names[i],
+            "second": posterior.names[k],
+            "predictor": slope,
+            "crossing": low + (high - low) * first / (first - last),
+            "difference_low": sign * first,
+            "difference_high": sign * last,
+            "p_swap": np.round(surest, 3),
+        }
+    ).sort_values("p_swap", ascending=False, kind="stable", ignore_index=True)
+    numbers = {
+        "predictor": slope,
+        "low": float(low),
+        "high": float(high),
+        "crossing": _discordant(values[:, 0], values[:, -1]),
+        "sure": int((swaps["p_swap"] > 0.95).sum()),
+        "shown": len(shown),
+    }
+    return order, swaps.head(_MOST_SWAPS), numbers
+
+
+def _discordant(one: Array, other: Array) -> int:
+    """Pairs in one order by ``one`` and in the opposite by ``other``."""
+    count, step = 0, max(1, 4_000_000 // len(one))
+    for start in range(0, len(one), step):
+        rows = slice(start, start + step)
+        product = (one[rows, None] - one) * (other[rows, None] - other)
+        count += int((product < 0).sum())
+    return count // 2
+
+
+def binormal(h: Array, k: Array, correlation: Array) -> Array:
+    """P(X < h, Y < k) of standard normal X, Y with the given correlation (Owen 1956)."""
+    h, k = (np.where(np.abs(part) < 1e-12, 1e-12, part) for part in (h, k))
+    rho = np.clip(correlation, -1.0 + 1e-12, 1.0 - 1e-12)
+    root = np.sqrt(1.0 - rho**2)
+    opposite = np.where(h * k > 0, 0.0, 0.5)
+    tails = owens_t(h, (k / h - rho) / root) + owens_t(k, (h / k - rho) / root)
+    return np.clip(0.5 * (ndtr(h) + ndtr(k)) - tails - opposite, 0.0, 1.0)
