@@ -177,12 +177,83 @@ RANKING = {
         "Rank low, high: where the cluster's rank lies with posterior probability 95%. Rank set: "
         "the ranks that a test of all differences cannot rule out, for all clusters at once "
         "(simultaneous) or for one named beforehand (marginal), without any shrinkage. They answer "
-        "different questions; the wider is the safer for publishing a league table.",
+        "different questions; the wider is the safer for publishing a league table. Surely: top or "
+        "bottom where the simultaneous set lies among them; selected: the best and worst share "
+        "with a bound on false selections.",
     ),
     "caterpillar": Caption(
         "Caterpillar plot",
-        "Empirical-Bayes estimates in order, with 95% intervals. Clusters whose place is clear are "
-        "marked and named; for the many in the middle, the order says little.",
+        "Empirical-Bayes estimates, best first, with three bars for three questions. Dark: two "
+        "clusters named beforehand differ if their dark bars do not overlap (Goldstein and Healy). "
+        "Middle: this cluster, named beforehand, differs from the average if its bar excludes 0. "
+        "Pale: the same for all clusters at once, so also for those picked by looking.",
+    ),
+    "rank_intervals": Caption(
+        "What is known of each rank",
+        "The posterior interval trusts the model and its shrinkage; the confidence sets trust each "
+        "cluster's own rows alone, for one cluster or for all at once. Long bars in the middle are "
+        "what a league table of point estimates hides.",
+    ),
+    "league": Caption(
+        "League table of probabilities",
+        "Each row is a cluster, each column a rank: the darker, the more probable. A dark diagonal "
+        "would be a league table; a broad smear is what the data give. At the right the "
+        "probability of being among the best.",
+    ),
+    "pairs": Caption(
+        "Which pairs can be told apart",
+        "Clusters in order on both sides. Dark pairs differ with 95% confidence for all pairs at "
+        "once; light blue ones only if they were the one pair named beforehand; grey ones cannot "
+        "be told apart.",
+    ),
+    "ranking_summary": Caption(
+        "What the data can say",
+        "How many pairs can be told apart, how many clusters differ from the average, and into how "
+        "many tiers the data order them: clusters of one tier are not a ranking among themselves.",
+    ),
+    "rankings": Caption(
+        "Rankings side by side",
+        "Ranks of each cluster by several criteria of the same model. Lines that cross between two "
+        "columns change places; those that move most are named.",
+    ),
+    "ranking_order": Caption(
+        "How the order changes with the covariate",
+        "Each cluster's line over the covariate, as deviation from the average line. Where two "
+        "lines cross they change places, so that one order for all cases does not exist; the "
+        "surest crossing is drawn in colour.",
+    ),
+    "ranking_pairs": Caption(
+        "Pairs of clusters",
+        "For each pair the difference of the empirical-Bayes estimates with its standard error and "
+        "the probability that the first is better; and the difference of the clusters' own "
+        "estimates, by which pairs are told apart.",
+    ),
+    "ranking_probabilities": Caption(
+        "Probability of each rank", "Two decimals; the draws behind them hold no more."
+    ),
+    "ranking_sensitivity": Caption(
+        "Ranks with uncertain variances, and without shrinkage",
+        "The posterior with the variance parameters taken as known, beside the one that counts "
+        "their uncertainty (delta method), and the rank by the cluster's own estimate.",
+    ),
+    "ranking_swaps": Caption(
+        "Pairs that change places",
+        "Pairs whose lines cross over the middle 90% of the covariate, with the value at which "
+        "they do and the posterior probability that the order at both ends is as estimated.",
+    ),
+}
+
+MOVES = {
+    "rank_moves": Caption(
+        "How ranks move between models",
+        "The same clusters ranked by their raw means and by each model of the data set. What moves "
+        "a cluster is what a model takes into account: the first column answers how good the "
+        "results are, a model with the intake how much was added to it.",
+    ),
+    "rank_agreement": Caption(
+        "Agreement of the orders",
+        "For each two orders: the rank correlation, how many pairs of clusters change places, and "
+        "the largest move.",
     ),
 }
 
@@ -196,7 +267,7 @@ TOGETHER = {
     "report": Caption("Report", "The whole analysis on one page that needs no network."),
 }
 
-ALL = {**DATA, **EXPLORE, **MODEL, **RANKING, **TOGETHER}
+ALL = {**DATA, **EXPLORE, **MODEL, **RANKING, **MOVES, **TOGETHER}
 
 _OF_DATASET = "\nData set ``{{ snakemake.wildcards.dataset }}``.\n"
 _OF_MODEL = (
@@ -220,7 +291,7 @@ def rst() -> dict[str, str]:
         tail = ""
         if name in MODEL or name in RANKING:
             tail = _OF_MODEL
-        elif name in EXPLORE or name in DATA:
+        elif name in EXPLORE or name in DATA or name in MOVES:
             tail = _OF_DATASET
         files[f"{name}.rst"] = f"{caption.text}\n{tail}"
     return files

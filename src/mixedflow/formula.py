@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,12 @@ _CATEGORY_CALLS = ("C", "factor")
 _CALLS = (*_PURE_CALLS, *_CATEGORY_CALLS, "I")
 
 Term = tuple[str, ...]  # the atoms of an interaction, () is the intercept
+
+
+def slope_of(random_terms: Sequence[str]) -> str | None:
+    """The first random slope beside a random intercept, over which clusters change their order."""
+    slopes = [term for term in random_terms if term != INTERCEPT]
+    return slopes[0] if slopes and INTERCEPT in random_terms else None
 
 
 @dataclass(frozen=True)

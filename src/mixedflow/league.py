@@ -17,9 +17,9 @@ import numpy as np
 from scipy.special import ndtr, owens_t
 from scipy.stats import rankdata
 
-from mixedflow import ranking, verdicts
+from mixedflow import ranking, tables, verdicts
 from mixedflow.errors import RankingError, nearest, quote
-from mixedflow.formula import INTERCEPT
+from mixedflow.formula import INTERCEPT, slope_of
 from mixedflow.ranking import By, Combination, Posterior
 from mixedflow.ranksets import RankSets
 
@@ -42,8 +42,19 @@ class League:
     tables: dict[str, pd.DataFrame]
     verdict: dict[str, Any]
 
-    def write(self, folder: Path) -> None:
-        """Write the verdict as ranking.json into ``folder``."""
+    @property
+    def doubt(self) -> str:
+        """What titles add where the ranking is not to be relied on."""
+        reasons = self.verdict["unreliable"]
+        return f" (not reliable: {'; '.join(reasons)})" if reasons else ""
+
+    def write(self, folder: Path, title: str) -> None:
+        """Write the tables with their HTML twins, and the verdict as ranking.json."""
+        for name, table in self.tables.items():
+            shown = f"{title}: {name.replace('_', ' ')}{self.doubt}"
+            # The ranking is for programs too; the long tables beside it are for reading.
+            digits = 10 if name == "ranking" else 6
+            tables.write(table, folder / f"{name}.csv", folder / f"{name}.html", shown, digits)
         text = json.dumps(self.verdict, indent=1, sort_keys=True, ensure_ascii=False)
         (folder / "ranking.json").write_text(text + "\n", encoding="utf-8")
 
@@ -61,7 +72,7 @@ def rank_model(
         An unknown term or cluster, fewer than three clusters, or more at the top than there are.
     """
     where = f"models.{fit['model']}.rank"
-    by, sign = _by(spec.by), ranking.sign_of(spec.best)
+    by, sign = by_of(spec.by), ranking.sign_of(spec.best)
     combination = ranking.combine(posterior, by, where)
     n = len(combination.mean)
     top = ranking.top_of(spec.top, spec.select.share, n, where)
@@ -77,17 +88,16 @@ def rank_model(
     selection = (spec.select.share, spec.select.fdr)
     ranks = ranking.table(posterior, combination, sign, drawn, sets, top, selection)
     pairs = _pairs(posterior, combination, sign, sets, chosen)
-    tables = {
+    made = {
         "ranking": ranks,
         "ranking_pairs": pairs,
         "ranking_probabilities": _probabilities(posterior, drawn.probabilities, shown, edges),
         "ranking_sensitivity": _sensitivity(posterior, combination, sign, top, ranks),
-        "rankings": _beside(posterior, spec, where, sign, top, ranks),
     }
-    slope = slope_of(posterior.random_terms)
-    swaps = None
-    if slope is not None and INTERCEPT in posterior.random_terms:
-        tables["ranking_order"], tables["ranking_swaps"], swaps = _order(
+    slope, swaps = slope_of(posterior.random_terms), None
+    if slope is not None:
+        made["rankings"] = _beside(posterior, spec, slope, where, ranks)
+        made["ranking_order"], made["ranking_swaps"], swaps = _order(
             posterior, by, slope, sign, shown
         )
     names = [str(posterior.names[j]) for j in highlight]
@@ -113,16 +123,11 @@ def rank_model(
         "variances_counted": bool(combination.variances.shape[1]),
         "swaps": swaps,
     }
-    sentences = verdicts.of_ranking(numbers, tables, noun or str(fit["group"]))
-    return League(tables, {**numbers, **sentences})
+    sentences = verdicts.of_ranking(numbers, made, noun or str(fit["group"]))
+    return League(made, {**numbers, **sentences})
 
 
-def slope_of(random_terms: tuple[str, ...]) -> str | None:
-    """The covariate over which the order changes: the first random slope."""
-    return next((term for term in random_terms if term != INTERCEPT), None)
-
-
-def _by(by: str | AtSpec) -> By:
+def by_of(by: str | AtSpec) -> By:
     return by if isinstance(by, str) else by.at
 
 
@@ -263,24 +268,30 @@ def _sensitivity(
 
 
 def _beside(
-    posterior: Posterior,
-    spec: RankSpec,
-    where: str,
-    sign: float,
-    top: int,
-    ranks: pd.DataFrame,
+    posterior: Posterior, spec: RankSpec, slope: str, where: str, ranks: pd.DataFrame
 ) -> pd.DataFrame:
-    """The main ranking and those beside it, one row a ranking and cluster."""
+    """The main ranking and those beside it, one row a ranking and cluster.
+
+    Unless the configuration says which: by the slope, and at both ends of the middle 90% of the
+    covariate.
+    """
     import pandas as pd
 
+    sign = ranking.sign_of(spec.best)
+    top = ranking.top_of(spec.top, spec.select.share, len(ranks), where)
+    wanted: list[tuple[str, By]] = [(name, by_of(by)) for name, by in spec.beside]
+    if not wanted:
+        low, _, high = posterior.z_quantiles[posterior.random_terms.index(slope)]
+        ends = [(f"at {slope} = {x:.3g}", {slope: float(x)}) for x in (low, high)]
+        wanted = [ends[0], ends[1], (f"slope of {slope}", slope)]
     columns = [
         "cluster", "estimate", "conf_low", "conf_high", "rank", "expected_rank", "rank_low",
         "rank_high", "p_top",
     ]  # fmt: skip
-    frames = [ranks[columns].assign(ranking=title_of(_by(spec.by)))]
+    frames = [ranks[columns].assign(ranking=title_of(by_of(spec.by)))]
     place = {name: j for j, name in enumerate(posterior.names)}
-    for name, by in spec.beside:
-        other = ranking.combine(posterior, _by(by), f"{where}.beside.{name}")
+    for name, by in wanted:
+        other = ranking.combine(posterior, by, f"{where}.beside.{name}")
         drawn = ranking.posterior_ranks(other, sign, top)
         half = ranking.Z95 * np.sqrt(other.variance)
         at = np.array([place[cluster] for cluster in ranks["cluster"]])
@@ -370,14 +381,14 @@ def _order(
         "predictor": slope,
         "low": float(low),
         "high": float(high),
-        "crossing": _discordant(values[:, 0], values[:, -1]),
+        "crossing": discordant(values[:, 0], values[:, -1]),
         "sure": int((swaps["p_swap"] > 0.95).sum()),
         "shown": len(shown),
     }
     return order, swaps.head(_MOST_SWAPS), numbers
 
 
-def _discordant(one: Array, other: Array) -> int:
+def discordant(one: Array, other: Array) -> int:
     """Pairs in one order by ``one`` and in the opposite by ``other``."""
     count, step = 0, max(1, 4_000_000 // len(one))
     for start in range(0, len(one), step):

@@ -29,6 +29,12 @@ def named(cluster: object) -> str:
     return f"{_ISOLATE}{short}{_END}"
 
 
+def called(noun: str, cluster: object) -> str:
+    """A cluster with the noun before its name, unless the name begins with it."""
+    repeated = str(cluster).casefold().startswith(noun.casefold())
+    return named(cluster) if repeated else f"{noun} {named(cluster)}"
+
+
 def listed(clusters: Iterable[object]) -> str:
     """Names in a row, the first few of many."""
     names = [named(cluster) for cluster in clusters]
@@ -98,7 +104,7 @@ def _extreme(ranks: pd.DataFrame, pairs: pd.DataFrame, noun: str, first: bool) -
     else:
         among = f"among the last {count(n + 1 - row['rank_set_low'])}"
         place, sure = "last", row["rank_set_low"] > 1
-    text = f"{noun} {named(name)} comes {place} by the estimate. "
+    text = f"{called(noun, name)} comes {place} by the estimate. "
     if sure:
         text += f"It is {among} of {count(n)} with 95% confidence for all clusters at once"
     else:
@@ -124,7 +130,7 @@ def _extreme(ranks: pd.DataFrame, pairs: pd.DataFrame, noun: str, first: bool) -
 def _of_interest(ranks: pd.DataFrame, name: str, noun: str) -> str:
     row = ranks[ranks["cluster"] == name].iloc[0]
     return (
-        f"{noun} {named(name)}, named beforehand, has rank {count(row['rank'])} of "
+        f"{called(noun, name)}, named beforehand, has rank {count(row['rank'])} of "
         f"{count(len(ranks))} by the estimate; with 95% confidence for it alone, its rank is "
         f"{_ranks(row['rank_set_low_marginal'], row['rank_set_high_marginal'])}."
     )

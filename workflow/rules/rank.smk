@@ -1,7 +1,33 @@
-# The clusters of a model in order, with the uncertainty of that order.
+# The clusters of a model in order, with the uncertainty of that order; and how the order moves
+# between the models of a data set. With a random slope the order depends on the covariate.
+
+from mixedflow import formula
 
 RANKED = sorted(name for name, model in MODELS.items() if model.rank)
+SLOPED = {
+    name
+    for name in RANKED
+    if formula.slope_of(formula.parse(MODELS[name].formula, name).random_terms)
+}
+MOVED = {
+    dataset: [name for name, model in MODELS.items() if model.dataset == dataset]
+    for dataset in sorted({MODELS[name].dataset for name in RANKED})
+}
+
 IN_RANKING = {"unit": "model", "category": "Rankings"}
+OF_A_RANKING = {
+    "verdict": f"{MODEL}/ranking.json",
+    **tables(
+        ("ranking", "ranking_pairs", "ranking_probabilities", "ranking_sensitivity"),
+        folder=MODEL,
+        **IN_RANKING,
+    ),
+    **figures(
+        ("caterpillar", "rank_intervals", "league", "pairs", "ranking_summary"),
+        folder=f"{MODEL}/figures",
+        **IN_RANKING,
+    ),
+}
 
 
 rule rank:
@@ -10,16 +36,56 @@ rule rank:
         posterior=f"{MODEL}/posterior.npz",
         card=lambda w: f"{dataset_of(w.model)}/data_card.json",
     output:
-        **tables(("ranking",), folder=MODEL, **IN_RANKING),
-        **figures(("caterpillar",), folder=f"{MODEL}/figures", **IN_RANKING),
+        **OF_A_RANKING,
     log:
         f"{LOGS}/rank/{{model}}.log",
     wildcard_constraints:
-        model=one_of(RANKED),
+        model=one_of(set(RANKED) - SLOPED),
+    threads: 1
+    resources:
+        mem_mb=4000,
+    params:
+        task=lambda w: task("league", "figures.ranking", "tables", rank=MODELS[w.model].rank),
+    script:
+        "../scripts/rank.py"
+
+
+use rule rank as rank_over with:
+    output:
+        **OF_A_RANKING,
+        **tables(("rankings", "ranking_order", "ranking_swaps"), folder=MODEL, **IN_RANKING),
+        **figures(("rankings", "ranking_order"), folder=f"{MODEL}/figures", **IN_RANKING),
+    wildcard_constraints:
+        model=one_of(SLOPED),
+
+
+rule moves:
+    input:
+        fits=lambda w: [f"{RESULTS}/models/{name}/fit.json" for name in MOVED[w.dataset]],
+        posteriors=lambda w: [f"{RESULTS}/models/{name}/posterior.npz" for name in MOVED[w.dataset]],
+        card=f"{DATASET}/data_card.json",
+    output:
+        **tables(
+            ("rank_moves", "rank_agreement"),
+            folder=DATASET,
+            unit="dataset",
+            category="Rankings",
+        ),
+        **figures(("rank_moves",), folder=DATASET, unit="dataset", category="Rankings"),
+        verdict=f"{DATASET}/rank_moves.json",
+    log:
+        f"{LOGS}/moves/{{dataset}}.log",
+    wildcard_constraints:
+        dataset=one_of(MOVED),
     threads: 1
     resources:
         mem_mb=2000,
     params:
-        task=lambda w: task("ranking", "figures.ranking", "tables", rank=MODELS[w.model].rank),
+        task=lambda w: task(
+            "moves",
+            "figures.ranking",
+            "tables",
+            ranks={name: MODELS[name].rank for name in MOVED[w.dataset] if MODELS[name].rank},
+        ),
     script:
-        "../scripts/rank.py"
+        "../scripts/moves.py"

@@ -48,7 +48,9 @@ ARTIFACTS = [
     *expand(rules.explore_visits.output, dataset=sorted(VISITED)),
     *expand(rules.fit.output, model=sorted(MODELS.keys() - BOOTSTRAPPED)),
     *expand(rules.fit_bootstrapped.output, model=sorted(BOOTSTRAPPED)),
-    *expand(rules.rank.output, model=RANKED),
+    *expand(rules.rank.output, model=sorted(set(RANKED) - SLOPED)),
+    *expand(rules.rank_over.output, model=sorted(SLOPED)),
+    *expand(rules.moves.output, dataset=sorted(MOVED)),
     *(rules.compare.output if COMPARED else []),
 ]
 
