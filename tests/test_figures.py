@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixedflow import explore, ranking
+from mixedflow import explore, league
 from mixedflow.figures import explore as draw_data
 from mixedflow.figures import models as draw_model
 from mixedflow.figures import ranking as draw_rank
 from mixedflow.figures.style import Labels, save
-from mixedflow.spec import DatasetSpec, ExploreSpec, SourceSpec
+from mixedflow.ranking import Posterior
+from mixedflow.spec import DatasetSpec, ExploreSpec, RankSpec, SelectSpec, SourceSpec
 
 HOSTILE = 'a $x$ <b>"&' + "long " * 20
 
@@ -30,7 +31,7 @@ def dataset(n_clusters):
     return frame, DatasetSpec("d", "D", source, "g", "x", {}, (), None, (), {}, {}, {}, spec)
 
 
-@pytest.fixture(params=[5, 65, 1000])
+@pytest.fixture(scope="module", params=[5, 65, 1000])
 def explored(request):
     from mixedflow.data import Prepared
 
@@ -65,7 +66,7 @@ def test_a_line_is_drawn_where_its_table_says(explored):
     assert len(segments) == min(len(found.lines), 200)
 
 
-@pytest.fixture(params=[5, 1000])
+@pytest.fixture(scope="module", params=[5, 1000])
 def fitted(request):
     from mixedflow import mixed
 
@@ -73,13 +74,54 @@ def fitted(request):
     return mixed.fit("y ~ x + (1 + x | g)", frame)
 
 
-def test_caterpillar_marks_the_clear_ones(fitted):
-    table = ranking.rank(ranking.Posterior.of(fitted))
-    figure = draw_rank.caterpillar(table, Labels(), "g")
-    shown = [len(c.get_segments()) for c in figure.axes[0].collections]
-    better = int((table["conf_low"] > 0).sum())
-    worse = int((table["conf_high"] < 0).sum())
-    assert shown == [len(table) - better - worse, better, worse]
+@pytest.fixture(scope="module")
+def ranked(fitted):
+    names = fitted.clusters
+    rank = RankSpec("Intercept", "high", None, SelectSpec(0.1, 0.1), (), (str(names[1]),), None)
+    fit = {"model": "m", "group": "g", "converged": True, "singular": False}
+    return league.rank_model(rank, Posterior.of(fitted), fit)
+
+
+def test_ranking_figures(ranked, tmp_path):
+    labels = Labels({"x": HOSTILE, "g": HOSTILE})
+    made = draw_rank.all_of(ranked.tables, ranked.verdict, labels, "g")
+    assert set(made) == set(draw_rank.ALT)
+    for name, figure in made.items():
+        save(figure, tmp_path / f"{name}.svg", alt="<alt> & text")
+        text = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
+        assert "&lt;alt&gt;" in text and "<b>" not in text
+        assert len(text) < 300_000
+
+
+def test_caterpillar_draws_the_table(ranked):
+    """Three bars a cluster where they fit, else three bands; one dot each, best first."""
+    table = ranked.tables["ranking"]
+    figure = draw_rank.caterpillar(table, "G", ranked.verdict, {})
+    *bars, dots = figure.axes[0].collections
+    assert np.asarray(dots.get_offsets())[:, 1] == pytest.approx(table["estimate"].to_numpy())
+    for drawn, kind in zip(bars, ("simultaneous", "conf", "overlap"), strict=True):
+        ends = table[[f"{kind}_low", f"{kind}_high"]].to_numpy()
+        if len(table) == 5:
+            assert np.array(drawn.get_segments())[:, :, 1] == pytest.approx(ends)
+        else:
+            assert {*ends.ravel()} <= {*drawn.get_paths()[0].vertices[:, 1]}
+
+
+def test_the_matrix_of_pairs_is_their_table(ranked):
+    table, ranks = ranked.tables["ranking_pairs"], ranked.tables["ranking"]
+    image = draw_rank.pairs(table, ranks, "G", ranked.verdict).axes[0].images[0].get_array()
+    assert (image == 2).sum() == 2 * (table["separable"] == "all").sum()
+    assert (image == 1).sum() == 2 * (table["separable"] == "alone").sum()
+
+
+def test_an_unreliable_ranking_says_so_in_its_figures(ranked):
+    verdict = {**ranked.verdict, "unreliable": ["the model did not converge"]}
+    for name, figure in draw_rank.all_of(ranked.tables, verdict, Labels(), "g").items():
+        if name not in ("rankings", "ranking_order"):
+            texts = [t.get_text() for axes in figure.axes for t in (axes.title, axes._left_title)]
+            texts += [axes.get_title(loc="right") for axes in figure.axes]
+            texts += [t.get_text() for t in figure.texts]
+            assert any("Not reliable: the model did not converge" in t for t in texts), name
 
 
 def test_shrinkage_pairs_own_and_eb(fitted):
@@ -93,7 +135,7 @@ def test_shrinkage_pairs_own_and_eb(fitted):
 
 
 def test_same_bytes_twice(fitted, tmp_path):
-    table = ranking.rank(ranking.Posterior.of(fitted))
+    labels = Labels()
     for name in ("a", "b"):
-        save(draw_rank.caterpillar(table, Labels(), "g"), tmp_path / name, alt="x")
+        save(draw_model.shrinkage(fitted.cluster_effects, labels), tmp_path / name, alt="x")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

@@ -43,8 +43,8 @@ def test_both_configurations_load():
     for name in ("config.yaml", "configs/lecture.yaml"):
         config = spec.read(ROOT / name)
         assert set(config.models) == {
-            "growth", "school_intercept", "school_slope", "school_slope_ml", "school_gender",
-            "school_type",
+            "growth", "school_intercept", "school_slope", "school_value_added", "school_slope_ml",
+            "school_gender", "school_type",
         }  # fmt: skip
     assert config.datasets["london"].expect == {"rows_read": 4059, "rows": 4059, "clusters": 65}
 
@@ -69,7 +69,9 @@ def test_defaults_come_from_the_schema():
     }
     config = spec.load(small)
     assert config.models["m"].method == "reml"
-    assert config.models["m"].rank == spec.RankSpec("Intercept", "high", spec.SelectSpec(0.1, 0.1))
+    assert config.models["m"].rank == spec.RankSpec(
+        "Intercept", "high", None, spec.SelectSpec(0.1, 0.1), (), (), None
+    )
     assert config.results == "results" and config.datasets["d"].explore is None
 
 
@@ -81,6 +83,17 @@ def reordered(value):
 
 def test_order_of_keys_changes_nothing():
     assert spec.load(reordered(CONFIG)).to_json() == spec.load(CONFIG).to_json()
+
+
+def test_rankings_beside_come_along_the_covariate():
+    beside = {
+        "z": "lrt_groupc",
+        "high": {"at": {"lrt_groupc": 10}},
+        "low": {"at": {"lrt_groupc": -10}},
+    }
+    config = spec.load(changed("models/school_slope/rank/beside", beside))
+    rank = config.models["school_slope"].rank
+    assert [name for name, _ in rank.beside] == ["low", "high", "z"]
 
 
 def test_order_of_dependent_derivations_is_kept():
@@ -112,6 +125,12 @@ def test_derivations_in_a_circle_keep_the_order_of_writing():
         ("models/growth/formula", "weight ~ (1 | child)", "not the data set's cluster; did you me"),
         ("models/growth/formula", "weight ~ lgo(age) + (1|id)", "unknown function 'lgo'"),
         ("models/school_slope/rank/by", "lrt", "unknown random term 'lrt'"),
+        (
+            "models/school_slope/rank/beside",
+            {"a": "lrt"},
+            "rank.beside.a: unknown random term 'lrt'",
+        ),
+        ("models/school_slope/rank/top", 0, "0 is less than the minimum of 1"),
         ("models/school_slope/rank/best", "hihg", "did you mean 'high'"),
         ("comparisons/gender/null", "school_slop", "unknown model 'school_slop'; did you mean"),
         ("comparisons/gender/null", "school_gender", "compares a model with itself"),

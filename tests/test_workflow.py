@@ -122,7 +122,9 @@ def test_editing_one_model_reruns_that_model(run: Path) -> None:
         config["models"]["school_type"]["formula"] = formula.replace("*", "+")
 
     edit_config(run, without_interaction)
-    assert planned(run) == {"fit:school_type", "compare", "report", "manifest", "all"}
+    assert planned(run) == {
+        "fit:school_type", "moves:london", "compare", "report", "manifest", "all",
+    }  # fmt: skip
 
 
 def test_editing_a_ranking_refits_nothing(run: Path) -> None:
@@ -130,7 +132,17 @@ def test_editing_a_ranking_refits_nothing(run: Path) -> None:
         config["models"]["school_slope"]["rank"]["best"] = "low"
 
     edit_config(run, lowest_first)
-    assert planned(run) == {"rank:school_slope", "report", "manifest", "all"}
+    assert planned(run) == {
+        "rank_over:school_slope", "moves:london", "report", "manifest", "all",
+    }  # fmt: skip
+
+
+def test_editing_a_selection_leaves_the_order_alone(run: Path) -> None:
+    def larger(config: dict[str, Any]) -> None:
+        config["models"]["school_slope"]["rank"]["select"]["share"] = 0.2
+
+    edit_config(run, larger)
+    assert planned(run) == {"rank_over:school_slope", "report", "manifest", "all"}
 
 
 def test_editing_what_is_explored_prepares_nothing(run: Path) -> None:
@@ -144,7 +156,7 @@ def test_editing_what_is_explored_prepares_nothing(run: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "reruns", "spares"),
     [
-        ("ranking", {"rank:school_slope"}, {"fit:school_slope", "prepare:london"}),
+        ("ranking", {"rank_over:school_slope"}, {"fit:school_slope", "prepare:london"}),
         ("likelihood", {"fit:growth"}, {"prepare:london", "explore:london"}),
         ("explore", {"explore:london"}, {"prepare:london", "fit:growth"}),
         ("data", {"prepare:london", "prepare:children", "fit:growth", "report"}, set()),

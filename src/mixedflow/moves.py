@@ -24,7 +24,7 @@ from mixedflow.verdicts import called, named
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedflow.spec import RankSpec
+    from mixedflow.spec import OrderSpec
 
 RAW = "raw mean"
 _RANK = "rank "
@@ -60,7 +60,7 @@ class Moves:
 def of_models(
     posteriors: Mapping[str, Posterior],
     fits: Mapping[str, Mapping[str, Any]],
-    specs: Mapping[str, RankSpec],
+    specs: Mapping[str, OrderSpec],
     noun: str,
 ) -> Moves:
     """Ranks by raw means and by each model, from few parameters to many.

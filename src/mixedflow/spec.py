@@ -132,6 +132,23 @@ class RankSpec(_Spec):
         )
 
 
+@dataclass(frozen=True)
+class OrderSpec(_Spec):
+    """What of a ranking decides its order: all that a comparison with other orders needs."""
+
+    by: str | AtSpec
+    best: str
+    highlight: tuple[str, ...]
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        return cls(_ranked(values["by"]), values["best"], tuple(values["highlight"]))
+
+    @classmethod
+    def within(cls, rank: RankSpec) -> Self:
+        return cls(rank.by, rank.best, rank.highlight)
+
+
 def _ranked(by: str | Mapping[str, Any]) -> str | AtSpec:
     return by if isinstance(by, str) else AtSpec.of(by)
 
@@ -287,8 +304,14 @@ def load(config: Any, origin: str = "config.yaml") -> Config:
         part["derive"] = [(name, str(text)) for name, text in part["derive"].items()]
     for part in filled["models"].values():
         if part["rank"]:
-            part["rank"]["beside"] = list(part["rank"]["beside"].items())
+            part["rank"]["beside"] = sorted(part["rank"]["beside"].items(), key=_along)
     return _Checks(filled, origin).run()
+
+
+def _along(beside: tuple[str, str | Mapping[str, Any]]) -> tuple[bool, list[Any], str]:
+    """Rankings at covariate values come first, by those values: keys have no order."""
+    name, by = beside
+    return isinstance(by, str), [] if isinstance(by, str) else sorted(by["at"].items()), name
 
 
 def _plain(value: Any, origin: str, path: tuple[str, ...]) -> Any:
