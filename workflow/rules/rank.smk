@@ -85,7 +85,11 @@ rule moves:
             "moves",
             "figures.ranking",
             "tables",
-            ranks={name: MODELS[name].rank for name in MOVED[w.dataset] if MODELS[name].rank},
+            ranks={
+                name: spec.OrderSpec.within(MODELS[name].rank)
+                for name in MOVED[w.dataset]
+                if MODELS[name].rank
+            },
         ),
     script:
         "../scripts/moves.py"
