@@ -1,22 +1,25 @@
 """A fitted model as MathML: level 1, level 2, distributions, and the same with its estimates.
 
-i is the row, j the cluster. A coefficient with a random effect is b with index j at level 1 and
-beta + u_j at level 2; the covariance of the u_j holds tau_k^2 and tau_kl, the residual's variance
-is sigma^2.
+i is the row, j the cluster. A coefficient that differs between clusters is b with index j at level
+1; at level 2 it is beta, plus a beta for each covariate of the cluster that explains it, plus u_j
+where it is random. The covariance of the u_j holds tau_k^2 and tau_kl, the residual's variance is
+sigma^2.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
 
-from mixedflow import tables
+from mixedflow import tables, terms
+from mixedflow.terms import INTERCEPT, Factor
 
-INTERCEPT, RESIDUAL = "Intercept", "Residual"
+RESIDUAL = "Residual"
 _TERMS_A_LINE = 4
 # An operator that begins a line of a long sum keeps the space of one between terms.
 _PLUS, _MINUS = "<mo form='infix'>+</mo>", "<mo form='infix'>−</mo>"
@@ -32,29 +35,41 @@ def symbols(fixed_terms: Sequence[str]) -> list[str]:
 def two_level(fit: Mapping[str, Any], components: Sequence[Mapping[str, Any]]) -> list[Markup]:
     """The model of ``fit`` (fit.json) in symbols: one MathML block each for level 1, 2 and laws.
 
-    ``components`` are rows of variance_components with term1, term2, scale, estimate; a covariance
-    that has no row is fixed at 0.
+    What ``fit`` says does not vary within clusters explains the clusters' coefficients at level 2:
+    the intercept, and in a cross-level interaction the slope. ``components`` are rows of
+    variance_components with term1, term2, scale, estimate; a covariance that has no row is fixed
+    at 0.
     """
     fixed, random = list(fit["fixed_terms"]), list(fit["random_terms"])
     index = _indices(fixed, random)
-    summands = [
-        _product(_sub(_i("b"), f"{k}j") if term in random else _sub(_i("β"), str(k)), term)
-        for term, k in index.items()
-    ]
+    coefficients = _coefficients(fit)
+    numbers = _numbers(coefficients, index)
+    summands, equations = [], []
+    for key, parts in coefficients.items():
+        term = ":".join(factor.shown for factor in key) or INTERCEPT
+        k = numbers[key]
+        if not any(part.moderators or part.random for part in parts):
+            summands.append(_product(_sub(_i("β"), str(k)), key))
+            continue
+        summands.append(_product(_sub(_i("b"), f"{k}j"), key))
+        left = _sub(_i("b"), f"{k}j")
+        means = [
+            _product(_sub(_i("β"), str(index[part.term])), part.moderators, "j")
+            for part in parts
+            if not part.random
+        ]
+        errors = [
+            _product(_sub(_i("u"), f"{index[part.term]}j"), part.moderators, "j")
+            for part in parts
+            if part.random
+        ]
+        equations.append((term, left, means + errors))
+    # As the random effects are ordered in their covariance matrix; the others follow.
+    place = {term: k for k, term in enumerate(random)}
+    equations.sort(key=lambda equation: place.get(equation[0], len(random)))
     summands.append(_sub(_i("ε"), "ij"))
     level_1 = _aligned([(_name(fit["outcome"], "ij"), summands)])
-    level_2 = _aligned(
-        [
-            (
-                _sub(_i("b"), f"{index[term]}j"),
-                [
-                    *([_sub(_i("β"), str(index[term]))] if term in fixed else []),
-                    _sub(_i("u"), f"{index[term]}j"),
-                ],
-            )
-            for term in random
-        ]
-    )
+    level_2 = _aligned([(left, parts) for _, left, parts in equations])
     pairs = _pairs(components)
     rows = [
         [
@@ -80,17 +95,68 @@ def fitted(
     """The same in one equation with estimates in place of symbols, and the laws with theirs."""
     fixed, random = list(fit["fixed_terms"]), list(fit["random_terms"])
     index = _indices(fixed, random)
+    factors = _split(fit)
+    constant = _constant(fit)
     summands = [
-        _product(_value(coefficients[term], first=position == 0), term)
+        _product(_value(coefficients[term], first=position == 0), factors[term], constant=constant)
         for position, term in enumerate(fixed)
     ]
-    summands += [_product(_sub(_i("u"), f"{index[term]}j"), term) for term in random]
+    summands += [
+        _product(_sub(_i("u"), f"{index[term]}j"), factors[term], constant=constant)
+        for term in random
+    ]
     summands.append(_sub(_i("ε"), "ij"))
     pairs = _pairs(components)
     rows = [[_value(pairs.get(frozenset((a, b)), 0.0), first=True) for b in random] for a in random]
     effects = [_sub(_i("u"), f"{index[term]}j") for term in random]
     residual = _value(pairs.get(frozenset((RESIDUAL,)), math.nan), first=True)
     return [_aligned([(_name(fit["outcome"], "ij"), summands)]), _laws(effects, rows, residual)]
+
+
+class _Part(NamedTuple):
+    """A term as a summand of a coefficient: beta (or u, if random) times what is of level 2."""
+
+    term: str
+    moderators: tuple[Factor, ...]
+    random: bool
+
+
+def _split(fit: Mapping[str, Any]) -> dict[str, tuple[Factor, ...]]:
+    return terms.split((*fit["fixed_terms"], *fit["random_terms"]), terms.parsed(fit))
+
+
+def _constant(fit: Mapping[str, Any]) -> frozenset[str]:
+    """Names of the covariates that are the same in all rows of a cluster."""
+    return frozenset(
+        name for name, varies in (fit.get("varies_within") or {}).items() if not varies
+    )
+
+
+def _coefficients(fit: Mapping[str, Any]) -> dict[tuple[Factor, ...], list[_Part]]:
+    """For each product of covariates of level 1, () being the intercept, what makes its slope."""
+    factors, constant = _split(fit), _constant(fit)
+    found: dict[tuple[Factor, ...], list[_Part]] = {}
+    for random, names in ((False, fit["fixed_terms"]), (True, fit["random_terms"])):
+        for term in names:
+            key = tuple(f for f in factors[term] if f.name not in constant)
+            moderators = tuple(f for f in factors[term] if f.name in constant)
+            found.setdefault(key, []).append(_Part(term, moderators, random))
+    return found
+
+
+def _numbers(
+    coefficients: Mapping[tuple[Factor, ...], list[_Part]], index: Mapping[str, int]
+) -> dict[tuple[Factor, ...], int]:
+    """The number of each coefficient: that of its own term, else of the first that is part of it.
+
+    An intercept that only covariates of level 2 make is number 0, which no term has then.
+    """
+    return {
+        key: next((index[part.term] for part in parts if not part.moderators), index[parts[0].term])
+        if key
+        else 0
+        for key, parts in coefficients.items()
+    }
 
 
 def _covariance(a: int, b: int) -> str:
@@ -161,15 +227,27 @@ def _bracketed(matrix: list[list[str]]) -> str:
     return f'<mtable class="matrix">{"".join(map(_row, matrix))}</mtable>'
 
 
-def _product(coefficient: str, term: str) -> str:
-    """A coefficient times its covariates; the intercept's is 1 and not written."""
-    if term == INTERCEPT:
+def _product(
+    coefficient: str,
+    factors: Sequence[Factor],
+    subscript: str = "ij",
+    constant: Collection[str] = (),
+) -> str:
+    """A coefficient times its covariates; the intercept's is 1 and not written.
+
+    Covariates in ``constant`` have one value a cluster, and the subscript j.
+    """
+    if not factors:
         return coefficient
-    # A level's label stands in brackets and may hold a colon of its own.
-    factors = [_name(factor, "") for factor in re.findall(r"(?:[^:\[]|\[[^\]]*\]?)+", term)]
-    together = "<mo>×</mo>".join(factors)
-    grouped = f"<mrow><mo>(</mo>{together}<mo>)</mo></mrow>" if len(factors) > 1 else together
-    return f"{coefficient}<mspace width='0.25em'/>{_sub(grouped, 'ij')}"
+    parts = []
+    for level, group in itertools.groupby(
+        sorted(factors, key=lambda f: f.name in constant), lambda f: f.name in constant
+    ):
+        names = [_name(factor.shown, "") for factor in group]
+        together = "<mo>×</mo>".join(names)
+        grouped = f"<mrow><mo>(</mo>{together}<mo>)</mo></mrow>" if len(names) > 1 else together
+        parts.append(_sub(grouped, "j" if level else subscript))
+    return f"{coefficient}<mspace width='0.25em'/>{'<mo>×</mo>'.join(parts)}"
 
 
 def _value(value: float, first: bool) -> str:

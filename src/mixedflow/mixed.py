@@ -21,6 +21,7 @@ from mixedflow import (
     contrast,
     effects,
     evidence,
+    expressions,
     formula,
     inference,
     likelihood,
@@ -235,10 +236,10 @@ class Fit:
         import pandas as pd
 
         how, rows = self.reporting, []
-        for name, expressions in contrasts.items():
+        for name, texts in contrasts.items():
             where = f"contrasts.{name}"
-            weights = np.array([contrast.parse(text, self.terms, where) for text in expressions])
-            row: dict[str, Any] = {"contrast": name, "expression": "; ".join(expressions)}
+            weights = np.array([contrast.parse(text, self.terms, where) for text in texts])
+            row: dict[str, Any] = {"contrast": name, "expression": "; ".join(texts)}
             if not weights.any(axis=1).all():
                 raise FormulaError(where, "a contrast that is 0 whatever the coefficients")
             if len(weights) == 1:
@@ -347,6 +348,23 @@ class Fit:
         return X, Z, np.array([place.get(str(label), -1) for label in frame[self.group]])
 
     @cached_property
+    def varies_within(self) -> dict[str, bool]:
+        """Of each covariate as the formula names it: does it vary within any cluster?
+
+        False for covariates of level 2. Empty for a fit from arrays.
+        """
+        import pandas as pd
+
+        if self.parsed is None or self.frame is None or self.rows is None:
+            return {}
+        found = {}
+        for name, text in self.parsed.atoms.items():
+            values = expressions.evaluate(text, self.frame).iloc[self.rows]
+            codes = pd.Series(pd.factorize(values)[0])
+            found[name] = bool((codes.groupby(self.codes).transform("first") != codes).any())
+        return found
+
+    @cached_property
     def _empty(self) -> likelihood.Solution:
         """The same random part with an intercept as the only fixed effect."""
         ones = np.ones((self.n_obs, 1))
@@ -376,6 +394,7 @@ class Fit:
             },
             "fixed_terms": list(self.terms),
             "random_terms": list(self.random_terms),
+            "varies_within": self.varies_within,
             "correlated": max(self.blocks) > 1,
             "n_parameters": k,
             "log_likelihood": self.log_likelihood,
