@@ -88,7 +88,7 @@ class Variables:
             column = name if name in self.card else _only_name(text)
             return Covariate(factor, "level", column, reference=reference)
         if name not in self.card:
-            return self._made_of(factor, text)
+            return self._labelled(self._made_of(factor, text))
         variable, levels = self.card[name], self.levels(name)
         if variable.get("kind") == "indicator":
             return Covariate(factor, "indicator", name)
@@ -97,7 +97,7 @@ class Variables:
             if ends and ends[1] - ends[0] == 1.0:
                 return Covariate(factor, "pair", name, at=ends[0])
         if variable.get("derived"):
-            return self._made_of(factor, str(variable["derived"]))
+            return self._labelled(self._made_of(factor, str(variable["derived"])))
         return Covariate(factor, "number", name)
 
     def root(self, found: Covariate) -> tuple[str, float, float] | None:
@@ -123,6 +123,18 @@ class Variables:
             name, s, a = step
             scale, at = scale * s, a + at / s
         return name, scale, at
+
+    def _labelled(self, found: Covariate) -> Covariate:
+        """Told in terms of the column that an unlabelled base only shifts: age, not age_c."""
+        for _ in range(_DEEPEST):
+            if found.kind not in ("number", "spline", "power") or self.label(found.base):
+                break
+            below = (self.card.get(found.base) or {}).get("derived")
+            step = _shifted(self._linear(str(below)) or {}) if below else None
+            if step is None or step[1] != 1.0 or step[0] == found.base:
+                break
+            found = replace(found, base=step[0], at=(found.at or 0.0) + step[2])
+        return found
 
     def _linear(self, text: str) -> dict[Symbol, float] | None:
         try:

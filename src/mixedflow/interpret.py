@@ -175,8 +175,10 @@ class _Fixed(Words):
             return self._bend(row, c, at, others)
         powers = [other for other in sharing if other.kind == "power"]
         splines = [other for other in sharing if other.kind == "spline"]
-        if c.kind == "number" and powers and len(powers) == len(sharing):
-            there = [self.zero(powers[0]), *where]
+        if c.kind in ("number", "centred") and powers and len(powers) == len(sharing):
+            own, bent = self.data.root(c), self.data.root(powers[0])
+            same = own is not None and bent is not None and own[2] == bent[2]
+            there = [self.zero(c if same else powers[0]), *where]
             return Markup("Where {}, the slope of {} is {}{} {}.").format(
                 conjoined(there), self.name(c.name), self.amount(b, True), average, supported(row)
             )
@@ -198,7 +200,7 @@ class _Fixed(Words):
             capital(step), self.outcome, self.more(b), average, at,
             supported(row, signed=True), equal,
         )  # fmt: skip
-        remarks = [self._doubling(row, c), self._ratio(row, c)]
+        remarks = [self._doubling(row, c), self._ratio(row)]
         if [o for o in sharing if not (o.kind == c.kind == "indicator")]:
             remarks.append(
                 Markup("{} enters the model in another term too: read them together.").format(
@@ -315,18 +317,21 @@ class _Fixed(Words):
             return Markup("")
         # d/dx of slope * s1 (x - a1) + q (s (x - a))^2 is 0 at this x.
         x = root[2] - slope * below[1] / (2.0 * q * root[1] ** 2)
-        ends = self.data.range(root[0])
+        name, at = root[0], x
+        if self.data.label(linear.name) or not self.data.label(name):
+            name, at = linear.name, below[1] * (x - below[2])
+        ends = self.data.range(name)
         place = ""
         if ends:
-            place = ", inside the data" if ends[0] <= x <= ends[1] else ", outside the data"
+            place = ", inside the data" if ends[0] <= at <= ends[1] else ", outside the data"
         return Markup("Its {} point lies at {} = {}{}.").format(
-            "lowest" if q > 0 else "highest", self.name(root[0]), number(x), place
+            "lowest" if q > 0 else "highest", self.name(name), number(at), place
         )
 
     def _between(self, c: Covariate) -> Markup:
         """The comparison that a cluster mean makes: between, or contextual beside its own x."""
         base = self.name(c.base)
-        if any(o.base == c.base and o.kind in ("number", "centred") for o in self.alone.values()):
+        if any(self._has_cluster_mean(o) and o.name != c.name for o in self.alone.values()):
             return Markup(
                 "of two rows with the same {} in clusters whose means of it are one unit apart, "
                 "in the higher cluster"
@@ -335,7 +340,7 @@ class _Fixed(Words):
 
     def _has_cluster_mean(self, c: Covariate) -> bool:
         return c.kind in ("number", "centred") and any(
-            o.kind == "cluster mean" and o.base == c.base for o in self.alone.values()
+            o.kind == "cluster mean" and o.base in (c.name, c.base) for o in self.alone.values()
         )
 
     def _blended(self, c: Covariate) -> bool:
@@ -350,22 +355,29 @@ class _Fixed(Words):
         if c.kind != "log":
             return Markup("")
         times = math.log(2.0)
-        return Markup("Doubling {} goes with {} of {} ({}).").format(
-            self.name(c.base), self.amount(times * row["estimate"]), self.outcome,
-            interval(row, times),
-        )  # fmt: skip
+        return Markup("For each doubling it is {} ({}).").format(
+            self.more(times * row["estimate"]), interval(row, times)
+        )
 
     def _logged(self) -> str | None:
         """The column whose logarithm the outcome is."""
         made = self.data.covariate(Factor(str(self.fit["outcome"])), str(self.fit["outcome"]))
         return made.base if made.kind == "log" and made.scale == 1.0 else None
 
-    def _ratio(self, row: Row, c: Covariate) -> Markup:
+    def _ratio(self, row: Row) -> Markup:
+        """What a difference of logarithms says of the outcome itself."""
         column = self._logged()
         if column is None:
             return Markup("")
-        return Markup("That multiplies the median of {} by {} ({}).").format(
-            self.name(column), number(math.exp(row["estimate"])), interval(_exponential(row))
+        b, low, high = (row.get(name) for name in ("estimate", "conf_low", "conf_high"))
+        more = 100.0 * math.expm1(b or 0.0)
+        ends = Markup("")
+        if low is not None and high is not None:
+            ends = Markup(" (95% CI {}% to {}%)").format(
+                *(number(100.0 * math.expm1(end)) for end in (low, high))
+            )
+        return Markup("The median of {} is then {}% {}{}.").format(
+            self.name(column), number(abs(more)), "lower" if more < 0 else "higher", ends
         )
 
     def _median(self, row: Row) -> Markup:
@@ -411,17 +423,12 @@ class _Random(Words):
         cells = [c for c in found if (term, c.factor) in self.random_full]
         slope = any(c.a_slope for c in found)
         at_level = not [c for c in found if c not in cells]
+        others: list[Covariate] = []
         if at_level:
             # Its spread depends on where the covariates with random slopes are 0.
             slopes = [c for name, cs in self.random.items() if name != term for c in cs]
             others = self.zeros(c for c in slopes if c.name not in {cell.name for cell in cells})
-            where = [self.at_level(c) for c in cells] + [self.zero(c) for c in others]
-            about = Markup("the expected value of {}").format(self.outcome)
-            about += Markup(" where {}").format(conjoined(where)) if where else Markup("")
-            tail = self.empty(others)
-        else:
-            others = []
-            about, tail = self.dependence(found), Markup("")
+        about, tail = self._about(term, others), self.empty(others)
         if self._is_zero(term, sd):
             high = row.get("conf_high")
             text = Markup(
@@ -436,6 +443,17 @@ class _Random(Words):
             about, self._spread(row, slope)
         )
         return sentences(text, self._lie_between(term, sd, found, at_level, others), tail)
+
+    def _about(self, term: str, others: Sequence[Covariate] = ()) -> Markup:
+        """The quantity that a random effect lets vary, ``others`` being 0."""
+        found = self.random[term]
+        cells = [c for c in found if (term, c.factor) in self.random_full]
+        rest = [c for c in found if c not in cells]
+        where = [self.at_level(c) for c in cells] + [self.zero(c) for c in others]
+        about = Markup("the expected value of {}").format(self.outcome)
+        if rest:
+            about = self.dependence(rest)
+        return about + (Markup(" where {}").format(conjoined(where)) if where else Markup(""))
 
     def _lie_between(
         self,
@@ -457,10 +475,17 @@ class _Random(Words):
         held = [c for name, c in self.alone.items() if name not in taken]
         if at_level and b is not None and (self.contradiction(held) or self.empty(held)):
             b = None  # the average cluster has no value there that anybody saw
+        own = [(term, c.factor) for c in found]
+        if [pair in self.full for pair in own] != [pair in self.random_full for pair in own]:
+            b = None  # the fixed part tells the same levels as differences from the reference
+        if b is None and not at_level and self.fixed and term not in self.estimates:
+            return Markup(
+                "The model has no average for it: 95% of clusters have {} within {} of 0."
+            ).format(what, self.amount(half, slope))
         if b is None:
             return Markup(
-                "By the model, 95% of clusters lie within {} of the average cluster."
-            ).format(self.amount(half, slope))
+                "By the model, 95% of clusters have {} within {} of those of the average cluster."
+            ).format(what, self.amount(half, slope))
         known = self.zeros(held if at_level else self.partners(term))
         if [c.name for c in known] == [c.name for c in told]:
             known = []
@@ -498,16 +523,15 @@ class _Random(Words):
             figures += ", estimated at its bound: the data cannot tell the two effects apart"
         other = self.random[second]
         if self.random[first]:
-            text = Markup("Clusters where {} is higher tend to have a {} value of {} {}.").format(
-                self.dependence(self.random[first]), "higher" if rho > 0 else "lower",
-                self.dependence(other), figures,
-            )  # fmt: skip
+            text = Markup("The larger {} in a cluster, the {} tends to be {} {}.").format(
+                self._about(first), "larger" if rho > 0 else "smaller", self._about(second), figures
+            )
             return sentences(text, self._undecided(row))
         if len(other) == 1 and other[0].a_slope:
             c = other[0]
             of = Markup("in {}").format(self.name(c.base if c.kind == "within" else c.name))
         else:
-            of = Markup("for {}").format(self.dependence(other))
+            of = Markup("for {}").format(self._about(second))
         tend = self._steeper(rho, other, self.estimates.get(second), sds[1])
         text = Markup("Clusters with a higher intercept tend to have {} {} {}.").format(
             tend, of, figures

@@ -18,6 +18,7 @@ _DIGITS = 3
 _UNIT = re.compile(r"^(?P<name>.*\S)\s*\((?P<unit>[^()]+)\)$", re.DOTALL)
 _NO_UNITS = frozenset(("log", "z", "z-score", "score", "yes", "no", "dummy", "binary", "synthetic"))
 _MOST_WORDS = 3  # of a unit
+_NEAR = 0.05  # of a column's range: so far beyond its ends a value still counts as among the data
 
 
 def number(value: float) -> str:
@@ -220,6 +221,8 @@ class Words:
                 )
             case "centred" if c.standardised:
                 return Markup("for one standard deviation more of {}").format(base)
+            case "centred" if c.scale == 1.0:
+                own = base
             case "cluster mean":
                 return Markup("for one unit more of the cluster’s mean of {}").format(base)
             case "log":
@@ -245,6 +248,8 @@ class Words:
                 return Markup("the slope of {} within clusters").format(
                     base if c.scale == 1.0 else own
                 )
+            case "centred" if c.standardised:
+                return Markup("the slope of {} in standard deviations").format(base)
             case "centred":
                 return Markup("the slope of {}").format(base)
             case "cluster mean":
@@ -304,12 +309,15 @@ class Words:
             case _:
                 return None
         ends = self.data.range(column)
-        if ends is None or ends[0] <= at <= ends[1]:
+        if ends is None:
+            return None
+        slack = _NEAR * (ends[1] - ends[0])
+        if ends[0] - slack <= at <= ends[1] + slack:
             return None
         if c.kind == "number" and c.at:
             column, ends = c.base, self.data.range(c.base) or ends
         return Markup("{} runs from {} to {}").format(
-            self.name(column), number(ends[0]), number(ends[1])
+            self.name(column), *(exact(x) if x.is_integer() else number(x) for x in ends)
         )
 
     def zeros(self, chosen: Iterable[Covariate]) -> list[Covariate]:
