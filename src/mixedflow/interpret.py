@@ -523,7 +523,7 @@ class _Random(Words):
             figures += ", estimated at its bound: the data cannot tell the two effects apart"
         other = self.random[second]
         if self.random[first]:
-            text = Markup("The larger {} in a cluster, the {} tends to be {} {}.").format(
+            text = Markup("The larger {} in a cluster, the {} {} tends to be {}.").format(
                 self._about(first), "larger" if rho > 0 else "smaller", self._about(second), figures
             )
             return sentences(text, self._undecided(row))
