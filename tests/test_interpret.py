@@ -218,6 +218,46 @@ def test_splines_with_two_knots_add_up() -> None:
     assert found[terms[2]].endswith("From there on it is 0.500 points per unit, after 2.00 before.")
 
 
+def test_a_spline_below_its_knot_or_on_another_scale() -> None:
+    below = "clip(1 - age, lower=0)"
+    found = told(f"age + {below}", [row("Intercept"), row("age"), row(below)], [AGE])
+    # 1 - age falls where age rises.
+    assert found[below] == (
+        "Below Age (years) = 1, the slope of Age (years) is 2.00 points per unit lower (difference "
+        "−2.00, 95% CI −3.00 to −1.00; p < 0.001: very strong evidence that it is not 0)."
+    )
+    assert found["age"].endswith("read them together.")
+    tenths = "clip(10 * (age - 1), lower=0)"
+    found = told(f"age + {tenths}", [row("Intercept"), row("age"), row(tenths)], [AGE])
+    assert found[tenths].startswith(
+        "Beyond Age (years) = 1, the slope of Age (years) is 20.0 points per unit higher (95% CI "
+        "10.0 to 30.0; "
+    )
+
+
+def test_a_stored_cluster_mean_may_separate_within_from_between() -> None:
+    varies = {"x": True, "size": False}
+    found = told("x + size", [row(t) for t in ("Intercept", "x", "size")], [X, SIZE],
+                 varies_within=varies)  # fmt: skip
+    assert "the same within clusters" not in found["x"]
+
+
+def test_means_on_another_scale_keep_their_own_name() -> None:
+    variables = [X, variable("m", derived="mean(x, by=school) / 10", label="Mean / 10"),
+                 variable("c", derived="(x - mean(x)) / 10", label="Tens")]  # fmt: skip
+    varies = {"m": False, "c": True}
+    rows = [row(t) for t in ("Intercept", "c", "m", "c:m")]
+    found = told("c * m", rows, variables, varies_within=varies)
+    assert found["c"].startswith("Within a cluster, for one unit more of Tens, ")
+    assert found["m"].startswith(
+        "Of two rows with the same Reading test in clusters one unit of Mean / 10 apart, in the "
+        "higher cluster, "
+    )
+    assert found["c:m"].startswith(
+        "Between clusters, for one unit more of Mean / 10, the slope of Tens is"
+    )
+
+
 def test_a_slope_that_interacts_alone_gives_no_sum() -> None:
     terms = ["age", "clip(age - 1, lower=0)", "girl", "age:girl"]
     found = told("age * girl + clip(age - 1, lower=0)", [row(t) for t in ["Intercept", *terms]],

@@ -174,7 +174,7 @@ class _Fixed(Words):
         if c.kind == "power":
             return self._bend(row, c, at, others)
         powers = [other for other in sharing if other.kind == "power"]
-        splines = [other for other in sharing if other.kind == "spline"]
+        splines = [other for other in sharing if other.kind == "spline" and other.scale > 0]
         if c.kind in ("number", "centred") and powers and len(powers) == len(sharing):
             own, bent = self.data.root(c), self.data.root(powers[0])
             same = own is not None and bent is not None and own[2] == bent[2]
@@ -263,8 +263,8 @@ class _Fixed(Words):
         knot, base = exact(c.at or 0.0), self.name(c.base)
         side = "beyond" if c.scale > 0 else "below"
         text = Markup("{} {} = {}, the slope of {} is {}{} {}.").format(
-            side.capitalize(), base, knot, base, self.more(row["estimate"], True), at,
-            supported(row, signed=True),
+            side.capitalize(), base, knot, base, self.more(c.scale * row["estimate"], True), at,
+            supported(row, signed=True, times=c.scale),
         )  # fmt: skip
         root = self.data.root(c)
         same = {tuple(sorted(o.name for o in others))}
@@ -281,7 +281,7 @@ class _Fixed(Words):
             total, parts = total + (self.estimates.get(other.name) or 0.0), parts + 1
         if not parts or len(same) > 1 or c.scale < 0:
             return text
-        before = total - row["estimate"]
+        total, before = c.scale * total, c.scale * (total - row["estimate"])
         return sentences(
             text,
             Markup("From there on it is {}, after {} before.").format(
@@ -330,13 +330,15 @@ class _Fixed(Words):
 
     def _between(self, c: Covariate) -> Markup:
         """The comparison that a cluster mean makes: between, or contextual beside its own x."""
-        base = self.name(c.base)
         if any(self._has_cluster_mean(o) and o.name != c.name for o in self.alone.values()):
+            apart = Markup("whose means of it are one unit apart")
+            if c.scale != 1.0:
+                apart = Markup("one unit of {} apart").format(self.name(c.name))
             return Markup(
-                "of two rows with the same {} in clusters whose means of it are one unit apart, "
-                "in the higher cluster"
-            ).format(base)
-        return Markup("between clusters, {}").format(self.step(c))
+                "of two rows with the same {} in clusters {}, in the higher cluster"
+            ).format(self.name(c.base), apart)
+        step = self.step(c)
+        return step if step.startswith("between") else Markup("between clusters, {}").format(step)
 
     def _has_cluster_mean(self, c: Covariate) -> bool:
         return c.kind in ("number", "centred") and any(
@@ -344,8 +346,14 @@ class _Fixed(Words):
         )
 
     def _blended(self, c: Covariate) -> bool:
-        """Whether one coefficient serves for differences within clusters and between them."""
-        centred = c.kind in ("within", "cluster mean") or self._has_cluster_mean(c)
+        """Whether one coefficient serves for differences within clusters and between them.
+
+        A number of level 2 in the model may be the cluster's mean, stored and not derived.
+        """
+        centred = c.kind in ("within", "cluster mean") or any(
+            self.varies.get(o.name) is False and o.kind not in ("indicator", "pair", "level")
+            for o in self.alone.values()
+        )
         return bool(self.varies.get(c.name)) and not centred
 
     def _has_slope(self, c: Covariate) -> bool:

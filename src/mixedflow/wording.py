@@ -57,7 +57,7 @@ def strength(p: float) -> str:
 def supported(row: Row, signed: bool = False, times: float = 1.0) -> Markup:
     """The bracket after an estimate: its sign where the words lost it, interval, p, evidence."""
     parts = []
-    if signed and row["estimate"] < 0:
+    if signed and times * row["estimate"] < 0:
         parts.append(f"difference {number(times * row['estimate'])}, {interval(row, times)}")
     else:
         parts.append(interval(row, times))
@@ -223,7 +223,7 @@ class Words:
                 return Markup("for one standard deviation more of {}").format(base)
             case "centred" if c.scale == 1.0:
                 own = base
-            case "cluster mean":
+            case "cluster mean" if c.scale == 1.0:
                 return Markup("for one unit more of the cluster’s mean of {}").format(base)
             case "log":
                 return Markup("for each multiplication of {} by e (2.718)").format(base)
@@ -250,14 +250,16 @@ class Words:
                 )
             case "centred" if c.standardised:
                 return Markup("the slope of {} in standard deviations").format(base)
-            case "centred":
+            case "centred" if c.scale == 1.0:
                 return Markup("the slope of {}").format(base)
-            case "cluster mean":
+            case "cluster mean" if c.scale == 1.0:
                 return Markup("the slope of the cluster’s mean of {}").format(base)
-            case "spline":
+            case "spline" if c.scale == 1.0:
                 return Markup("the change of slope at {} = {}").format(base, exact(c.at or 0.0))
-            case "power":
+            case "power" if c.scale == 1.0:
                 return Markup("the coefficient of {}").format(self.raised(c))
+            case "spline" | "power":
+                return Markup("the coefficient of {}").format(own)
             case "log":
                 return Markup("the slope of the logarithm of {}").format(base)
             case "indicator":
@@ -291,6 +293,8 @@ class Words:
     def raised(self, c: Covariate) -> Markup:
         base = self.name(c.base)
         inner = base
+        if c.scale != 1.0:
+            return self.name(c.name)
         if c.at:
             sign = tables.MINUS if c.at > 0 else "+"
             inner = Markup("({} {} {})").format(base, sign, exact(abs(c.at)))
