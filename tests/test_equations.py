@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mixedflow import equations, terms
+import numpy as np
+import pandas as pd
+
+from mixedflow import equations, mixed, terms
 
 
 def symbols(names: list[str], random: list[str], **varies: bool) -> list[str]:
@@ -66,3 +69,23 @@ def test_levels_with_colons_and_brackets_come_apart_by_the_formula() -> None:
     # Without a formula, the first bracket ends a name.
     assert terms.split(["x:k[a:b]"], None)["x:k[a:b]"] == (("x", None), ("k", "a:b"))
     assert terms.parsed({"formula": "no formula"}) is None
+
+
+def test_what_varies_within_clusters_is_seen_in_the_rows_of_the_fit() -> None:
+    rng = np.random.default_rng(1)
+    g = np.repeat(np.arange(8), 5)
+    frame = pd.DataFrame({"g": g.astype(str), "x": rng.normal(size=40), "w": (g % 3) * 0.1})
+    frame["k"] = np.where(g < 4, "a", "b")
+    frame["y"] = rng.normal(size=40) + rng.normal(size=8)[g]
+    # Only a row without outcome has another w and another k.
+    frame.loc[7, ["w", "k", "y"]] = [5.0, "b", np.nan]
+    fit = mixed.fit("y ~ x + w + k + log(abs(x)) + I(mean(x, by=g)) + (1 | g)", frame)
+    assert fit.report()["varies_within"] == {
+        "x": True,
+        "w": False,
+        "k": False,
+        "log(abs(x))": True,
+        "I(mean(x, by=g))": False,
+    }
+    arrays = mixed.fit_arrays(fit.y, fit.X, fit.Z, fit.codes)
+    assert arrays.report()["varies_within"] == {}
