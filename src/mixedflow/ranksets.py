@@ -45,8 +45,8 @@ def unshrunken(solution: Solution) -> Unshrunken:
     """Least squares with one set of coefficients on Z for each cluster.
 
     A fixed effect that only varies between clusters cannot be told from the clusters' own
-    coefficients; it is taken as the mixed model estimates it. All others are estimated within
-    clusters, and their error is shared by all of them. Data's units.
+    coefficients; it is taken, with its error, as the mixed model estimates it. All others are
+    estimated within clusters, and their error is shared by all of them. Data's units.
     """
     data, scales = solution.objective.products, solution.scales
     values, vectors = np.linalg.eigh(data.ZZ)
@@ -59,7 +59,8 @@ def unshrunken(solution: Solution) -> Unshrunken:
     within, common = np.linalg.eigh(left[:-1, :-1])
     seen = within > 1e-9
     root = common[:, seen] / np.sqrt(within[seen])
-    b = common[:, ~seen] @ (common[:, ~seen].T @ solution.at.b)
+    between = common[:, ~seen]
+    b = between @ (between.T @ solution.at.b)
     b = b + root @ (root.T @ (left[:-1, -1] - left[:-1, :-1] @ b))
     rss = left[-1, -1] - 2.0 * b @ left[:-1, -1] + b @ left[:-1, :-1] @ b
     df = data.n_obs - int(kept.sum()) - int(seen.sum())
@@ -70,6 +71,14 @@ def unshrunken(solution: Solution) -> Unshrunken:
     theta[~kept.all(axis=1)] = np.nan
     own = s2 * scales.y**2 * (back @ inverse @ back.T)
     factor = np.sqrt(s2) * scales.y * (back @ projected[:, :, :-1] @ root)
+    # As if independent of the clusters' own errors, of which it is a weighted mean: its covariance
+    # with them is small and, with clusters of like size, makes differences surer.
+    spread, turned = np.linalg.eigh(between.T @ solution.at.S_xx_inverse @ between)
+    shared = between @ turned * np.sqrt(solution.s2_scaled * np.maximum(spread, 0.0))
+    adjusted = scales.y * (back @ projected[:, :, :-1] @ shared)
+    # What moves all clusters alike moves no difference.
+    adjusted -= adjusted[kept.all(axis=1)].mean(axis=0) if kept.all(axis=1).any() else 0.0
+    factor = np.concatenate([factor, adjusted], axis=2)
     return Unshrunken(theta, own, factor, float(df) if df > 0 else np.inf)
 
 
