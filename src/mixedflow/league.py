@@ -301,7 +301,7 @@ def _beside(
                 "estimate": other.mean,
                 "conf_low": other.mean - half,
                 "conf_high": other.mean + half,
-                "rank": rankdata(-sign * other.mean, method="min").astype(int),
+                "rank": other.places(sign),
                 "expected_rank": ranking.expected_ranks(other, sign),
                 "rank_low": drawn.low,
                 "rank_high": drawn.high,

@@ -104,6 +104,13 @@ class Combination:
     def variance(self) -> Array:
         return np.asarray(self.own + np.einsum("jp,jp->j", self.factor, self.factor))
 
+    def places(self, sign: float) -> Array:
+        """(J,) ranks of the means, 1 = best; what only rounding tells apart shares a rank."""
+        total = self.unshrunken.total
+        unit = 1e-9 * math.sqrt(float(np.median(total[total > 0]))) if (total > 0).any() else 0.0
+        mean = np.round(self.mean / unit) if unit else self.mean
+        return np.asarray(rankdata(-sign * mean, method="min").astype(int))
+
     @property
     def with_variances(self) -> Combination:
         """The same posterior with the variance parameters uncertain (delta method)."""
@@ -361,7 +368,7 @@ def table(
             "estimate": mean,
             "conf_low": mean - Z95 * sd,
             "conf_high": mean + Z95 * sd,
-            "rank": rankdata(-sign * mean, method="min").astype(int),
+            "rank": combination.places(sign),
             "expected_rank": expected,
             "percentile": 100.0 * (n + 0.5 - expected) / n,
             "rank_low": drawn.low,
