@@ -30,8 +30,9 @@ def pairs_of(sets, marginal=False):
 
 # Mean scores in mathematics of OECD countries and their standard errors (OECD, PISA 2018,
 # https://www.oecd.org/pisa/data), as in csranks (Wilhelm and Morgen; data set pisa2018). The sets
-# are those of its function csranks(), run in R 4.2.2 with R = 20,000 and the seed 101; two seeds
-# agreed. low and high: simultaneous, then marginal.
+# are those of its function csranks(), from the source at github.com/danielwilhelm/R-CS-ranks less
+# the checks of arguments, run in R 4.2.2 with R = 20,000 and the seed 101; simultaneous sets were
+# the same with another seed. low and high: simultaneous, then marginal.
 PISA = """
 Australia 491.360 1.9398 12 30 15 26
 Austria 498.942 2.9710 7 26 10 24
@@ -108,7 +109,7 @@ def test_what_the_vignette_of_csranks_prints(pisa):
     assert sets.low[at["Germany"]] <= 7 <= sets.high[at["Korea"]]
 
 
-# csranks() in R 4.2.2 on the numbers of ``correlated``, R = 20,000, seed 101: simultaneous low and
+# The same functions on the numbers of ``correlated``, R = 20,000, seed 101: simultaneous low and
 # high, marginal low and high. A second seed moved two ends by one.
 CORRELATED = (
     (1, 1, 1, 11, 12, 5, 1, 2, 1, 1, 2, 9, 12, 1, 5),
@@ -132,7 +133,7 @@ def test_correlated_estimates_as_in_csranks():
     assert (ours == np.array(CORRELATED)).mean() > 0.9
 
 
-# csranks() in R 4.2.2 on lm(normexam ~ 0 + school + school:standLRT) of mlmRev's Exam, its
+# The same functions on lm(normexam ~ 0 + school + school:standLRT) of mlmRev's Exam, its
 # intercepts and their vcov(), R = 4,000; two seeds agreed.
 EXAM_LOW = (
     1, 1, 1, 4, 1, 1, 1, 6, 7, 12, 1, 4, 9, 12, 12, 17, 12, 8, 5, 1, 1, 28, 23, 1, 10, 4, 1, 48, 1,
