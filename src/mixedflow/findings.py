@@ -27,6 +27,12 @@ def marked(fit: Mapping[str, Any]) -> Markup:
     return name + Markup("").join(badges)
 
 
+def named(fit: Mapping[str, Any]) -> str:
+    """The same as text, for cells of tables."""
+    found = marks(fit)
+    return f"{fit['model']} ({', '.join(found)})" if found else str(fit["model"])
+
+
 def listed(items: Iterable[str | Markup]) -> Markup:
     return Markup(", ").join(items)
 

@@ -1,13 +1,15 @@
-"""Frames to CSV and HTML, and back: the one place that formats numbers.
+"""Frames to CSV, HTML and LaTeX, and back: the one place that formats numbers.
 
-A CSV holds ten significant digits and is read by programs; HTML holds what a person reads.
+A CSV holds ten significant digits and is read by programs; HTML and LaTeX hold what a person reads.
 """
 
 from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,13 +173,14 @@ def _numeric(column: pd.Series) -> bool:
     return bool(pd.api.types.is_numeric_dtype(column.dtype))
 
 
-def _cell(name: str, value: Any, numeric: bool) -> str:
+def _shown(name: str, value: Any, numeric: bool) -> str:
+    """A cell as a person reads it, not yet escaped."""
     if not numeric:
-        return html.escape("" if value is None or value != value else str(value))
+        return "" if value is None or value != value else str(value)
     if name in _P_COLUMNS:
-        return html.escape(p_value(value))
+        return p_value(value)
     if name in _PROBABILITY_COLUMNS:
-        return html.escape(probability(value))
+        return probability(value)
     if name in _SHARE_COLUMNS:
         return share(value)
     if (
@@ -205,7 +208,7 @@ def html_table(
     body = []
     for row in frame.head(most).itertuples(index=False, name=None):
         cells = "".join(
-            f"<td{_align(numeric[n])}>{_cell(n, v, numeric[n])}</td>"
+            f"<td{_align(numeric[n])}>{html.escape(_shown(n, v, numeric[n]))}</td>"
             for n, v in zip(frame.columns, row, strict=True)
         )
         body.append(f"<tr>{cells}</tr>")
@@ -213,6 +216,61 @@ def html_table(
     note = f"<p>{count(more)} more rows are in the CSV.</p>" if more > 0 else ""
     rows = "\n".join(body)
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>{note}\n"
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
+    "%": r"\%", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    # After the end of a row, these would be an option of the row.
+    "[": "{[}", "]": "{]}", "*": "{*}", "`": r"\textasciigrave{}",
+    MINUS: "$-$", "\N{NARROW NO-BREAK SPACE}": r"\,", "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "\N{INFINITY}": r"$\infty$", "\N{SUPERSCRIPT TWO}": r"$^2$",
+}  # fmt: skip
+_BREAKS = re.compile(r"[ \t-\r\x1c-\x1f\x85\u2028\u2029]+")
+_LATEX_HEAD = "% booktabs and longtable; letters beyond Latin ones need LuaLaTeX or XeLaTeX.\n"
+
+
+def latex_text(text: object) -> str:
+    """Text as LaTeX that prints it: on one line, no character a command, no controls."""
+    line = _BREAKS.sub(" ", str(text)).strip()
+    # Category C but for joiners of emoji: what is not to be seen must not steer a typesetter.
+    seen = (c for c in line if c == "\N{ZERO WIDTH JOINER}" or unicodedata.category(c)[0] != "C")
+    shown = "".join(_LATEX.get(c, c) for c in seen)
+    return re.sub("-(?=-)", "-{}", shown)  # two would become a dash
+
+
+def latex(frame: pd.DataFrame, caption: str, label: str) -> str:
+    """A LaTeX table of every row of ``frame``, with rules of booktabs; all text is escaped.
+
+    It is a longtable, because a ranking may go over several pages. ``label`` is what ``\\ref``
+    finds: letters, digits and underscores.
+    """
+    numeric = {name: _numeric(frame[name]) for name in frame.columns}
+    rows = [
+        [latex_text(_shown(n, v, numeric[n])) for n, v in zip(frame.columns, row, strict=True)]
+        for row in frame.itertuples(index=False, name=None)
+    ]
+    head = [latex_text(heading(name)) for name in frame.columns]
+    columns = "".join("r" if numeric[name] else "l" for name in frame.columns)
+    return latex_rows(columns, head, [latex_row(row) for row in rows], caption, label)
+
+
+def latex_rows(
+    columns: str, head: Sequence[str], rows: Sequence[str], caption: str, label: str
+) -> str:
+    """A longtable from its parts: ``head`` and ``rows`` (:func:`latex_row`) are LaTeX already."""
+    top = f"\\toprule\n{latex_row(head)}\\midrule\n"
+    return (
+        f"{_LATEX_HEAD}\\begin{{longtable}}{{@{{}}{columns}@{{}}}}\n"
+        f"\\caption{{{latex_text(caption)}}}\\label{{{label}}}\\\\\n"
+        f"{top}\\endfirsthead\n{top}\\endhead\n\\bottomrule\n\\endlastfoot\n"
+        f"{''.join(rows)}\\end{{longtable}}\n"
+    )
+
+
+def latex_row(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + " \\\\\n"
 
 
 def _align(numeric: bool) -> str:
@@ -228,12 +286,28 @@ th,td{padding:.2rem .7rem;text-align:left}thead{border-bottom:1px solid}
 
 def html_page(frame: pd.DataFrame, title: str) -> str:
     """A table as a page of its own."""
+    return body_page(html_table(frame), title)
+
+
+def body_page(body: str, title: str) -> str:
+    """A page of its own around ``body``, which is HTML already."""
     shown = html.escape(title)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{shown}</title>\n'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'
-        f"<body><h1>{shown}</h1>\n{html_table(frame)}</body></html>\n"
+        f"<body><h1>{shown}</h1>\n{body}</body></html>\n"
     )
+
+
+_STATA = {
+    "estimate": "10.6g", "std_error": "10.6g", "statistic": "8.2f", "p_value": "6.3f",
+    "conf_low": "10.6g", "conf_high": "10.6g",
+}  # fmt: skip
+
+
+def _dotted(value: float, form: str) -> str:
+    """A number in Stata's way: a dot where there is none."""
+    return f"{'.':>{form.split('.')[0]}}" if math.isnan(value) else f"{value:>{form}}"
 
 
 def summary(report: Mapping[str, Any], fixed: pd.DataFrame, components: pd.DataFrame) -> str:
@@ -258,11 +332,8 @@ def summary(report: Mapping[str, Any], fixed: pd.DataFrame, components: pd.DataF
         rule,
     ]
     for row in fixed.to_dict("records"):
-        lines.append(
-            f"{row['term'][-20:]:>20} {row['estimate']:>10.6g} {row['std_error']:>10.6g} "
-            f"{row['statistic']:>8.2f} {row['p_value']:>6.3f} "
-            f"{row['conf_low']:>10.6g} {row['conf_high']:>10.6g}"
-        )
+        cells = [_dotted(row[name], form) for name, form in _STATA.items()]
+        lines.append(f"{row['term'][-20:]:>20} {' '.join(cells)}")
     lines += [
         rule,
         f"{'Random effects':>32} {'Estimate':>10} {'Std. err.':>10}  [95% conf. interval]",
@@ -273,9 +344,8 @@ def summary(report: Mapping[str, Any], fixed: pd.DataFrame, components: pd.DataF
             continue
         terms = ",".join(t for t in (row["term1"], row["term2"]) if t) or "Residual"
         name = f"{row['scale']}({terms})"[-32:]
-        values = [row[column] for column in ("std_error", "conf_low", "conf_high")]
-        cells = " ".join("         ." if math.isnan(v) else f"{v:>10.6g}" for v in values)
-        lines.append(f"{name:>32} {row['estimate']:>10.6g} {cells}")
+        columns = ("estimate", "std_error", "conf_low", "conf_high")
+        lines.append(" ".join([f"{name:>32}", *(_dotted(row[c], "10.6g") for c in columns)]))
     test = f"{lr['distribution']} = {lr['statistic']:.2f}   Prob = {lr['p_value']:.4f}"
     lines += [rule, f"LR test vs. linear model: {test}", *report["warnings"]]
     return "\n".join(lines) + "\n"

@@ -41,6 +41,34 @@ rule compare:
         "../scripts/compare.py"
 
 
+# What a paper prints, made from the tables: a change of layout fits nothing anew.
+PUBLISHED = ("fixed_effects", "variance_components")
+
+
+rule publish:
+    input:
+        fits=expand(f"{MODEL}/fit.json", model=sorted(MODELS)),
+        tables=expand(f"{MODEL}/{{table}}.csv", model=sorted(MODELS), table=PUBLISHED),
+        rankings=expand(f"{MODEL}/ranking.csv", model=RANKED),
+        comparisons=[f"{RESULTS}/comparisons.csv"] if COMPARED else [],
+        cards=expand(f"{DATASET}/data_card.json", dataset=sorted(DATASETS)),
+    output:
+        expand(f"{MODEL}/{{table}}.tex", model=sorted(MODELS), table=PUBLISHED),
+        expand(f"{MODEL}/ranking.tex", model=RANKED),
+        [f"{RESULTS}/comparisons.tex"] if COMPARED else [],
+        expand(f"{DATASET}/models.tex", dataset=sorted(DATASETS)),
+        expand(f"{DATASET}/models.html", dataset=sorted(DATASETS)),
+    log:
+        f"{LOGS}/publish.log",
+    threads: 1
+    resources:
+        mem_mb=1000,
+    params:
+        task=task("publication"),
+    script:
+        "../scripts/publish.py"
+
+
 ARTIFACTS = [
     *expand(rules.prepare.output, dataset=sorted(DATASETS)),
     *expand(rules.explore.output, dataset=sorted(EXPLORED.keys() - TIMED)),
@@ -52,6 +80,7 @@ ARTIFACTS = [
     *expand(rules.rank_over.output, model=sorted(SLOPED)),
     *expand(rules.moves.output, dataset=sorted(MOVED)),
     *(rules.compare.output if COMPARED else []),
+    *rules.publish.output,
 ]
 
 

@@ -17,6 +17,7 @@ from mixedflow.figures.style import (
     PALE,
     Labels,
     figure,
+    label,
     note,
     panels,
     plain,
@@ -142,7 +143,7 @@ def _name(axis: Axes, rows: pd.DataFrame, side: int) -> None:
     for name, x, y in zip(rows["cluster"], rows["quantile"], rows["standardised"], strict=True):
         at = max(side * y, at + line)
         axis.annotate(
-            plain(name, 16), (x, side * at), xytext=(-3 * side, 2 * side),
+            label(name, 16), (x, side * at), xytext=(-3 * side, 2 * side),
             textcoords="offset points", fontsize=7, ha="right" if side > 0 else "left",
             va="bottom" if side > 0 else "top",
             bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8},
@@ -159,7 +160,7 @@ def influence(table: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> Fi
     n, cut = len(table), 4.0 / len(table)
     rows = known.sort_values("cooks_distance", ascending=False, kind="stable").head(_MOST_ROWS)
     cooks, place = rows["cooks_distance"].to_numpy(), np.arange(len(rows))
-    names = [plain(name) for name in rows["cluster"]]
+    names = [label(name) for name in rows["cluster"]]
     width, height = 6.2, 0.9 + 0.17 * max(len(rows), 10)
     made = figure(width, height)
     made.subplots_adjust(left=(0.45 + 0.075 * max(map(len, names), default=1)) / width)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mixedflow.figures.style import (
     BLUE,
@@ -19,9 +20,10 @@ from mixedflow.figures.style import (
     PALE,
     SKY,
     Labels,
-    area,
-    end_label,
+    bubbles,
+    end_labels,
     figure,
+    label,
     panels,
     plain,
     sample,
@@ -46,7 +48,7 @@ def all_of(
     return {
         "shrinkage": shrinkage(frames["cluster_effects"], labels),
         "fitted_lines": fitted_lines(frames["curves"], frames["predictions"], fit, labels),
-        "means": means(frames["curves"], fit, labels),
+        "means": means(frames["curves"], frames["predictions"], fit, labels),
         "variance": variance(frames["variance_function"], fit, labels),
     }
 
@@ -59,24 +61,28 @@ def shrinkage(effects: pd.DataFrame, labels: Labels) -> Figure:
     """
     terms = list(dict.fromkeys(effects["term"]))[:4]
     pair = len(terms) == 2
-    made, axes = panels(len(terms) + pair, (3.1, 3.1), 3, gap=(0.75, 0.75))
+    made, axes = panels(len(terms) + pair, (3.1, 3.1), 3, gap=(0.75, 0.85))
+    made.subplots_adjust(bottom=made.subplotpars.bottom + 0.15 / made.get_figheight())
     tables = [effects[effects["term"] == term].reset_index(drop=True) for term in terms]
     for term, table, axis in zip(terms, tables, axes, strict=False):
-        shown, beyond = table.dropna(subset=["ols"]), ""
+        shown, beyond = table.dropna(subset=["ols"]), 0
         shown = shown.iloc[sample(len(shown), MOST_POINTS)] if len(shown) else shown
         if len(shown):
             low, high = _central(shown["ols"])
             inside = shown[shown["ols"].between(low, high)]
             axis.axline((0, 0), slope=1, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
             axis.axhline(0, color=GREY, linewidth=0.6)
-            axis.scatter(
-                inside["ols"], inside["estimate"], s=area(inside["n"]), color=BLUE, alpha=0.55,
-                linewidths=0,
-            )  # fmt: skip
+            bubbles(
+                axis,
+                inside["ols"].to_numpy(),
+                inside["estimate"].to_numpy(),
+                inside["n"].to_numpy(),
+            )
             axis.set_xlim(low, high)
-            beyond = _beyond(len(shown) - len(inside))
-        axis.set_title(labels.axis(term) if term != "Intercept" else "Intercept")
-        axis.set_xlabel(f"Own least-squares estimate{beyond}")
+            axis.margins(y=0.08)
+            beyond = len(shown) - len(inside)
+        axis.set_title(_term(term, labels))
+        axis.set_xlabel(f"Own least-squares estimate{_drawn(len(shown), len(table), beyond)}")
         axis.set_ylabel("Empirical-Bayes estimate")
     if pair:
         _arrows(axes[2], tables, terms, labels)
@@ -92,9 +98,11 @@ def _central(values: pd.Series) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _beyond(n: int) -> str:
-    """A remark for an axis' label; above the panel it would lie on the title."""
-    return f" ({n} beyond the axes)" if n > 0 else ""
+def _drawn(shown: int, n: int, beyond: int) -> str:
+    """A second line for an axis' label; above the panel it would lie on the title."""
+    told = [f"{shown} of {n} clusters drawn"] if shown < n else []
+    told += [f"{beyond} beyond the axes"] if beyond else []
+    return f"\n({', '.join(told)})" if told else ""
 
 
 def _arrows(axis: Any, tables: list[pd.DataFrame], terms: list[str], labels: Labels) -> None:
@@ -106,24 +114,28 @@ def _arrows(axis: Any, tables: list[pd.DataFrame], terms: list[str], labels: Lab
     axis.add_collection(LineCollection(list(segments), colors=PALE, linewidths=0.8))
     axis.plot(*own[kept].T, "o", color=ORANGE, markersize=3, alpha=0.8, markeredgewidth=0)
     axis.plot(*eb[kept].T, "o", color=BLUE, markersize=3.5, markeredgewidth=0)
-    beyond = ""
+    beyond = 0
     if len(kept):
         import pandas as pd
 
-        limits = [_central(pd.Series(own[kept, k])) for k in (0, 1)]
+        limits = [_central(pd.Series(np.r_[own[kept, k], eb[kept, k]])) for k in (0, 1)]
         axis.set_xlim(*limits[0])
         axis.set_ylim(*limits[1])
         inside = (own[kept] >= [limits[0][0], limits[1][0]]) & (
             own[kept] <= [limits[0][1], limits[1][1]]
         )
-        beyond = _beyond(int((~inside.all(axis=1)).sum()))
+        beyond = int((~inside.all(axis=1)).sum())
     axis.set_title("From own (orange) to EB (blue)")
-    axis.set_xlabel(f"{_term(terms[0], labels)}{beyond}")
+    axis.set_xlabel(f"{_term(terms[0], labels)}{_drawn(len(kept), len(own), beyond)}")
     axis.set_ylabel(_term(terms[1], labels))
 
 
 def _term(term: str, labels: Labels) -> str:
-    return "Intercept" if term == "Intercept" else f"Slope: {labels.axis(term)}"
+    return (
+        "Intercept"
+        if term == "Intercept"
+        else f"Slope: {plain(labels.columns.get(term, term), 26)}"
+    )
 
 
 def fitted_lines(
@@ -138,21 +150,23 @@ def fitted_lines(
     made.subplots_adjust(top=made.subplotpars.top - 0.3 / made.get_figheight())
     looks: dict[str, dict[str, Any]] = {
         "mean": {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1.1, "label": "population"},
-        "own": {"color": ORANGE, "linewidth": 1.1, "label": "own least squares"},
-        "eb": {"color": BLUE, "linewidth": 1.8, "label": "empirical Bayes"},
+        # The wider lies below: where the two coincide, both are seen.
+        "own": {"color": ORANGE, "linewidth": 3.2, "alpha": 0.55, "label": "own least squares"},
+        "eb": {"color": BLUE, "linewidth": 1.3, "label": "empirical Bayes"},
     }
     for name, axis in zip(names, axes, strict=True):
         rows = points[points["cluster"] == name]
         rows = rows.iloc[sample(len(rows), 40)]
-        axis.plot(rows["x"], rows["observed"], "o", color=SKY, markersize=3, alpha=0.6, mew=0)
+        axis.plot(rows["x"], rows["observed"], "o", color=GREY, markersize=3, alpha=0.7, mew=0)
         own = lines[lines["cluster"] == name]
         for level, look in looks.items():
             line = own[own["level"] == level]
             axis.plot(line["x"], line["estimate"], **look)
-        axis.set_title(f"{plain(name, 16)} (n = {int((points['cluster'] == name).sum())})", size=8)
+        axis.set_title(f"{label(name, 16)} (n = {int((points['cluster'] == name).sum())})", size=8)
     spread = points["observed"].quantile([0.001, 0.999]).to_numpy()
     margin = 0.08 * float(np.ptp(spread)) or 1.0
     axes[0].set_ylim(spread[0] - margin, spread[1] + margin)
+    axes[0].xaxis.set_major_locator(MaxNLocator(3))
     handles, texts = axes[0].get_legend_handles_labels()
     made.legend(handles, texts, loc="upper center", ncols=3)
     made.supxlabel(labels.axis(fit["x"]), fontsize=9)
@@ -168,20 +182,30 @@ def _own_means(points: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> 
         own=("observed", "mean"), eb=("conditional", "mean")
     )
     table = table.sort_values("eb", kind="stable")
-    table = table.iloc[sample(len(table), MOST_LINES)]
+    n = len(table)
+    table = table.iloc[sample(n, MOST_LINES)]
     place = np.arange(1, len(table) + 1)
     axes.vlines(place, table["own"], table["eb"], color=PALE)
     axes.plot(place, table["own"], "o", color=ORANGE, markersize=3.5, label="own mean")
     axes.plot(place, table["eb"], "o", color=BLUE, markersize=3.5, label="empirical Bayes")
     axes.axhline(float(points["population"].mean()), color=GREY, linestyle=(0, (4, 2)))
     axes.legend(loc="upper left")
-    axes.set_xlabel(f"{labels.axis(fit['group'])}, in order of the EB mean")
+    drawn = f" ({len(table)} of {n} drawn)" if len(table) < n else ""
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.set_xlabel(f"{labels.axis(fit['group'])}, in order of the EB mean{drawn}")
     axes.set_ylabel(labels.axis(fit["outcome"]))
     return made
 
 
-def means(curves: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> Figure:
-    """Predicted population means over x for each group, with 95% confidence bands."""
+def means(
+    curves: pd.DataFrame, points: pd.DataFrame, fit: Mapping[str, Any], labels: Labels
+) -> Figure:
+    """Predicted population means over x for each group, with 95% confidence bands.
+
+    Without an x, a dot and an interval for each group.
+    """
+    if curves.empty:
+        return _group_means(points, fit, labels)
     made = figure(6.2, 3.8, right=1.1)
     axes = made.subplots()
     table = curves[curves["level"] == "population"]
@@ -196,23 +220,36 @@ def means(curves: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> Figur
         axes.plot(line["x"], line["estimate"], color=colour)
         if level and len(line):
             ends.append(
-                (float(line["estimate"].iloc[-1]), float(line["x"].iloc[-1]), level, colour)
+                (
+                    float(line["x"].iloc[-1]),
+                    float(line["estimate"].iloc[-1]),
+                    labels.level(fit["by"], level),
+                    colour,
+                )
             )
-    # Labels at the ends of the lines must not lie on each other.
-    height = float(np.ptp(axes.get_ylim())) * 0.06
-    ends.sort()
-    at = -np.inf
-    for y, x, level, colour in ends:
-        at = max(y, at + height)
-        end_label(axes, x, at, labels.level(fit["by"], level), colour)
+    end_labels(axes, ends)
     axes.set_xlabel(labels.axis(fit["x"]))
+    axes.set_ylabel(f"Predicted mean: {labels.axis(fit['outcome'])}")
+    return made
+
+
+def _group_means(points: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> Figure:
+    made = figure(4.4, 3.4)
+    axes = made.subplots()
+    groups = points.drop_duplicates("by").sort_values("by").head(12)
+    place = np.arange(len(groups))
+    axes.vlines(place, groups["population_low"], groups["population_high"], color=BLUE)
+    axes.plot(place, groups["population"], "o", color=BLUE, markersize=6)
+    names = [labels.level(fit["by"], level) if fit["by"] else "All rows" for level in groups["by"]]
+    axes.set_xticks(place, [label(name, 14) for name in names])
+    axes.set_xlim(-0.7, len(groups) - 0.3)
     axes.set_ylabel(f"Predicted mean: {labels.axis(fit['outcome'])}")
     return made
 
 
 def variance(table: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> Figure:
     """Residual variance in total against x, and its parts within and between clusters."""
-    made = figure(5.8, 3.8)
+    made = figure(6.4, 3.8, right=1.15)
     axes = made.subplots()
     if len(table) == 1:
         table = table.loc[[0, 0]].assign(x=[0.0, 1.0])
@@ -223,13 +260,17 @@ def variance(table: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> Fig
     axes.plot(x, table["total"], color="#222222")
     for end in ("total_low", "total_high"):
         axes.plot(x, table[end], color=GREY, linewidth=0.9, linestyle=(0, (3, 2)))
-    middle = table.iloc[len(table) // 2]
-    axes.text(middle["x"], middle["residual"] / 2, "within clusters", ha="center", va="center")
-    between = (middle["residual"] + middle["total"]) / 2
-    if middle["between"] > 0.06 * table["total"].max():
-        axes.text(middle["x"], between, "between clusters", ha="center", va="center")
-    top = table[["total", "total_high"]].max().max()
-    axes.set_ylim(0, float(top) * 1.12)
+    top = float(table[["total", "total_high"]].max().max()) * 1.12
+    axes.set_ylim(0, top)
+    last = table.iloc[-1]
+    right, middle = float(last["x"]), (last["residual"] + last["total"]) / 2
+    bands = [
+        (right, float(last["residual"]) / 2, "within clusters", BLUE),
+        (right, float(last["total"]), "total, 95% CI", "#222222"),
+    ]
+    if last["between"] > 0:
+        bands.append((right, float(middle), "between clusters", ORANGE))
+    end_labels(axes, bands)
     parts = fit.get("variance_function")
     if parts:
         text = (
@@ -238,6 +279,7 @@ def variance(table: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> Fig
             f"{parts['residual']:.4g}"
         )
         axes.set_title(text.replace("-", "\N{MINUS SIGN}"), fontsize=9)
+    axes.margins(x=0.01)
     axes.set_xlabel(labels.axis(fit["x"]))
     axes.set_ylabel("Variance given x")
     return made

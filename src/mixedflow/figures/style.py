@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -52,13 +56,18 @@ class Labels:
         return cls(columns, values, card["title"])
 
     def axis(self, name: str | None) -> str:
-        return plain(self.columns.get(name or "", name or ""), 60)
+        return plain(self.columns.get(name or "", name or ""), 46)
 
     def level(self, name: str | None, value: Any) -> str:
-        """A value in words; an indicator's 1 and 0 need the variable's name beside them."""
+        """A value in words; a bare code needs the variable's name beside it."""
         key = _key(value)
         shown = self.values.get(name or "", {}).get(key, key)
-        return plain(f"{self.axis(name)}: {shown}" if shown in ("0", "1") else shown, 30)
+        return plain(f"{self.axis(name)}: {shown}" if shown.isdigit() else shown, 30)
+
+    def unit(self, cluster: str, name: str, most: int = 24) -> str:
+        """A cluster with what it is, ``School 53``; without, if its name says so already."""
+        what, text = self.axis(cluster), label(name, most)
+        return text if name.casefold().startswith(what.casefold()) else f"{what} {text}"
 
 
 def _key(value: Any) -> str:
@@ -72,6 +81,15 @@ def plain(text: str, most: int = 24) -> str:
     line = " ".join(str(text).split())
     short = line if len(line) <= most else line[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
     return short.replace("$", r"\$")
+
+
+def label(name: str, most: int = 24) -> str:
+    """A cluster's name, cut in the middle: long names tend to differ at their ends."""
+    line = " ".join(str(name).split())
+    if len(line) > most:
+        head = most // 2
+        line = f"{line[:head]}\N{HORIZONTAL ELLIPSIS}{line[head + 1 - most :]}"
+    return plain(line, most)
 
 
 def figure(width: float, height: float, right: float = 0.15) -> Figure:
@@ -102,8 +120,10 @@ def panels(
     made.subplots_adjust(wspace=gap[0] / each[0], hspace=gap[1] / each[1])
     grid = made.subplots(rows, columns, squeeze=False, **shared)
     axes = list(grid.ravel())
-    for unused in axes[n:]:
+    for k, unused in enumerate(axes[n:], start=n):
         unused.set_visible(False)
+        # The panel above is now the last of its column.
+        axes[k - columns].tick_params(labelbottom=True)
     return made, axes[:n]
 
 
@@ -117,20 +137,109 @@ def note(axes: Axes, text: str) -> None:
     axes.set_title(text, loc="right", fontsize=7.5, color=GREY)
 
 
-def end_label(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
-    axes.annotate(
-        text, (x, y), xytext=(4, 0), textcoords="offset points", va="center", color=colour,
-        annotation_clip=False,
-    )  # fmt: skip
+def end_labels(axes: Axes, ends: Iterable[tuple[float, float, str, str]]) -> None:
+    """Label points ``(x, y, text, colour)`` at their right, in their colours, none on another.
+
+    Call it when the limits of ``axes`` are final.
+    """
+    at, line = -np.inf, 0.06 * float(np.ptp(axes.get_ylim()))
+    for y, x, text, colour in sorted((y, x, text, colour) for x, y, text, colour in ends):
+        at = max(y, at + line)
+        axes.annotate(
+            text, (x, at), xytext=(5, 0), textcoords="offset points", va="center", color=colour,
+            annotation_clip=False,
+            bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.75},
+        )  # fmt: skip
 
 
-def area(n: np.ndarray, largest: float = 70.0) -> np.ndarray:
-    """Marker areas in proportion to cluster sizes, none too small to see."""
-    return np.maximum(largest * np.asarray(n, float) / max(float(np.max(n)), 1.0), 4.0)
+def bubbles(axes: Axes, x: np.ndarray, y: np.ndarray, n: np.ndarray) -> None:
+    """A scatter with areas in proportion to ``n``, in eight sizes: each more is a path of its own.
+
+    None is too small to see.
+    """
+    share = np.asarray(n, float) / max(float(np.max(n)), 1.0)
+    step = np.ceil(8.0 * share).astype(int)
+    for size in np.unique(step):
+        chosen = step == size
+        axes.scatter(
+            np.asarray(x)[chosen], np.asarray(y)[chosen], s=max(70.0 * size / 8.0, 6.0),
+            color=BLUE, alpha=0.55, linewidths=0,
+        )  # fmt: skip
+
+
+def cluster_colours(names: Sequence[str]) -> dict[str, str]:
+    """Colours for clusters that several figures highlight: by the order in which they are named.
+
+    Blue is left to what is not highlighted, so that there are fewer colours than ``CYCLE`` has.
+    """
+    own = [colour for colour in CYCLE if colour != BLUE]
+    return {name: own[k % len(own)] for k, name in enumerate(names)}
+
+
+_NAMES = "mixedflow_names"
+
+
+def name_points(artist: Artist, texts: Sequence[str]) -> None:
+    """Let the report name each marker of ``artist`` (a line of markers, or a scatter) on hover.
+
+    ``texts`` are one a marker, in the order of the data, as ``School 53: 9.9 (7.9 to 11.9)``.
+    :func:`save` puts them into the SVG as titles.
+    """
+    setattr(artist, _NAMES, [" ".join(str(text).split()) for text in texts])
 
 
 def save(made: Figure, path: Path | str, alt: str) -> None:
-    """Write ``made`` as SVG with ``alt`` as its title, the same bytes each time."""
+    """Write ``made`` as SVG with ``alt`` as its title, the same bytes each time.
+
+    Coordinates are rounded to a hundredth of a point, which no eye sees and which halves the file.
+    """
     _styled()
     metadata = {"Date": None, "Creator": None, "Title": " ".join(alt.split())}
-    made.savefig(str(path), format="svg", metadata=metadata)
+    named = [artist for artist in made.findobj() if hasattr(artist, _NAMES)]
+    for k, artist in enumerate(named):
+        artist.set_gid(f"named-{k}")
+    written = io.StringIO()
+    made.savefig(written, format="svg", metadata=metadata)
+    text = re.sub(r"\n\s+", "\n", _TAG.sub(_rounded, written.getvalue()))
+    text = _ALIKE.sub(lambda m: f"<g{m[1] or ''}{m[3]}>{m[2].replace(m[3], '')}</g>", text)
+    for k, artist in enumerate(named):
+        text = _titled(text, f"named-{k}", getattr(artist, _NAMES))
+    Path(path).write_text(text, encoding="utf-8")
+
+
+_TAG = re.compile(r"<[A-Za-z][^>]*>")
+_GEOMETRY = re.compile(r'(?<=\s)(?:d|x|y|width|height|points|transform)="[^"]*"')
+_LONG = re.compile(r"-?\d+\.\d{3,}(?![\de])")
+# Markers that look alike say so once, in their group.
+_ALIKE = re.compile(
+    r'<g( clip-path="[^"]*")?>(\s*<use [^>]*?( style="[^"]*")/>(?:\s*<use [^>]*?\3/>)+\s*)</g>'
+)
+
+
+def _rounded(tag: re.Match[str]) -> str:
+    return _GEOMETRY.sub(_shortened, tag[0])
+
+
+def _shortened(attribute: re.Match[str]) -> str:
+    if "matrix" in attribute[0] or "scale" in attribute[0]:
+        return attribute[0]
+    return _LONG.sub(lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), attribute[0])
+
+
+def _titled(text: str, gid: str, names: Sequence[str]) -> str:
+    """Titles for the markers of the group ``gid``; none where some were not drawn."""
+    start = text.index(f'<g id="{gid}">')
+    stop, depth = start, 0
+    for tag in re.finditer(r"<g\b|</g>", text[start:]):
+        depth += 1 if tag[0] == "<g" else -1
+        if depth == 0:
+            stop = start + tag.end()
+            break
+    group = text[start:stop]
+    if len(re.findall(r"<use\b", group)) != len(names):
+        return text
+    titles = iter(names)
+    group = re.sub(
+        r"(<use\b[^>]*?)/>", lambda m: f"{m[1]}><title>{escape(next(titles))}</title></use>", group
+    )
+    return text[:start] + group + text[stop:]
