@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from xml.etree import ElementTree
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +13,17 @@ from mixedflow import explore, league
 from mixedflow.figures import explore as draw_data
 from mixedflow.figures import models as draw_model
 from mixedflow.figures import ranking as draw_rank
-from mixedflow.figures.style import Labels, save
+from mixedflow.figures.style import (
+    BLUE,
+    CYCLE,
+    GREY,
+    Labels,
+    figure,
+    ink,
+    label,
+    name_points,
+    save,
+)
 from mixedflow.ranking import Posterior
 from mixedflow.spec import DatasetSpec, ExploreSpec, RankSpec, SelectSpec, SourceSpec
 
@@ -48,8 +61,8 @@ def test_explore_figures(explored, tmp_path):
         "cluster_sizes", "examples", "cluster_lines", "intercepts_slopes", "trajectories",
         "residual_scatter", "residual_acf",
     }  # fmt: skip
-    for name, figure in made.items():
-        save(figure, tmp_path / f"{name}.svg", alt="<alt> & text")
+    for name, drawn in made.items():
+        save(drawn, tmp_path / f"{name}.svg", alt="<alt> & text")
         text = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
         assert "&lt;alt&gt;" in text and "<b>" not in text
         assert len(text) < 300_000
@@ -128,7 +141,7 @@ def test_shrinkage_pairs_own_and_eb(fitted):
     effects = fitted.cluster_effects
     figure = draw_model.shrinkage(effects, Labels())
     assert len(figure.axes) == 3
-    offsets = figure.axes[0].collections[0].get_offsets()
+    offsets = np.concatenate([c.get_offsets() for c in figure.axes[0].collections])
     table = effects[effects["term"] == "Intercept"]
     pairs = set(map(tuple, np.round(table[["ols", "estimate"]].to_numpy(), 9)))
     assert {tuple(np.round(o, 9)) for o in offsets} <= pairs
@@ -139,3 +152,63 @@ def test_same_bytes_twice(fitted, tmp_path):
     for name in ("a", "b"):
         save(draw_model.shrinkage(fitted.cluster_effects, labels), tmp_path / name, alt="x")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_marks_are_named_and_coordinates_short(tmp_path):
+    made = figure(4, 3)
+    axes = made.subplots()
+    (line,) = axes.plot([1, 2, 3.123456], [0.1, 0.2, 0.3], "o")
+    axes.set_title('x="1.234567"')
+    name_points(line, ["a", HOSTILE, "c\nd"])
+    dots = axes.scatter([1, 2], [0.3, 0.1], s=9)
+    name_points(dots, ["e", "f"])
+    save(made, tmp_path / "a.svg", alt="x")
+    text = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    space = {"s": "http://www.w3.org/2000/svg"}
+    found = ElementTree.fromstring(text).iterfind(".//s:use/s:title", space)
+    names = [title.text for title in found]
+    # A scatter is drawn below a line.
+    assert names == ["e", "f", "a", " ".join(HOSTILE.split()), "c d"]
+    assert 'x="1.234567"</text>' in text, "text is left as it is"
+    numbers = re.findall(r' (?:d|x|y)="([^"]*)"', text)
+    assert len(numbers) > 20 and not any(re.search(r"\.\d{3}", one) for one in numbers)
+
+
+def test_marks_that_are_not_drawn_leave_no_wrong_names(tmp_path):
+    made = figure(4, 3)
+    axes = made.subplots()
+    (line,) = axes.plot([1, np.nan, 3], [0, 1, 2], "o")
+    name_points(line, ["a", "b", "c"])
+    save(made, tmp_path / "a.svg", alt="x")
+    assert (tmp_path / "a.svg").read_text(encoding="utf-8").count("<title>") == 1  # the alt
+
+
+@pytest.mark.parametrize("explored", [5], indirect=True)
+def test_a_highlighted_cluster_has_one_colour(explored):
+    found, frame, spec = explored
+    made = draw_data.all_of(found, frame, spec, Labels())
+    colours = {
+        made[name].axes[0].lines[0].get_color()
+        for name in ("examples", "cluster_lines", "intercepts_slopes")
+    }
+    assert len(colours) == 1 and BLUE not in colours
+
+
+def test_long_names_differ_where_they_are_cut():
+    cut = {label(f"Saint Bartholomew's comprehensive {k}", 16) for k in range(100)}
+    assert len(cut) == 100 and max(map(len, cut)) == 16
+
+
+def test_a_model_without_covariates_has_its_mean():
+    points = pd.DataFrame({"by": [""] * 3, "population": [2.0] * 3})
+    points = points.assign(population_low=1.0, population_high=3.0)
+    made = draw_model.means(pd.DataFrame(), points, {"by": None, "outcome": "y"}, Labels())
+    assert made.axes[0].lines[0].get_ydata().tolist() == [2.0]
+
+
+@pytest.mark.parametrize("colour", [*CYCLE, GREY])
+def test_words_in_colour_can_be_read(colour):
+    red, green, blue = (int(ink(colour)[k : k + 2], 16) / 255 for k in (1, 3, 5))
+    # Rec. 709 with gamma 2.2, close to the definition of WCAG; hence a margin.
+    luminance = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
+    assert 1.05 / (luminance + 0.05) > 4.4

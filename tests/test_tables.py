@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -71,3 +72,46 @@ def test_numbers(value, shown):
 @pytest.mark.parametrize("value,shown", [(0.0571, "0.057"), (0.00099, "< 0.001"), (0.0, "< 0.001")])
 def test_p_values(value, shown):
     assert tables.p_value(value) == shown
+
+
+def test_latex_prints_strangers_text(frame):
+    text = tables.latex(frame, r"A 50% \input{x} $x$", "tab:x")
+    assert r"\caption{A 50\% \textbackslash{}input\{x\} \$x\$}\label{tab:x}" in text
+    assert r"\textless{}script\textgreater{}alert(1)" in text and "line break &" in text
+    # Every brace that opens a group closes it, and each row has as many cells as columns.
+    bare = re.sub(r"\\[{}]", "", text)
+    assert bare.count("{") == bare.count("}")
+    rows = text[text.index("\\endlastfoot") :].splitlines()[1:-1]
+    assert len(rows) == len(frame)
+    assert all(len(re.findall(r"(?<!\\)&", row)) == 2 and row.endswith(r"\\") for row in rows)
+
+
+@pytest.mark.parametrize(
+    "text,shown",
+    [
+        (r"a\b", r"a\textbackslash{}b"),
+        ("a_b^c~d#e&f", r"a\_b\textasciicircum{}c\textasciitilde{}d\#e\&f"),
+        # At the start of a row these would be read as options of the row before.
+        ("[x]*", "{[}x{]}{*}"),
+        ("a--b---c", "a-{}-b-{}-{}-c"),
+        ("two\n\nlines\u2028three", "two lines three"),
+        ("turned \u202eround\u0007", "turned round"),
+        ("עברית 🐑", "עברית 🐑"),
+        ("\N{MINUS SIGN}14\N{NARROW NO-BREAK SPACE}020.7", r"$-$14\,020.7"),
+    ],
+)
+def test_latex_text(text, shown):
+    assert tables.latex_text(text) == shown
+
+
+def test_summary_has_dots_for_what_does_not_exist():
+    fixed = pd.DataFrame([["x", 1.5, *[math.nan] * 5]], columns=["term", *tables._STATA])
+    rows = [("g", "Intercept", "", "sd", 0.0, *[math.nan] * 3)]
+    columns = ["group", "term1", "term2", "scale", "estimate", "std_error", "conf_low", "conf_high"]
+    report = {
+        "group_size": {"min": 1, "mean": 1.0, "max": 1}, "wald": None, "method": "ml", "n_obs": 1,
+        "group": "g", "n_groups": 1, "log_likelihood": 0.0, "warnings": [],
+        "lr_vs_linear": {"distribution": "chibar2(01)", "statistic": 0.0, "p_value": 1.0},
+    }  # fmt: skip
+    text = tables.summary(report, fixed, pd.DataFrame(rows, columns=columns))
+    assert "nan" not in text and len(re.findall(r" \.(?!\d)", text)) == 8

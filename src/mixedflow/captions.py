@@ -43,7 +43,8 @@ EXPLORE = {
     "examples": Caption(
         "Example clusters",
         "The rows of a few clusters with the least-squares line through each alone: how far two "
-        "clusters differ, and how widely rows scatter about their own line.",
+        "clusters differ, and how widely rows scatter about their own line. They have the same "
+        "colours in the figures that follow.",
     ),
     "cluster_lines": Caption(
         "Every cluster's own line",
@@ -63,8 +64,9 @@ EXPLORE = {
     ),
     "residual_scatter": Caption(
         "Residuals of visits against each other",
-        "Each panel pairs two visits of the same clusters. Narrow clouds mean that clusters keep "
-        "their place; single far points can carry a whole correlation.",
+        "Each panel pairs two visits of the same clusters; above the diagonal their correlation. "
+        "Narrow clouds mean that clusters keep their place; single far points can carry a whole "
+        "correlation.",
     ),
     "residual_acf": Caption(
         "Autocorrelation of residuals by lag",
@@ -82,6 +84,8 @@ MODEL = {
     ),
     "variance_components": Caption(
         "Variance components",
+        "How much clusters differ, and rows within them: as variances, and beside them as standard "
+        "deviations, in the units of the outcome; of a pair, the covariance and the correlation. "
         "Wald intervals are symmetric on the log scale for standard deviations and on Fisher's z "
         "scale for correlations, so they are not centred on the estimate.",
     ),
@@ -150,8 +154,9 @@ MODEL = {
     ),
     "shrinkage": Caption(
         "Shrinkage of cluster effects",
-        "From each cluster's own least-squares estimate to its empirical-Bayes one. The smaller "
-        "the cluster and the farther out its own estimate, the longer the way towards the average.",
+        "From each cluster's own least-squares estimate to its empirical-Bayes one; on the dashed "
+        "line they are the same, and areas are the clusters' rows. The smaller the cluster and the "
+        "farther out its own estimate, the longer the way towards the average.",
     ),
     "fitted_lines": Caption(
         "Fitted lines of single clusters",
@@ -167,7 +172,8 @@ MODEL = {
     "variance": Caption(
         "Total residual variance",
         "What the fixed part leaves over, between clusters and within them. Flat for a random "
-        "intercept; with a random slope a parabola in the covariate.",
+        "intercept; with a random slope a parabola in the covariate, and the share between "
+        "clusters (VPC) changes with it.",
     ),
 }
 
@@ -263,6 +269,11 @@ TOGETHER = {
         "The null model against the larger one. A small p-value speaks for the larger; a variance "
         "at its boundary halves the reference distribution, and where that is unknown the test is "
         "conservative.",
+    ),
+    "models": Caption(
+        "Models side by side",
+        "Each column is a model. A coefficient that changes little from column to column does not "
+        "depend on what else the model holds; AIC and BIC compare columns of one method.",
     ),
     "report": Caption("Report", "The whole analysis on one page that needs no network."),
 }

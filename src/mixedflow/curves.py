@@ -133,7 +133,8 @@ def _held(rows: pd.DataFrame, template: pd.DataFrame, free: tuple[str, ...]) -> 
 def predictions(fit: Fit, axes: Axes) -> pd.DataFrame:
     """One row per row of the fit: observed, population mean with 95% interval, conditional.
 
-    ``standardised`` and ``quantile`` are the residual's, for a normal Q-Q plot.
+    ``standardised`` and ``quantile`` are the residual's, for a normal Q-Q plot. Numbers are
+    rounded: the outcome's to three digits of the residual standard deviation.
     """
     import pandas as pd
 
@@ -141,7 +142,7 @@ def predictions(fit: Fit, axes: Axes) -> pd.DataFrame:
     mean, low, high = inference.population(fit.solution, fit.X)
     n = len(mean)
     assert fit.rows is not None
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "row": fit.rows + 1,
             "cluster": fit.clusters[fit.codes],
@@ -153,10 +154,20 @@ def predictions(fit: Fit, axes: Axes) -> pd.DataFrame:
             "population_high": high,
             "conditional": residuals["fitted"],
             "residual": residuals["residual"],
-            "standardised": residuals["standardised"].round(4),
-            "quantile": residuals["quantile"].round(4),
+            "standardised": residuals["standardised"].round(3),
+            "quantile": residuals["quantile"].round(3),
         }
     )
+    # More digits than the scatter of the rows gives meaning to would only fill the file.
+    outcome = ["observed", "population", "population_low", "population_high"]
+    outcome += ["conditional", "residual"]
+    places = dict.fromkeys(outcome, _places(table["residual"].std()))
+    return table.round({**places, "x": _places(table["x"].std()) + 1})
+
+
+def _places(spread: float) -> int:
+    """Decimals that hold three significant digits of ``spread``."""
+    return 2 - int(np.floor(np.log10(spread))) if spread > 0 and np.isfinite(spread) else 6
 
 
 def curves(fit: Fit, axes: Axes) -> pd.DataFrame:

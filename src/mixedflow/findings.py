@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from mixedflow import tables
 from mixedflow.cards import synthetic
 from mixedflow.pages import count, isolated, number, p_value
 
@@ -47,59 +48,146 @@ def interval(row: Row) -> str:
 
 def data_sentence(card: Mapping[str, Any]) -> Markup:
     sizes = card["cluster_sizes"]
-    kind = " (synthetic)" if synthetic(card) and "synth" not in card["title"].casefold() else ""
-    return Markup("{}{}: {} rows in {} clusters of {}, {} to {} rows each (mean {}).").format(
-        isolated(card["title"]),
-        kind,
+    return Markup("{} rows in {} clusters of {}, {} to {} rows each (mean {}).").format(
         count(card["rows"]),
         count(card["clusters"]),
         Markup("<code>{}</code>").format(card["cluster"]),
         count(int(sizes["min"])),
         count(int(sizes["max"])),
-        number(sizes["mean"]),
+        f"{sizes['mean']:.1f}",
     )
 
 
-def model_sentence(fit: Mapping[str, Any], fixed: Sequence[Row]) -> Markup:
-    """One sentence on the leading coefficient and on the share between clusters."""
-    if not fit["converged"]:
-        return marked(fit) + Markup(": no findings, because the fit is not the optimum.")
-    parts = []
-    row = _leading(fit, fixed)
-    if row is not None:
-        parts.append(
-            Markup("one more unit of {} goes with {} of {} ({}){}").format(
-                Markup("<code>{}</code>").format(row["term"]),
-                _signed(row["estimate"]),
-                isolated(fit["outcome"]),
-                interval(row),
-                _where_others_are_0(row["term"], fixed),
-            )
-        )
-    share = share_between(fit)
+def headlines(
+    card: Mapping[str, Any],
+    fits: Sequence[Mapping[str, Any]],
+    fixed: Mapping[str, Sequence[Row]],
+    comparisons: Sequence[Row],
+    ranks: Mapping[str, Sequence[Row]],
+) -> list[Markup]:
+    """The two or three findings of a data set that matter most, in words with numbers.
+
+    The model that the comparisons support with its leading coefficient, the share of variance
+    between clusters, and the ranking. ``fits`` are ordered from simple to complex, ``fixed`` and
+    ``ranks`` are rows of fixed_effects and ranking by model.
+    """
+    fit, evidence = supported(fits, comparisons)
+    if fit is None:
+        return [Markup("No findings: no fit is at its optimum.")]
+    found = []
+    told = _choice(fit, evidence, fits) + _coefficient(card, fit, fixed[fit["model"]])
+    if told:
+        found.append(told)
+    share = share_between(fit, card)
     if share:
-        parts.append(share)
-    told = Markup("; ").join(parts) or Markup("no covariates, and no share between clusters")
-    return marked(fit) + Markup(": ") + told + Markup(".")
+        found.append(Markup("{}{}.").format(share[0].upper(), share[1:]))
+    ranked = [fit["model"]] if fit["model"] in ranks else []
+    ranked += [one["model"] for one in reversed(fits) if one["model"] in ranks]
+    by_name = {one["model"]: one for one in fits}
+    for name in ranked[:1]:
+        if by_name[name]["converged"]:
+            found.append(ranking_sentence(by_name[name], ranks[name]))
+    return found or [Markup("{}: no covariates and no share between clusters.").format(marked(fit))]
 
 
-def share_between(fit: Mapping[str, Any]) -> Markup | None:
+def supported(
+    fits: Sequence[Mapping[str, Any]], comparisons: Sequence[Row]
+) -> tuple[Mapping[str, Any] | None, Row | None]:
+    """The largest converged model that no comparison speaks against, and the row that supports it.
+
+    A comparison speaks against its null model if clear, else against its alternative. Without a
+    comparison that supports one, it is the largest model left; a singular one only for want of
+    another.
+    """
+    against, evidence = set(), {}
+    for row in comparisons:
+        against.add(row["null"] if _clear(row) else row["alternative"])
+        if _clear(row):
+            evidence[row["alternative"]] = row
+    left = [fit for fit in fits if fit["converged"] and fit["model"] not in against]
+    left = left or [fit for fit in fits if fit["converged"]]
+    if not left:
+        return None, None
+    best = max(left, key=lambda f: (f["model"] in evidence, not f["singular"], f["n_parameters"]))
+    return best, evidence.get(best["model"])
+
+
+def _clear(row: Row) -> bool:
+    return row["p_value"] is not None and row["p_value"] < 0.05
+
+
+def _choice(
+    fit: Mapping[str, Any], evidence: Row | None, fits: Sequence[Mapping[str, Any]]
+) -> Markup:
+    if len(fits) == 1:
+        return Markup("")
+    if evidence is None:
+        return Markup("Of {} models, {} is shown here. ").format(count(len(fits)), marked(fit))
+    by_name = {one["model"]: one for one in fits}
+    null = by_name.get(evidence["null"])
+    return Markup("Of {} models, the comparisons support {}: it fits better than {} ({}). ").format(
+        count(len(fits)),
+        marked(fit),
+        marked(null) if null else Markup("<code>{}</code>").format(evidence["null"]),
+        p_value(evidence["p_value"]),
+    )
+
+
+def _coefficient(card: Mapping[str, Any], fit: Mapping[str, Any], fixed: Sequence[Row]) -> Markup:
+    row = _leading(fit, fixed)
+    if row is None:
+        return Markup("")
+    return Markup("{} goes with {} of {} ({}){}.").format(
+        _step(card, row["term"]),
+        _signed(row["estimate"]),
+        label(card, fit["outcome"]),
+        interval(row),
+        _where_others_are_0(row["term"], fixed),
+    )
+
+
+def _step(card: Mapping[str, Any], term: str) -> Markup:
+    """The step in a term that its coefficient is for: a unit, or from one category to another."""
+    column, _, level = term.rstrip("]").partition("[")
+    kinds = {variable["name"]: variable["kind"] for variable in card["variables"]}
+    if level and ":" not in term:
+        words = "{} {}, against the reference category,"
+        return Markup(words).format(label(card, column), isolated(level))
+    if kinds.get(term) == "indicator":
+        return Markup("{} (1 against 0)").format(label(card, term))
+    return Markup("One more unit of {}").format(label(card, term))
+
+
+def label(card: Mapping[str, Any], name: str) -> Markup:
+    """A variable by its label, else its name."""
+    for variable in card["variables"]:
+        if variable["name"] == name and variable.get("label"):
+            return isolated(variable["label"])
+    return Markup("<code>{}</code>").format(name)
+
+
+def share_between(fit: Mapping[str, Any], card: Mapping[str, Any]) -> Markup | None:
     """The ICC, or the VPC at the mean of the covariate whose slope is random."""
     icc, vpc = fit.get("icc"), fit.get("vpc")
     if icc and icc.get("estimate") is not None:
-        return Markup("{}% of the residual variance lies between clusters (ICC {}, {})").format(
-            count(round(100 * icc["estimate"])), number(icc["estimate"]), interval(icc)
+        return Markup("{}% of the residual variance lies between clusters (ICC {}{})").format(
+            count(round(100 * icc["estimate"])), tables.share(icc["estimate"]), _percents(icc)
         )
     if vpc and vpc.get("estimate") is not None:
         return Markup(
-            "at the mean of {}, {}% of the residual variance lies between clusters (VPC {}, {})"
+            "at the mean of {}, {}% of the residual variance lies between clusters (VPC {}{})"
         ).format(
-            Markup("<code>{}</code>").format(vpc["predictor"] or "the covariates"),
+            label(card, vpc["predictor"]) if vpc["predictor"] else "the covariates",
             count(round(100 * vpc["estimate"])),
-            number(vpc["estimate"]),
-            interval(vpc),
+            tables.share(vpc["estimate"]),
+            _percents(vpc),
         )
     return None
+
+
+def _percents(row: Row) -> str:
+    low, high = row.get("conf_low"), row.get("conf_high")
+    return "" if low is None or high is None else f", 95% CI {100 * low:.0f} to {100 * high:.0f}%"
 
 
 def comparison_sentence(row: Row, fits: Mapping[str, Mapping[str, Any]]) -> Markup:
@@ -108,11 +196,10 @@ def comparison_sentence(row: Row, fits: Mapping[str, Mapping[str, Any]]) -> Mark
         marked(fits[row[key]]) if row[key] in fits else Markup("<code>{}</code>").format(row[key])
         for key in ("null", "alternative")
     )
-    clear = p is not None and p < 0.05
     return Markup("{}: {} {} {} (LR {}, {}, {}).").format(
         Markup("<code>{}</code>").format(row["comparison"]),
         alternative,
-        "fits better than" if clear else "does not clearly fit better than",
+        "fits better than" if _clear(row) else "does not clearly fit better than",
         null,
         number(row["statistic"]),
         row["distribution"],
@@ -127,11 +214,12 @@ def ranking_sentence(fit: Mapping[str, Any], ranks: Sequence[Row]) -> Markup:
         for kind in ("best", "worst")
     }
     return Markup(
-        "{}: of {} clusters, {} stand out as best{} and {} as worst{}. The first, {}, has rank "
-        "{} to {} with posterior probability 95%, and {} to {} in the simultaneous confidence set."
+        "Of {} clusters ranked by {}, {} stand out as best{} and {} as worst{}. The first, {}, has "
+        "rank {} to {} with posterior probability 95%, and {} to {} in the simultaneous confidence "
+        "set."
     ).format(
-        marked(fit),
         count(len(ranks)),
+        marked(fit),
         count(len(named["best"])),
         _names(named["best"]),
         count(len(named["worst"])),

@@ -766,8 +766,8 @@ class ModelResult:
             frames["bootstrap"] = self.bootstrap
         for name, frame in frames.items():
             shown = f"{title}: {name.replace('_', ' ')}"
-            # A row of data each: six digits are more than most outcomes are measured to.
-            digits = 6 if name == "predictions" else 10
+            # What figures draw: six digits are more than an eye or most outcomes have.
+            digits = 6 if name in ("predictions", "curves", "variance_function") else 10
             tables.write(frame, folder / f"{name}.csv", folder / f"{name}.html", shown, digits)
         text = json.dumps(
             self.report, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False

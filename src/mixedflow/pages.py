@@ -51,7 +51,8 @@ def p_value(value: float | None) -> str:
     shown = tables.p_value(value)
     if not shown:
         return "no p-value"
-    return f"p {shown}" if shown.startswith("<") else f"p = {shown}"
+    told = f"p {shown}" if shown.startswith("<") else f"p = {shown}"
+    return told.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def breakable(text: str) -> Markup:

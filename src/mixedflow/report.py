@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 import mixedflow
-from mixedflow import captions, cards, equations, findings, tables
+from mixedflow import captions, cards, equations, findings, provenance, publication, tables
 from mixedflow.captions import Caption
 from mixedflow.errors import SourceError
 from mixedflow.pages import count, environment, inline_svg, number, p_value
@@ -45,6 +48,8 @@ _INTERVALS = {
     "profile": "profile likelihood",
     "bootstrap": "bootstrap percentiles",
 }
+_MOST_RANKED = 2000  # clusters of a ranking on the page
+_MOST_SHARES = 5  # rows of the table of VPC by covariate
 _WIDE = 560.0  # points; from here a figure takes the whole width, not one of two columns
 _FILES = (
     "cluster_effects",
@@ -56,9 +61,20 @@ _FILES = (
     "influence",
     "bootstrap",
 )
+_PUBLISHED = ("fixed_effects", "variance_components")
+_SCALES = {
+    "variance": "variance",
+    "variance_se": "SE",
+    "variance_ci": "95% CI",
+    "sd": "SD",
+    "sd_se": "SE",
+    "sd_ci": "95% CI",
+}
+_SHARES = {"vpc": "VPC", "vpc_low": "95% low", "vpc_high": "95% high"}
 _RANKING_COLUMNS = (
     "rank",
     "cluster",
+    "selected",
     "n",
     "estimate",
     "conf_low",
@@ -70,7 +86,6 @@ _RANKING_COLUMNS = (
     "rank_set_low_marginal",
     "rank_set_high_marginal",
     "p_top",
-    "selected",
 )
 
 
@@ -92,6 +107,8 @@ class Model:
     folder: Path
     fit: Mapping[str, Any]
     rank: Mapping[str, Any] | None
+    card: Mapping[str, Any]
+    compared: Sequence[Mapping[str, Any]]  # rows of comparisons that name the model
 
     @property
     def name(self) -> str:
@@ -114,15 +131,16 @@ class Model:
         path = self.folder / "ranking.csv"
         return tables.read(path) if self.rank and path.exists() else None
 
-    @cached_property
-    def sentence(self) -> Markup:
-        return findings.model_sentence(self.fit, records(self.fixed))
+    @property
+    def interpretations(self) -> list[Markup]:
+        """What the numbers mean in plain words, a sentence each."""
+        # Sentences of mixedflow.interpret enter here, from self.fit, records(self.fixed),
+        # records(self.components), self.compared and self.card.
+        return []
 
-    @cached_property
-    def ranking_sentence(self) -> Markup | None:
-        return (
-            None if self.ranks is None else findings.ranking_sentence(self.fit, records(self.ranks))
-        )
+    @property
+    def share(self) -> Markup | None:
+        return findings.share_between(self.fit, self.card)
 
     @property
     def symbolic(self) -> list[Markup]:
@@ -141,7 +159,41 @@ class Model:
 
     @property
     def components_table(self) -> Markup:
-        return table(self.components)
+        """A row a component: variance or covariance, and standard deviation or correlation."""
+        import pandas as pd
+
+        scales = {"var": "variance", "cov": "variance", "sd": "sd", "corr": "sd"}
+        rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+        for row in records(self.components):
+            key = (row["group"], row["term1"], row["term2"])
+            name = " × ".join(part for part in key[1:] if part) or "rows"
+            shown = rows.setdefault(key, {"group": row["group"], "component": name})
+            scale = scales[row["scale"]]
+            low, high = row["conf_low"], row["conf_high"]
+            shown[scale], shown[f"{scale}_se"] = row["estimate"], row["std_error"]
+            between = f"{number(low)} to {number(high)}"
+            shown[f"{scale}_ci"] = "" if low is None or high is None else between
+        frame = pd.DataFrame(list(rows.values()), columns=["group", "component", *_SCALES])
+        # A number that is missing in every row, as at a boundary, is still a number.
+        numeric = frame.astype({n: "float64" for n in _SCALES if not n.endswith("_ci")})
+        return Markup(tables.html_table(numeric, _SCALES))
+
+    @property
+    def shares_table(self) -> Markup | None:
+        """The share between clusters at values of the covariate, where it depends on one."""
+        if not self.fit.get("variance_function"):
+            return None
+        found = tables.read(self.folder / "variance_function.csv")
+        shown = found.iloc[
+            [round(k * (len(found) - 1) / (_MOST_SHARES - 1)) for k in range(_MOST_SHARES)]
+        ]
+        columns = ["x", "between", "residual", "total", "vpc", "vpc_low", "vpc_high"]
+        return Markup(tables.html_table(shown[columns], {"x": self.fit["x"], **_SHARES}))
+
+    @property
+    def stata(self) -> str:
+        """The fit as Stata prints it."""
+        return tables.summary(self.fit, self.fixed, self.components)
 
     @property
     def contrasts_table(self) -> Markup | None:
@@ -155,31 +207,46 @@ class Model:
 
     @property
     def figures(self) -> list[Shown]:
-        return self._figures(_MODEL_FIGURES)
+        return self._figures(_MODEL_FIGURES, captions.MODEL)
 
     @property
     def diagnostics(self) -> list[Shown]:
-        return self._figures(_DIAGNOSTIC_FIGURES)
+        return self._figures(_DIAGNOSTIC_FIGURES, captions.MODEL)
 
-    def _figures(self, keys: tuple[str, ...]) -> list[Shown]:
+    def _figures(self, keys: tuple[str, ...], told: Mapping[str, Caption]) -> list[Shown]:
         folder = self.folder / "figures"
         return [
-            figure(folder / f"{key}.svg", f"{self.name}-{key}", captions.MODEL[key])
+            figure(folder / f"{key}.svg", f"{self.name}-{key}", told[key])
             for key in keys
             if (folder / f"{key}.svg").exists()
         ]
 
     @property
-    def caterpillar(self) -> Shown | None:
-        path = self.folder / "figures" / "caterpillar.svg"
-        if self.ranks is None or not path.exists():
-            return None
-        return figure(path, f"{self.name}-caterpillar", captions.RANKING["caterpillar"])
+    def ranking(self) -> list[Shown]:
+        """Every figure of the ranking that exists, in the captions' order."""
+        return self._figures(tuple(captions.RANKING), captions.RANKING)
+
+    @property
+    def ranking_tables(self) -> list[Shown]:
+        """Every table of the ranking that exists, but for the ranking itself."""
+        return [
+            Shown(f"{self.name}-{key}-table", caption, table(tables.read(path)), table=True)
+            for key, caption in captions.RANKING.items()
+            if key != "ranking" and (path := self.folder / f"{key}.csv").exists()
+        ]
+
+    @property
+    def ranking_words(self) -> Mapping[str, list[str]]:
+        """``sentences`` and ``cautions`` of ranking.json, where there is one."""
+        path = self.folder / "ranking.json"
+        found = _json(path) if path.exists() else {}
+        return {key: list(found.get(key, [])) for key in ("sentences", "cautions")}
 
     @property
     def ranking_table(self) -> Markup:
         assert self.ranks is not None
-        return table(self.ranks[[c for c in _RANKING_COLUMNS if c in self.ranks.columns]])
+        shown = self.ranks[[c for c in _RANKING_COLUMNS if c in self.ranks.columns]]
+        return Markup(tables.html_table(shown, most=_MOST_RANKED))
 
     @property
     def ranked_by(self) -> str:
@@ -273,7 +340,8 @@ class Model:
 
     @property
     def files(self) -> list[str]:
-        return [name for name in _FILES if (self.folder / f"{name}.csv").exists()]
+        names = [f"{name}.csv" for name in _FILES] + [f"{name}.tex" for name in _PUBLISHED]
+        return [name for name in names if (self.folder / name).exists()]
 
 
 @dataclass(frozen=True)
@@ -292,6 +360,12 @@ class Dataset:
     @cached_property
     def sentence(self) -> Markup:
         return findings.data_sentence(self.card)
+
+    @property
+    def side_by_side(self) -> Markup | None:
+        """The models in the columns of one table, as papers print them."""
+        fitted = [publication.Fitted(m.fit, m.fixed, m.components) for m in self.models]
+        return publication.html(publication.side_by_side(fitted)) if fitted else None
 
     @property
     def synthetic(self) -> bool:
@@ -342,13 +416,14 @@ def render(results_dir: Path, config: Mapping[str, Any], out: Path) -> None:
 
 def page(results_dir: Path, config: Mapping[str, Any]) -> str:
     """The report as text; see :func:`render`."""
-    datasets = _datasets(results_dir, config)
-    models = [model for dataset in datasets for model in dataset.models]
-    fits = {model.name: model.fit for model in models}
     path = results_dir / "comparisons.csv"
     compared = tables.read(path) if config.get("comparisons") and path.exists() else None
     rows = [] if compared is None else records(compared)
+    datasets = _datasets(results_dir, config, rows)
+    models = [model for dataset in datasets for model in dataset.models]
+    fits = {model.name: model.fit for model in models}
     report = config.get("report") or {}
+    script = environment().get_template("report/script.js.j2").render()
     return (
         environment()
         .get_template("report/report.html.j2")
@@ -358,17 +433,44 @@ def page(results_dir: Path, config: Mapping[str, Any]) -> str:
             datasets=datasets,
             models=models,
             overview=_overview(models),
+            headlines={d.name: _headlines(d, rows) for d in datasets},
             cautions=findings.cautions([d.card for d in datasets], list(fits.values()), rows),
             comparison_sentences=[findings.comparison_sentence(row, fits) for row in rows],
             comparisons_table=None if compared is None else _comparisons(compared, fits),
+            compared_sentence=lambda row: findings.comparison_sentence(row, fits),
+            ranking_sentence=lambda m: findings.ranking_sentence(m.fit, records(m.ranks)),
             marked=findings.marked,
-            share_between=findings.share_between,
             captions=captions.ALL,
             sources=_sources(datasets),
             config=json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False),
             version=mixedflow.__version__,
+            packages=_packages(),
+            script=Markup(script),
+            script_hash=_hash(script),
         )
     )
+
+
+def _hash(script: str) -> str:
+    """What a Content-Security-Policy allows a script by: of the text between its tags."""
+    return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+
+
+def _headlines(dataset: Dataset, rows: list[dict[str, Any]]) -> list[Markup]:
+    names = {model.name for model in dataset.models}
+    return findings.headlines(
+        dataset.card,
+        [model.fit for model in dataset.models],
+        {model.name: records(model.fixed) for model in dataset.models},
+        [row for row in rows if row["alternative"] in names],
+        {m.name: records(m.ranks) for m in dataset.models if m.ranks is not None},
+    )
+
+
+def _packages() -> Markup:
+    """Versions of what made the artifacts."""
+    versions = {"python": platform.python_version(), **provenance.manifest([])["packages"]}
+    return cards.fragment([{"package": name, "version": text} for name, text in versions.items()])
 
 
 def figure(path: Path, key: str, caption: Caption) -> Shown:
@@ -391,21 +493,25 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _datasets(results_dir: Path, config: Mapping[str, Any]) -> list[Dataset]:
+def _datasets(
+    results_dir: Path, config: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+) -> list[Dataset]:
     found = []
     for name in sorted(config["datasets"]):
         folder = results_dir / "datasets" / name
+        card = _json(folder / "data_card.json")
         models = [
             Model(
                 results_dir / "models" / key,
                 _json(results_dir / "models" / key / "fit.json"),
                 spec.get("rank"),
+                card,
+                [row for row in rows if key in (row["null"], row["alternative"])],
             )
             for key, spec in config["models"].items()
             if spec["dataset"] == name
         ]
-        models.sort(key=lambda model: (model.fit["n_parameters"], model.name))
-        card = _json(folder / "data_card.json")
+        models.sort(key=lambda model: publication.order(model.fit))
         found.append(Dataset(folder, card, config["datasets"][name], models))
     return found
 
@@ -418,16 +524,13 @@ def _overview(models: list[Model]) -> Markup:
     return cards.fragment(
         [
             {
-                "model": _named(model.name, model.marks),
+                "model": findings.named(model.fit),
                 "data set": model.fit["dataset"],
                 "formula": model.fit["formula"],
                 "method": model.fit["method"].upper(),
-                "n": model.fit["n_obs"],
-                "clusters": model.fit["n_groups"],
                 "parameters": model.fit["n_parameters"],
                 "log-likelihood": model.fit["log_likelihood"],
                 "AIC": model.fit["aic"],
-                "BIC": model.fit["bic"],
             }
             for model in models
         ]
@@ -452,11 +555,6 @@ def _comparisons(compared: pd.DataFrame, fits: Mapping[str, Mapping[str, Any]]) 
     shown = compared.copy()
     for column in ("null", "alternative"):
         shown[column] = [
-            _named(name, findings.marks(fits[name]) if name in fits else [])
-            for name in compared[column]
+            findings.named(fits[name]) if name in fits else name for name in compared[column]
         ]
     return table(shown.dropna(axis="columns", how="all"))
-
-
-def _named(name: str, marks: list[str]) -> str:
-    return f"{name} ({', '.join(marks)})" if marks else name

@@ -57,7 +57,15 @@ rule publish:
         expand(f"{MODEL}/ranking.tex", model=RANKED),
         [f"{RESULTS}/comparisons.tex"] if COMPARED else [],
         expand(f"{DATASET}/models.tex", dataset=sorted(DATASETS)),
-        expand(f"{DATASET}/models.html", dataset=sorted(DATASETS)),
+        [
+            report(
+                f"{DATASET.format(dataset=name)}/models.html",
+                caption="../report/models.rst",
+                category="Comparisons",
+                labels={"shows": f"models of {name} side by side", "as": "table"},
+            )
+            for name in sorted(DATASETS)
+        ],
     log:
         f"{LOGS}/publish.log",
     threads: 1

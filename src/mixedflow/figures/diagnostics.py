@@ -17,6 +17,7 @@ from mixedflow.figures.style import (
     PALE,
     Labels,
     figure,
+    ink,
     label,
     note,
     panels,
@@ -109,7 +110,7 @@ def residuals_fitted(residuals: pd.DataFrame, fit: Mapping[str, Any], labels: La
         for share, look in ((0.05, (0, (3, 2))), (0.5, "-"), (0.95, (0, (3, 2)))):
             y = groups["standardised"].quantile(share)
             axes.plot(x, y, color=ORANGE, linestyle=look, linewidth=1.3)
-        axes.set_title("Median, 5% and 95%", color=ORANGE, fontsize=8)
+        axes.set_title("Median, 5% and 95%", color=ink(ORANGE), fontsize=8)
     if n > MOST_POINTS:
         note(axes, f"{count(len(kept))} of {count(n)} residuals, the largest among them")
     axes.set_xlabel(f"Fitted: {labels.axis(fit['outcome'])}")

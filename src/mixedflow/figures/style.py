@@ -134,7 +134,17 @@ def sample(n: int, most: int) -> np.ndarray:
 
 def note(axes: Axes, text: str) -> None:
     """A remark above the panel, where it cannot lie on data."""
-    axes.set_title(text, loc="right", fontsize=7.5, color=GREY)
+    axes.set_title(text, loc="right", fontsize=7.5, color=ink(GREY))
+
+
+def ink(colour: str) -> str:
+    """``colour``, darkened until text in it can be read on white: contrast 4.5 (WCAG 2.2, AA)."""
+    rgb = np.array(matplotlib.colors.to_rgb(colour))
+    while True:
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        if 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05) >= 4.5:
+            return str(matplotlib.colors.to_hex(tuple(rgb)))
+        rgb = 0.96 * rgb
 
 
 def end_labels(axes: Axes, ends: Iterable[tuple[float, float, str, str]]) -> None:
@@ -146,8 +156,8 @@ def end_labels(axes: Axes, ends: Iterable[tuple[float, float, str, str]]) -> Non
     for y, x, text, colour in sorted((y, x, text, colour) for x, y, text, colour in ends):
         at = max(y, at + line)
         axes.annotate(
-            text, (x, at), xytext=(5, 0), textcoords="offset points", va="center", color=colour,
-            annotation_clip=False,
+            text, (x, at), xytext=(5, 0), textcoords="offset points", va="center",
+            color=ink(colour), annotation_clip=False,
             bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.75},
         )  # fmt: skip
 
