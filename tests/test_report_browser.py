@@ -187,6 +187,10 @@ def test_axe_finds_nothing(opened: Any, name: str, width: int, scheme: str) -> N
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     # A picture is one image to a reader: its thousands of strokes only take time.
     page.evaluate("document.querySelectorAll('figure svg > g').forEach(one => one.remove())")
+    # Nor does a third model of a data set show anything that two do not.
+    page.evaluate(
+        "document.querySelectorAll('article ~ article ~ article').forEach(a => a.remove())"
+    )
     # Below a gradient, the shade at a table's edge, axe would not judge.
     page.add_style_tag(content=".scroll { background: none !important; }")
     found = axe.Axe().run(page).response
