@@ -133,8 +133,7 @@ def _held(rows: pd.DataFrame, template: pd.DataFrame, free: tuple[str, ...]) -> 
 def predictions(fit: Fit, axes: Axes) -> pd.DataFrame:
     """One row per row of the fit: observed, population mean with 95% interval, conditional.
 
-    ``standardised`` and ``quantile`` are the residual's, for a normal Q-Q plot. Numbers are
-    rounded: the outcome's to three digits of the residual standard deviation.
+    ``standardised`` and ``quantile`` are the residual's, for a normal Q-Q plot.
     """
     import pandas as pd
 
@@ -142,7 +141,7 @@ def predictions(fit: Fit, axes: Axes) -> pd.DataFrame:
     mean, low, high = inference.population(fit.solution, fit.X)
     n = len(mean)
     assert fit.rows is not None
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "row": fit.rows + 1,
             "cluster": fit.clusters[fit.codes],
@@ -158,7 +157,13 @@ def predictions(fit: Fit, axes: Axes) -> pd.DataFrame:
             "quantile": residuals["quantile"].round(3),
         }
     )
-    # More digits than the scatter of the rows gives meaning to would only fill the file.
+
+
+def rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """``predictions`` for a file: three significant digits of the residual standard deviation.
+
+    More digits than the scatter of the rows gives meaning to would only fill the file.
+    """
     outcome = ["observed", "population", "population_low", "population_high"]
     outcome += ["conditional", "residual"]
     places = dict.fromkeys(outcome, _places(table["residual"].std()))

@@ -746,7 +746,7 @@ class ModelResult:
 
     def write(self, folder: Path) -> None:
         """Write fit.json, the tables with their HTML twins, and posterior.npz into ``folder``."""
-        from mixedflow import tables
+        from mixedflow import curves, tables
 
         folder.mkdir(parents=True, exist_ok=True)
         title = str(self.report["title"])
@@ -754,7 +754,7 @@ class ModelResult:
             "fixed_effects": self.fit.fixed_effects,
             "variance_components": self.fit.variance_components,
             "cluster_effects": self.fit.cluster_effects,
-            "predictions": self.predictions,
+            "predictions": curves.rounded(self.predictions),
             "curves": self.curves,
             "variance_function": self.variance_function,
             "contrasts": self.contrasts,
