@@ -7,7 +7,9 @@ interrupted run goes on where it stopped.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -27,7 +29,10 @@ if TYPE_CHECKING:
     from mixedflow.mixed import Fit
     from mixedflow.spec import ComparisonSpec, ModelSpec
 
+logger = logging.getLogger(__name__)
+
 CHUNK = 50  # draws; a chunk is what a process works on and what an interruption can lose
+_TELL_EVERY = 10.0  # seconds between lines of progress
 _GAIN_LEFT = 1e-6  # deviance still promised above which a refit has failed
 
 
@@ -141,7 +146,8 @@ def simulate(
     folder
         Where finished chunks are kept, so that an interrupted run resumes.
     progress
-        Called with the draws done and wanted after each chunk.
+        Called with the draws done and wanted after each chunk; by default it logs how far a long
+        run is.
     """
     solution = fit.solution
     task = _Task(
@@ -159,13 +165,13 @@ def simulate(
     if kept:
         done = {k: c for k, size in enumerate(sizes) if (c := kept.read(k, size)) is not None}
     missing = [k for k in range(len(sizes)) if k not in done]
+    progress = progress or _Progress(sum(sizes[i] for i in done))
 
     def take(k: int, chunk: dict[str, Array]) -> None:
         done[k] = chunk
         if kept:
             kept.write(k, chunk)
-        if progress:
-            progress(sum(sizes[i] for i in done), draws)
+        progress(sum(sizes[i] for i in done), draws)
 
     if processes > 1 and len(missing) > 1:
         workers = min(processes, len(missing))
@@ -179,6 +185,23 @@ def simulate(
             take(k, _chunk(seed, k, sizes[k]))
     parts = [done[k] for k in range(len(sizes))]
     return Draws(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+
+
+class _Progress:
+    """Logs a line now and then: how many draws are done, and how long the others will take."""
+
+    def __init__(self, before: int) -> None:
+        self._before = before  # of an earlier run, which says nothing of this one's speed
+        self._began = self._told = time.monotonic()
+
+    def __call__(self, done: int, wanted: int) -> None:
+        now = time.monotonic()
+        if now - self._told < _TELL_EVERY or done == wanted:
+            return
+        self._told = now
+        left = (now - self._began) / (done - self._before) * (wanted - done)
+        shown = f"{left:.0f} s" if left < 90 else f"{left / 60:.0f} min"
+        logger.info("bootstrap: %d of %d draws, about %s left", done, wanted, shown)
 
 
 class _Kept:

@@ -1,29 +1,13 @@
-"""The command ``mixedflow``: ``mixedflow init`` begins an analysis in a folder of its own."""
+"""The command ``mixedflow``: begin an analysis, check it, and show a finished model."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mixedflow.errors import ConfigError, MixedflowError
-
-_SNAKEFILE = """\
-from mixedflow.cli import workflow_file
-
-
-configfile: "config.yaml"
-
-
-module mixedflow:
-    snakefile:
-        workflow_file("Snakefile")
-    config:
-        config
-
-
-use rule * from mixedflow
-"""
+from mixedflow.errors import MixedflowError
 
 
 def workflow_file(name: str) -> str:
@@ -33,36 +17,65 @@ def workflow_file(name: str) -> str:
     return str(installed if installed.exists() else package.parents[1] / name)
 
 
-def init(folder: Path) -> list[Path]:
-    """Write the config.yaml and Snakefile of a new analysis into ``folder``.
+def _init(given: argparse.Namespace) -> int:
+    from mixedflow import start
 
-    Raises
-    ------
-    ConfigError
-        One of the files is there already; nothing is written then.
-    """
-    starter = Path(workflow_file("workflow/starter.yaml")).read_text("utf-8")
-    texts = {folder / "config.yaml": starter, folder / "Snakefile": _SNAKEFILE}
-    for path in texts:
-        if path.exists():
-            raise ConfigError(str(path), "the file is there already", "choose another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, text in texts.items():
-        path.write_text(text, "utf-8")
-    return list(texts)
+    roles = start.Roles(given.outcome, given.cluster, given.time, given.predictor)
+    written = start.init(given.file, roles, given.folder)
+    print("wrote", " and ".join(map(str, written)))
+    there = "" if given.folder == Path() else f"in {given.folder}: "
+    print(f"next, {there}mixedflow check, then snakemake --cores all")
+    return 0
 
 
-def main(arguments: list[str] | None = None) -> int:
+def _check(given: argparse.Namespace) -> int:
+    from mixedflow import check
+
+    found = check.check(given.config)
+    print(*found.lines, sep="\n")
+    if found.faults:
+        print(*found.faults, sep="\n", file=sys.stderr)
+        return 1
+    print(f"{given.config}: no fault found; nothing was written")
+    return 0
+
+
+def _show(given: argparse.Namespace) -> int:
+    from mixedflow import summary
+
+    print(summary.show(given.model, given.config), end="")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mixedflow", description="Multilevel analyses from YAML.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser("init", help="write a config.yaml and a Snakefile to begin with")
-    command.add_argument("folder", nargs="?", default=".", type=Path)
-    folder = parser.parse_args(arguments).folder
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], what: str) -> Callable:
+        added = commands.add_parser(name, help=what, description=what)
+        added.set_defaults(run=run)
+        return added.add_argument
+
+    add = command("init", _init, "write a Snakefile and a config.yaml for a data file")
+    add("file", type=Path, metavar="FILE", help=".dta, .sav, .sas7bdat, .csv or .parquet")
+    add("--outcome", required=True, metavar="Y", help="the column to model")
+    add("--cluster", required=True, metavar="G", help="the column that groups the rows")
+    add("--time", metavar="T", help="the column that orders the rows of a cluster")
+    add("--predictor", metavar="X", help="a covariate; its slope may vary between clusters")
+    add("--folder", type=Path, default=Path(), metavar="F", help="the current one by default")
+    add = command("check", _check, "hold a configuration against its data; runs nothing")
+    add("config", nargs="?", type=Path, default=Path("config.yaml"), metavar="CONFIG")
+    add = command("show", _show, "print the table of a finished model")
+    add("model", metavar="MODEL")
+    add("--config", type=Path, default=Path("config.yaml"), metavar="FILE")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = _parser().parse_args(arguments)
     try:
-        written = init(folder)
+        found: int = given.run(given)
     except (MixedflowError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    print("wrote", " and ".join(map(str, written)))
-    print("describe your data and models in config.yaml, then: snakemake --cores all")
-    return 0
+    return found

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Prepared", "RawData", "load", "prepare", "read_source", "save"]
 
-_MOST_LEVELS = 30  # a text column with more distinct values is text, not a category
+MOST_LEVELS = 30  # a text column with more distinct values is text, not a category
 
 
 @dataclass(frozen=True)
@@ -308,7 +308,7 @@ class _Preparation:
         if isinstance(dtype, pd.CategoricalDtype):
             return "category"
         if not pd.api.types.is_numeric_dtype(dtype):
-            few = name != self.spec.cluster and present.nunique() <= _MOST_LEVELS
+            few = name != self.spec.cluster and present.nunique() <= MOST_LEVELS
             return "category" if few else "text"
         labels = self.value_labels.get(name)
         if labels and all(label_of(labels, code) is not None for code in present.unique()):

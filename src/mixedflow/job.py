@@ -36,6 +36,9 @@ def job(snakemake: Any) -> Iterator[Mapping[str, str]]:
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
+    # How far a long job is, who waits at the terminal sees too.
+    terminal, progress = logging.StreamHandler(), logging.getLogger("mixedflow.bootstrap")
+    progress.addHandler(terminal)
     try:
         logger.info("%s %s", snakemake.rule, dict(snakemake.wildcards.items()) or "")
         yield json.loads(snakemake.params.task)
@@ -49,6 +52,7 @@ def job(snakemake: Any) -> Iterator[Mapping[str, str]]:
         what = " ".join(str(error).split())
         _fail(f"{snakemake.rule}: unexpected {type(error).__name__}: {what}", log, snakemake.output)
     finally:
+        progress.removeHandler(terminal)
         root.removeHandler(handler)
         handler.close()
 

@@ -415,9 +415,9 @@ class Fit:
 
     def summary(self) -> str:
         """A Stata-like table of the fit, as text."""
-        from mixedflow import tables
+        from mixedflow import summary
 
-        return tables.summary(self.report(), self.fixed_effects, self.variance_components)
+        return summary.text(self.report(), self.fixed_effects, self.variance_components)
 
 
 def fit(
@@ -445,11 +445,31 @@ def fit(
     FormulaError, DataError, ModelError
         Before any search starts.
     """
+    parsed, design = _design(text, frame, where)
+    group = str(parsed.group)
+    return _fit(design, method, group, where, parsed, frame, reporting or Reporting())
+
+
+def examine(
+    text: str, frame: pd.DataFrame, method: str = "reml", where: str = "formula"
+) -> formula.Design:
+    """The matrices of a model that :func:`fit` would accept; nothing is searched.
+
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+        As ``fit``: unknown columns, rank, clusters, more random effects than the data can bear.
+    """
+    parsed, design = _design(text, frame, where)
+    _posed(design, method, str(parsed.group), where)
+    return design
+
+
+def _design(text: str, frame: pd.DataFrame, where: str) -> tuple[Parsed, formula.Design]:
     parsed = formula.parse(text, where)
     if parsed.group is None:
         raise FormulaError(where, "no grouping factor", "add a random part: + (1 | group)")
-    design = formula.design(parsed, frame, where)
-    return _fit(design, method, parsed.group, where, parsed, frame, reporting or Reporting())
+    return parsed, formula.design(parsed, frame, where)
 
 
 def fit_arrays(
@@ -564,25 +584,7 @@ def _fit(
         )
     if method not in ("reml", "ml"):
         raise ModelError(where, f"unknown method {quote(method)}", "it is 'reml' or 'ml'")
-    assert design.cluster is not None
-    codes, labels = _index(design.cluster)
-    _check(design, codes, len(labels), group, where)
-    try:
-        products = likelihood.reduce(
-            design.y, design.X, design.Z, codes, len(labels), design.blocks
-        )
-    except likelihood.CollinearError as error:
-        raise _collinear(error, design, where) from None
-    except likelihood.NotFiniteError:
-        raise _not_finite(design, where) from None
-    if products.FF[-1, -1] * products.scales.y**2 <= 1e-20 * float(design.y @ design.y):
-        if design.y.min() == design.y.max():
-            raise DataError(where, "the outcome is constant")
-        raise ModelError(
-            where, "the fixed effects fit the outcome exactly: nothing is left to model"
-        )
-    objective = likelihood.Objective(products, design.blocks, method == "reml")
-    _check_objective(objective, design, where)
+    codes, labels, objective = _posed(design, method, group, where)
     searches: dict[str, likelihood.Optimum] = {}
     try:
         for name in likelihood.STARTS:
@@ -622,6 +624,32 @@ def _fit(
         n_missing=design.n_missing,
         reporting=reporting,
     )
+
+
+def _posed(
+    design: formula.Design, method: str, group: str, where: str
+) -> tuple[Array, Array, likelihood.Objective]:
+    """Codes (N,) and labels (J,) of the clusters, and an objective that has one optimum."""
+    assert design.cluster is not None
+    codes, labels = _index(design.cluster)
+    _check(design, codes, len(labels), group, where)
+    try:
+        products = likelihood.reduce(
+            design.y, design.X, design.Z, codes, len(labels), design.blocks
+        )
+    except likelihood.CollinearError as error:
+        raise _collinear(error, design, where) from None
+    except likelihood.NotFiniteError:
+        raise _not_finite(design, where) from None
+    if products.FF[-1, -1] * products.scales.y**2 <= 1e-20 * float(design.y @ design.y):
+        if design.y.min() == design.y.max():
+            raise DataError(where, "the outcome is constant")
+        raise ModelError(
+            where, "the fixed effects fit the outcome exactly: nothing is left to model"
+        )
+    objective = likelihood.Objective(products, design.blocks, method == "reml")
+    _check_objective(objective, design, where)
+    return codes, labels, objective
 
 
 def _searched(

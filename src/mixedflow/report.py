@@ -16,7 +16,18 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 import mixedflow
-from mixedflow import captions, cards, equations, findings, provenance, publication, tables
+from mixedflow import (
+    captions,
+    cards,
+    equations,
+    findings,
+    interpret,
+    methods,
+    provenance,
+    publication,
+    summary,
+    tables,
+)
 from mixedflow.captions import Caption
 from mixedflow.errors import SourceError
 from mixedflow.pages import count, environment, inline_svg, number, p_value
@@ -134,9 +145,13 @@ class Model:
     @property
     def interpretations(self) -> list[Markup]:
         """What the numbers mean in plain words, a sentence each."""
-        # Sentences of mixedflow.interpret enter here, from self.fit, records(self.fixed),
-        # records(self.components), self.compared and self.card.
-        return []
+        fixed, components = records(self.fixed), records(self.components)
+        told = [
+            *interpret.coefficients(self.fit, fixed, components, self.card),
+            *interpret.variance(self.fit, components, self.card, fixed),
+        ]
+        tests = interpret.tests(self.fit, self.compared, self.card)
+        return [*(one.sentence for one in told), *tests]
 
     @property
     def share(self) -> Markup | None:
@@ -193,7 +208,7 @@ class Model:
     @property
     def stata(self) -> str:
         """The fit as Stata prints it."""
-        return tables.summary(self.fit, self.fixed, self.components)
+        return summary.text(self.fit, self.fixed, self.components)
 
     @property
     def contrasts_table(self) -> Markup | None:

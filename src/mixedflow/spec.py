@@ -282,6 +282,12 @@ def read(path: Path | str) -> Config:
     return load(parse(path), str(path))
 
 
+def working_folder(path: Path | str) -> Path:
+    """Where the paths of a configuration start: beside its Snakefile, else the current folder."""
+    beside = Path(path).parent
+    return beside if (beside / "Snakefile").is_file() else Path()
+
+
 def load(config: Any, origin: str = "config.yaml") -> Config:
     """Check a configuration that has been parsed, and fill its defaults.
 
@@ -477,6 +483,12 @@ class _Checks:
             raise ConfigError(
                 self.at(*where, "source"), f"{len(given)} of file, rdataset and url are given",
                 "exactly one is needed",
+            )  # fmt: skip
+        if set(part["source"]["file"] or "") & set("{}"):
+            raise ConfigError(
+                self.at(*where, "source", "file"),
+                f"{quote(part['source']['file'])} has braces, which Snakemake takes for a wildcard",
+                "rename the file",
             )  # fmt: skip
         if part["source"]["rdataset"] and part["source"]["sha256"]:
             raise ConfigError(

@@ -30,7 +30,7 @@ rule compare:
     resources:
         mem_mb=4000 if SIMULATED else 1000,
     params:
-        task=task(
+        task=lambda w: task(
             *(("bootstrap", "mixed") if SIMULATED else ()),
             "inference",
             "tables",
@@ -108,7 +108,8 @@ rule report:
     resources:
         mem_mb=1000,
     params:
-        task=task("report", config=SETTINGS),
+        # A function, because in a text Snakemake would take {braces} of a label for wildcards.
+        task=lambda w: task("report", config=SETTINGS),
     script:
         "../scripts/report.py"
 

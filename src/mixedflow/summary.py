@@ -1,0 +1,99 @@
+"""A fit as a table for the terminal, laid out as Stata's ``mixed``; from a fit or its artifacts."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mixedflow.errors import ConfigError, ModelError, nearest, quote
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FILES = ("fit.json", "fixed_effects.csv", "variance_components.csv")
+
+
+def text(report: Mapping[str, Any], fixed: pd.DataFrame, components: pd.DataFrame) -> str:
+    """The table: what fit.json holds, the fixed effects, the variance components."""
+    sizes, wald, lr = report["group_size"], report["wald"], report["lr_vs_linear"]
+    kind = "REML" if report["method"] == "reml" else "ML"
+    criterion = "restricted-likelihood" if report["method"] == "reml" else "likelihood"
+    lines = [
+        f"Mixed-effects {kind} regression        Number of obs     = {report['n_obs']:>9,}",
+        f"Group variable: {_plain(report['group']):<22} "
+        f"Number of groups  = {report['n_groups']:>9,}",
+        f"{'':39}Obs per group: min = {sizes['min']:>8,}",
+        f"{'':54}avg = {sizes['mean']:>8,.1f}",
+        f"{'':54}max = {sizes['max']:>8,}",
+    ]
+    if wald:
+        lines.append(f"{'':39}Wald chi2({wald['df']}) = {wald['chi2']:.2f}")
+    lines.append(f"Log {criterion} = {report['log_likelihood']:.5f}")
+    rule = "-" * 78
+    # With degrees of freedom the statistic is Student's.
+    t = "t" if fixed["df"].notna().any() else "z"
+    lines += [
+        rule,
+        f"{'':>20} {'Coef.':>10} {'Std. err.':>10} {t:>8} {f'P>|{t}|':>6}  [95% conf. interval]",
+        rule,
+    ]
+    for row in fixed.to_dict("records"):
+        lines.append(
+            f"{_plain(row['term'])[-20:]:>20} {row['estimate']:>10.6g} {row['std_error']:>10.6g} "
+            f"{row['statistic']:>8.2f} {row['p_value']:>6.3f} "
+            f"{row['conf_low']:>10.6g} {row['conf_high']:>10.6g}"
+        )
+    lines += [
+        rule,
+        f"{'Random effects':>32} {'Estimate':>10} {'Std. err.':>10}  [95% conf. interval]",
+        rule,
+    ]
+    for row in components.to_dict("records"):
+        if row["scale"] not in ("sd", "corr"):
+            continue
+        terms = ",".join(t for t in (row["term1"], row["term2"]) if t) or "Residual"
+        name = _plain(f"{row['scale']}({terms})")[-32:]
+        values = [row[column] for column in ("std_error", "conf_low", "conf_high")]
+        cells = " ".join("         ." if math.isnan(v) else f"{v:>10.6g}" for v in values)
+        lines.append(f"{name:>32} {row['estimate']:>10.6g} {cells}")
+    test = f"{lr['distribution']} = {lr['statistic']:.2f}   Prob = {lr['p_value']:.4f}"
+    lines += [rule, f"LR test vs. linear model: {test}", *map(_plain, report["warnings"])]
+    return "\n".join(lines) + "\n"
+
+
+def _plain(name: str) -> str:
+    """A stranger's text that cannot steer a terminal: what does not print is escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
+
+
+def show(model: str, config: Path) -> str:
+    """The table of a model that a run of ``config`` has finished, from its artifacts.
+
+    Raises
+    ------
+    ConfigError
+        As ``spec.read``, and a model that the configuration does not have.
+    ModelError
+        A model without finished artifacts.
+    """
+    from mixedflow import spec, tables
+
+    settings = spec.read(config)
+    if model not in settings.models:
+        what = f"unknown model {quote(model)}"
+        raise ConfigError(f"{config}: models", what, nearest(model, settings.models, "models"))
+    folder = spec.working_folder(config) / settings.results / "models" / model
+    where, run = f"models.{model}", "run snakemake --cores all"
+    missing = [name for name in _FILES if not (folder / name).is_file()]
+    if missing:
+        raise ModelError(where, f"not finished: there is no {folder / missing[0]}", run)
+    try:
+        report = json.loads((folder / "fit.json").read_text("utf-8"))
+        fixed, components = (tables.read(folder / name) for name in _FILES[1:])
+        shown = text(report, fixed, components)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ModelError(where, f"the files in {folder} are not a model's", run) from None
+    return f"{_plain(report['title'])}\n{_plain(report['formula'])}\n\n{shown}"
