@@ -19,8 +19,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from mixedflow import cli
-
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("Snakefile", "config.yaml", "data", "profiles", "src", "workflow")
 Edit = Callable[[dict[str, Any]], Any]
@@ -201,23 +199,6 @@ def test_committed_tables_are_those_of_a_fresh_run(finished: Path) -> None:
         # Last digits belong to the machine's linear algebra; standard errors are second
         # derivatives, good for about half of the digits.
         pd.testing.assert_frame_equal(pd.read_csv(old), pd.read_csv(new), rtol=1e-5, atol=1e-6)
-
-
-def test_init_begins_an_analysis_that_runs(tmp_path: Path) -> None:
-    folder = tmp_path / "mine"
-    assert cli.main(["init", str(folder)]) == 0
-    frame = small_frame().rename(columns={"g": "group"})
-    frame.to_csv(folder / "data.csv", index=False)
-    run = snakemake(folder)
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert (folder / "results" / "report.html").exists()
-
-
-def test_init_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "Snakefile").write_text("mine", "utf-8")
-    assert cli.main(["init", str(tmp_path)]) == 1
-    assert capsys.readouterr().err.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["Snakefile"]
 
 
 # Bad input that the configuration alone shows

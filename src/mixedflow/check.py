@@ -154,6 +154,20 @@ def comparison(pair: ComparisonSpec, settings: Config, designs: Mapping[str, Des
         raise ComparisonError(
             f"comparisons.{pair.name}", what, "filter rows with missing values for both"
         )
+    if not (
+        set(null.terms) <= set(alternative.terms)
+        and set(null.random_terms) <= set(alternative.random_terms)
+        and _parameters(null) < _parameters(alternative)
+    ):
+        raise ComparisonError(
+            f"comparisons.{pair.name}",
+            f"{quote(pair.null)} is not nested in {quote(pair.alternative)}",
+            "the null model is the one with fewer terms",
+        )
+
+
+def _parameters(design: Design) -> int:
+    return len(design.terms) + sum(size * (size + 1) // 2 for size in design.blocks)
 
 
 def _clusters(design: Design) -> set[str]:

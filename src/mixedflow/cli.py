@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -41,9 +42,9 @@ def _check(given: argparse.Namespace) -> int:
 
 
 def _show(given: argparse.Namespace) -> int:
-    from mixedflow import summary
+    from mixedflow import show
 
-    print(summary.show(given.model, given.config), end="")
+    print(show.show(given.model, given.config), end="")
     return 0
 
 
@@ -73,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names from data may hold letters that the terminal does not have.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         found: int = given.run(given)
     except (MixedflowError, OSError) as error:

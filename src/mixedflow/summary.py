@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from mixedflow.errors import ConfigError, ModelError, nearest, quote
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_FILES = ("fit.json", "fixed_effects.csv", "variance_components.csv")
 
 
 def text(report: Mapping[str, Any], fixed: pd.DataFrame, components: pd.DataFrame) -> str:
@@ -23,7 +17,7 @@ def text(report: Mapping[str, Any], fixed: pd.DataFrame, components: pd.DataFram
     criterion = "restricted-likelihood" if report["method"] == "reml" else "likelihood"
     lines = [
         f"Mixed-effects {kind} regression        Number of obs     = {report['n_obs']:>9,}",
-        f"Group variable: {_plain(report['group']):<22} "
+        f"Group variable: {plain(report['group']):<22} "
         f"Number of groups  = {report['n_groups']:>9,}",
         f"{'':39}Obs per group: min = {sizes['min']:>8,}",
         f"{'':54}avg = {sizes['mean']:>8,.1f}",
@@ -42,7 +36,7 @@ def text(report: Mapping[str, Any], fixed: pd.DataFrame, components: pd.DataFram
     ]
     for row in fixed.to_dict("records"):
         lines.append(
-            f"{_plain(row['term'])[-20:]:>20} {row['estimate']:>10.6g} {row['std_error']:>10.6g} "
+            f"{plain(row['term'])[-20:]:>20} {row['estimate']:>10.6g} {row['std_error']:>10.6g} "
             f"{row['statistic']:>8.2f} {row['p_value']:>6.3f} "
             f"{row['conf_low']:>10.6g} {row['conf_high']:>10.6g}"
         )
@@ -55,45 +49,15 @@ def text(report: Mapping[str, Any], fixed: pd.DataFrame, components: pd.DataFram
         if row["scale"] not in ("sd", "corr"):
             continue
         terms = ",".join(t for t in (row["term1"], row["term2"]) if t) or "Residual"
-        name = _plain(f"{row['scale']}({terms})")[-32:]
+        name = plain(f"{row['scale']}({terms})")[-32:]
         values = [row[column] for column in ("std_error", "conf_low", "conf_high")]
         cells = " ".join("         ." if math.isnan(v) else f"{v:>10.6g}" for v in values)
         lines.append(f"{name:>32} {row['estimate']:>10.6g} {cells}")
     test = f"{lr['distribution']} = {lr['statistic']:.2f}   Prob = {lr['p_value']:.4f}"
-    lines += [rule, f"LR test vs. linear model: {test}", *map(_plain, report["warnings"])]
+    lines += [rule, f"LR test vs. linear model: {test}", *map(plain, report["warnings"])]
     return "\n".join(lines) + "\n"
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A stranger's text that cannot steer a terminal: what does not print is escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
-
-
-def show(model: str, config: Path) -> str:
-    """The table of a model that a run of ``config`` has finished, from its artifacts.
-
-    Raises
-    ------
-    ConfigError
-        As ``spec.read``, and a model that the configuration does not have.
-    ModelError
-        A model without finished artifacts.
-    """
-    from mixedflow import spec, tables
-
-    settings = spec.read(config)
-    if model not in settings.models:
-        what = f"unknown model {quote(model)}"
-        raise ConfigError(f"{config}: models", what, nearest(model, settings.models, "models"))
-    folder = spec.working_folder(config) / settings.results / "models" / model
-    where, run = f"models.{model}", "run snakemake --cores all"
-    missing = [name for name in _FILES if not (folder / name).is_file()]
-    if missing:
-        raise ModelError(where, f"not finished: there is no {folder / missing[0]}", run)
-    try:
-        report = json.loads((folder / "fit.json").read_text("utf-8"))
-        fixed, components = (tables.read(folder / name) for name in _FILES[1:])
-        shown = text(report, fixed, components)
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ModelError(where, f"the files in {folder} are not a model's", run) from None
-    return f"{_plain(report['title'])}\n{_plain(report['formula'])}\n\n{shown}"
