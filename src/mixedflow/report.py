@@ -149,9 +149,9 @@ class Model:
         told = [
             *interpret.coefficients(self.fit, fixed, components, self.card),
             *interpret.variance(self.fit, components, self.card, fixed),
+            *interpret.tests(self.fit, self.compared, self.card),
         ]
-        tests = interpret.tests(self.fit, self.compared, self.card)
-        return [*(one.sentence for one in told), *tests]
+        return [one.sentence for one in told]
 
     @property
     def share(self) -> Markup | None:
@@ -243,11 +243,12 @@ class Model:
 
     @property
     def ranking_tables(self) -> list[Shown]:
-        """Every table of the ranking that exists, but for the ranking itself."""
+        """Every table of the ranking that exists, but for the ranking and what a figure shows."""
         return [
             Shown(f"{self.name}-{key}-table", caption, table(tables.read(path)), table=True)
             for key, caption in captions.RANKING.items()
-            if key != "ranking" and (path := self.folder / f"{key}.csv").exists()
+            if key not in ("ranking", "ranking_probabilities")
+            and (path := self.folder / f"{key}.csv").exists()
         ]
 
     @property
@@ -377,6 +378,24 @@ class Dataset:
         return findings.data_sentence(self.card)
 
     @property
+    def moves(self) -> list[Shown]:
+        """How ranks move between this data set's models, where one of them ranks."""
+        if not any(model.rank for model in self.models):
+            return []
+        path, caption = self.folder / "rank_moves.svg", captions.MOVES["rank_moves"]
+        found = [figure(path, f"{self.name}-rank_moves", caption)] if path.exists() else []
+        for key, caption in captions.MOVES.items():
+            if (path := self.folder / f"{key}.csv").exists():
+                body = table(tables.read(path))
+                found.append(Shown(f"{self.name}-{key}-table", caption, body, table=True))
+        return found
+
+    @property
+    def moves_sentences(self) -> list[str]:
+        path = self.folder / "rank_moves.json"
+        return list(_json(path)["sentences"]) if path.exists() else []
+
+    @property
     def side_by_side(self) -> Markup | None:
         """The models in the columns of one table, as papers print them."""
         fitted = [publication.Fitted(m.fit, m.fixed, m.components) for m in self.models]
@@ -439,6 +458,8 @@ def page(results_dir: Path, config: Mapping[str, Any]) -> str:
     fits = {model.name: model.fit for model in models}
     report = config.get("report") or {}
     script = environment().get_template("report/script.js.j2").render()
+    used_cards = [dataset.card for dataset in datasets]
+    ranked = {model.name: records(model.ranks) for model in models if model.ranks is not None}
     return (
         environment()
         .get_template("report/report.html.j2")
@@ -450,6 +471,8 @@ def page(results_dir: Path, config: Mapping[str, Any]) -> str:
             overview=_overview(models),
             headlines={d.name: _headlines(d, rows) for d in datasets},
             cautions=findings.cautions([d.card for d in datasets], list(fits.values()), rows),
+            methods=methods.paragraphs(list(fits.values()), used_cards, ranked),
+            citations=methods.citations(list(fits.values()), used_cards, ranked),
             comparison_sentences=[findings.comparison_sentence(row, fits) for row in rows],
             comparisons_table=None if compared is None else _comparisons(compared, fits),
             compared_sentence=lambda row: findings.comparison_sentence(row, fits),

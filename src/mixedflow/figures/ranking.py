@@ -24,8 +24,10 @@ from mixedflow.figures.style import (
     SKY,
     YELLOW,
     Labels,
-    end_label,
+    end_labels,
     figure,
+    ink,
+    name_points,
     note,
     plain,
     sample,
@@ -89,7 +91,7 @@ def _remark(verdict: Mapping[str, Any], text: str) -> tuple[str, str]:
 
 def _note(axes: Axes, verdict: Mapping[str, Any], text: str) -> None:
     remark, colour = _remark(verdict, text)
-    axes.set_title(remark, loc="right", fontsize=7.5, color=colour)
+    axes.set_title(remark, loc="right", fontsize=7.5, color=ink(colour))
 
 
 def _inches(names: Sequence[str], size: float) -> float:
@@ -132,10 +134,16 @@ def _name_ticks(axes: Axes, ranks: pd.DataFrame, noun: str, colours: Mapping[str
         made.subplots_adjust(bottom=(1.0 + more) / made.get_figheight())
     for i, label in zip(every, axes.get_xticklabels(), strict=True):
         if names[i] in colours:
-            label.set(color=colours[names[i]], fontweight="bold")
+            label.set(color=ink(colours[names[i]]), fontweight="bold")
     axes.set_xlim(0, n + 1)
     axes.set_xlabel(f"{noun}, best first")
     axes.grid(axis="x", visible=False)
+
+
+def _told(ranks: pd.DataFrame, value: str, low: str, high: str) -> list[str]:
+    """What each point is: cluster, value and interval."""
+    columns = (ranks[name] for name in ("cluster", value, low, high))
+    return [f"{c}: {v:.3g} ({a:.3g} to {b:.3g})" for c, v, a, b in zip(*columns, strict=True)]
 
 
 def _legend(axes: Axes) -> None:
@@ -175,7 +183,7 @@ def caterpillar(
     place = np.arange(1, n + 1)
     size = float(np.clip(320 / n, 0.6, 9))
     dots = axes.scatter(place, ranks["estimate"], s=size, color="white", linewidths=0, zorder=3)
-    dots.set_gid("clusters-in-order")
+    name_points(dots, _told(ranks, "estimate", "conf_low", "conf_high"))
     names = list(ranks["cluster"])
     for name, colour in colours.items():
         i = names.index(name)
@@ -188,7 +196,7 @@ def caterpillar(
         axes.annotate(
             plain(name, 14), (i + 1, end), xytext=(0, 3 if up else -3),
             textcoords="offset points", ha="center", va="bottom" if up else "top", fontsize=7,
-            fontweight="bold", color=colour,
+            fontweight="bold", color=ink(colour),
         )  # fmt: skip
     axes.axhline(0, color=_INK, linewidth=0.8)
     axes.margins(y=0.1)
@@ -218,10 +226,11 @@ def rank_intervals(
     ):  # fmt: skip
         _bars(axes, ranks[low] - half, ranks[high] + half, colour, wide, label)
     place = np.arange(1, n + 1)
-    axes.scatter(
+    dots = axes.scatter(
         place, ranks["expected_rank"], s=float(np.clip(320 / n, 0.6, 9)), color="white",
-        linewidths=0, zorder=3, label=None,
+        linewidths=0, zorder=3,
     )  # fmt: skip
+    name_points(dots, _told(ranks, "expected_rank", "rank_low", "rank_high"))
     names = list(ranks["cluster"])
     for name, colour in colours.items():
         i = names.index(name)
@@ -263,7 +272,7 @@ def league(
     axes.set_yticks(range(n), [plain(name, 16) for name in names], fontsize=size)
     for name, label in zip(names, axes.get_yticklabels(), strict=True):
         if name in colours:
-            label.set(color=colours[name], fontweight="bold")
+            label.set(color=ink(colours[name]), fontweight="bold")
     at = sample(bins, 8 if bins == len(ranks) else 5)
     axes.set_xticks(at, [str(probabilities.columns[1 + i]) for i in at])
     axes.set_xlabel("Rank, 1 = best")
@@ -285,7 +294,7 @@ def league(
     )  # fmt: skip
     shown = "" if n == len(ranks) else f"; {n} of {len(ranks)}, the best and the worst"
     remark, colour = _remark(verdict, f"Shade: probability of the rank, given the model{shown}")
-    axes.set_title(remark, loc="left", fontsize=7.5, color=colour)
+    axes.set_title(remark, loc="left", fontsize=7.5, color=ink(colour))
     return made
 
 
@@ -329,7 +338,7 @@ def pairs(
         (0.43, SKY, "only if named beforehand"),
         (0.73, GREY, "not"),
     ):
-        made.text(x, line, f"\N{BLACK SQUARE} {text}", fontsize=8, color=colour)
+        made.text(x, line, f"\N{BLACK SQUARE} {text}", fontsize=8, color=ink(colour))
     _note(axes, verdict, "" if n == len(ranks) else f"{n} of {len(ranks)} compared")
     return made
 
@@ -370,7 +379,7 @@ def summary(ranks: pd.DataFrame, noun: str, verdict: Mapping[str, Any]) -> Figur
     ]
     _stack(rows[2], f"{len(sizes)} tiers", parts)
     remark, colour = _remark(verdict, "")
-    made.text(0.98, 0.96, remark, ha="right", va="top", fontsize=7.5, color=colour)
+    made.text(0.98, 0.96, remark, ha="right", va="top", fontsize=7.5, color=ink(colour))
     return made
 
 
@@ -422,15 +431,9 @@ def bump(ranks: pd.DataFrame, noun: str, colours: Mapping[str, str]) -> Figure:
     for i in sample(n, _LINES):
         if ranks.index[i] not in loud:
             axes.plot(at, ranks.iloc[i], color=PALE, linewidth=0.6, alpha=0.7)
-    taken: list[float] = []
-    last = dict(zip(ranks.index, ranks.to_numpy()[:, -1], strict=True))
-    for name in sorted(loud, key=lambda key: float(last[key])):
+    for name in loud:
         line = ranks.loc[name].to_numpy(float)
         axes.plot(at, line, color=loud[name], linewidth=1.6, marker="o", markersize=3.2)
-        # Names at the right keep a line's distance from each other.
-        y = max(line[-1], taken[-1] + 0.028 * n if taken else line[-1])
-        taken.append(y)
-        end_label(axes, at[-1] + 0.03, y, plain(name, 14), loud[name])
     axes.set_ylim(n + 0.02 * n + 0.5, 0.5 - 0.02 * n)
     axes.set_yticks([1, *[t for t in axes.get_yticks() if 1 < t < n], n])
     axes.set_xlim(-0.12, across - 1 + 0.12)
@@ -438,6 +441,9 @@ def bump(ranks: pd.DataFrame, noun: str, colours: Mapping[str, str]) -> Figure:
     axes.xaxis.tick_top()
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel(f"Rank of {noun}, 1 = best")
+    last = dict(zip(ranks.index, ranks.to_numpy(float)[:, -1], strict=True))
+    ends = [(at[-1] + 0.03, float(last[name]), plain(name, 14), loud[name]) for name in loud]
+    end_labels(axes, ends)
     if n > _LINES:
         axes.set_xlabel(f"{_LINES} of {n} lines, evenly by name", fontsize=7.5, color=GREY)
     return made
@@ -470,17 +476,15 @@ def order_over(
     for i in sample(len(wide.columns), _LINES):
         if wide.columns[i] not in loud:
             axes.plot(wide.index, wide.iloc[:, i], color=PALE, linewidth=0.6)
-    span = float(wide.to_numpy().max() - wide.to_numpy().min()) or 1.0
-    taken: list[float] = []
-    for name in sorted(loud, key=lambda key: float(ends[key])):
+    for name in loud:
         axes.plot(wide.index, wide[name], color=loud[name], linewidth=1.7)
-        last = float(ends[name])
-        y = max(last, taken[-1] + 0.04 * span if taken else last)
-        taken.append(y)
-        end_label(axes, float(wide.index[-1]), y, plain(name, 14), loud[name])
     axes.axhline(0, color=_INK, linewidth=0.8)
     axes.set_xlim(wide.index[0], wide.index[-1])
     axes.set_xlabel(labels.axis(predictor))
     axes.set_ylabel("EB deviation from the average")
+    right = float(wide.index[-1])
+    end_labels(
+        axes, [(right, float(ends[name]), plain(name, 14), loud[name]) for name in loud]
+    )  # fmt: skip
     note(axes, f"{len(wide.columns)} lines over the middle 90% of the rows")
     return made
