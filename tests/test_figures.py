@@ -99,8 +99,8 @@ def test_ranking_figures(ranked, tmp_path):
     labels = Labels({"x": HOSTILE, "g": HOSTILE})
     made = draw_rank.all_of(ranked.tables, ranked.verdict, labels, "g")
     assert set(made) == set(draw_rank.ALT)
-    for name, figure in made.items():
-        save(figure, tmp_path / f"{name}.svg", alt="<alt> & text")
+    for name, drawn in made.items():
+        save(drawn, tmp_path / f"{name}.svg", alt="<alt> & text")
         text = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
         assert "&lt;alt&gt;" in text and "<b>" not in text
         assert len(text) < 300_000
@@ -109,15 +109,15 @@ def test_ranking_figures(ranked, tmp_path):
 def test_caterpillar_draws_the_table(ranked):
     """Three bars a cluster where they fit, else three bands; one dot each, best first."""
     table = ranked.tables["ranking"]
-    figure = draw_rank.caterpillar(table, "G", ranked.verdict, {})
-    *bars, dots = figure.axes[0].collections
+    drawn = draw_rank.caterpillar(table, "G", ranked.verdict, {})
+    *bars, dots = drawn.axes[0].collections
     assert np.asarray(dots.get_offsets())[:, 1] == pytest.approx(table["estimate"].to_numpy())
-    for drawn, kind in zip(bars, ("simultaneous", "conf", "overlap"), strict=True):
+    for bar, kind in zip(bars, ("simultaneous", "conf", "overlap"), strict=True):
         ends = table[[f"{kind}_low", f"{kind}_high"]].to_numpy()
         if len(table) == 5:
-            assert np.array(drawn.get_segments())[:, :, 1] == pytest.approx(ends)
+            assert np.array(bar.get_segments())[:, :, 1] == pytest.approx(ends)
         else:
-            assert {*ends.ravel()} <= {*drawn.get_paths()[0].vertices[:, 1]}
+            assert {*ends.ravel()} <= {*bar.get_paths()[0].vertices[:, 1]}
 
 
 def test_the_matrix_of_pairs_is_their_table(ranked):
@@ -129,11 +129,11 @@ def test_the_matrix_of_pairs_is_their_table(ranked):
 
 def test_an_unreliable_ranking_says_so_in_its_figures(ranked):
     verdict = {**ranked.verdict, "unreliable": ["the model did not converge"]}
-    for name, figure in draw_rank.all_of(ranked.tables, verdict, Labels(), "g").items():
+    for name, drawn in draw_rank.all_of(ranked.tables, verdict, Labels(), "g").items():
         if name not in ("rankings", "ranking_order"):
-            texts = [t.get_text() for axes in figure.axes for t in (axes.title, axes._left_title)]
-            texts += [axes.get_title(loc="right") for axes in figure.axes]
-            texts += [t.get_text() for t in figure.texts]
+            texts = [t.get_text() for axes in drawn.axes for t in (axes.title, axes._left_title)]
+            texts += [axes.get_title(loc="right") for axes in drawn.axes]
+            texts += [t.get_text() for t in drawn.texts]
             assert any("Not reliable: the model did not converge" in t for t in texts), name
 
 

@@ -450,8 +450,8 @@ def _ranking(ranks: Ranks) -> list[_Said]:
         return []
     return [
         _say(
-            "Clusters were put in the order of their empirical-Bayes estimates; expected ranks ({}) "
-            "and 95% intervals of ranks come from their joint posterior distribution.",
+            "Clusters were put in the order of their empirical-Bayes estimates; expected ranks "
+            "({}) and 95% intervals of ranks come from their joint posterior distribution.",
             "laird1989",
         ),
         _say(
