@@ -1,4 +1,4 @@
-"""The parametric bootstrap: reproducible, resumable, and right where the distribution is known."""
+"""The parametric bootstrap: reproducible, whole or in parts, and right where theory is known."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mixedflow import bootstrap, mixed
+from mixedflow import bootstrap, chunks, mixed
 from mixedflow.errors import ComparisonError
 from mixedflow.mixed import Reporting
+from mixedflow.spec import ModelSpec
 
 J, N = 15, 6  # clusters and their rows in the balanced one-way design
 DRAWS = 600
@@ -51,9 +52,9 @@ def same(one: bootstrap.Draws, other: bootstrap.Draws) -> bool:
 def test_same_draws_by_two_processes():
     fit = mixed.fit("y ~ x + (1 | g)", one_way(2))
     # Three chunks, the last of them short.
-    alone = bootstrap.simulate(fit, 2 * bootstrap.CHUNK + 7, seed=5)
-    assert same(alone, bootstrap.simulate(fit, 2 * bootstrap.CHUNK + 7, seed=5, processes=2))
-    assert alone.beta.shape == (2 * bootstrap.CHUNK + 7, 2)
+    alone = bootstrap.simulate(fit, 2 * chunks.CHUNK + 7, seed=5)
+    assert same(alone, bootstrap.simulate(fit, 2 * chunks.CHUNK + 7, seed=5, processes=2))
+    assert alone.beta.shape == (2 * chunks.CHUNK + 7, 2)
     assert alone.failed == 0
 
 
@@ -72,113 +73,70 @@ def test_fewer_draws_are_the_first_of_more(fit, draws):
     assert np.array_equal(few.beta, draws.beta[:60])
 
 
-# Resumable
+# In parts
 
 
-@pytest.fixture
-def computed(monkeypatch):
-    """The numbers of the chunks that are computed and not read."""
-    numbers, chunk = [], bootstrap._chunk
-
-    def counted(seed, number, size):
-        numbers.append(number)
-        return chunk(seed, number, size)
-
-    monkeypatch.setattr(bootstrap, "_chunk", counted)
-    return numbers
+def model(formula: str, method: str = "ml", seed: int = 1) -> ModelSpec:
+    inference = {"df": "normal", "intervals": "bootstrap", "draws": 0, "seed": seed, "gee": False}
+    values = {"name": formula, "title": "", "dataset": "d", "formula": formula, "method": method}
+    return ModelSpec.of({**values, "rank": None, "inference": {**inference, "contrasts": {}}})
 
 
-@pytest.fixture
-def small():
-    return mixed.fit("y ~ x + (1 | g)", one_way(2), "ml")
+def test_parts_cover_every_draw_once():
+    for draws in (1, chunks.PART - 1, chunks.PART, 2 * chunks.PART + 7):
+        parts = chunks.parts(draws)
+        assert [k for part in parts for k in part] == list(range(draws))
+        assert all(part.start % chunks.CHUNK == 0 for part in parts)
 
 
-TOTAL = 3 * bootstrap.CHUNK - 20
+def test_parts_written_by_jobs_are_the_draws_of_one_process(tmp_path):
+    models, frame = [model("y ~ 1 + (1 | g)", seed=4), model("y ~ x + (1 | g)")], one_way(2)
+    fits = [mixed.fit(m.formula, frame, m.method) for m in models]
+    whole = bootstrap.simulate(fits[0], chunks.PART + 60, seed=4, others=fits[1:])
+    paths = []
+    for part in chunks.parts(chunks.PART + 60):
+        paths.append(tmp_path / "x" / f"{part[0]}.npz")
+        paths[-1].parent.mkdir(exist_ok=True)
+        bootstrap.part(models, frame, part).write(paths[-1])
+    joined = bootstrap.Draws.read(paths)
+    assert same(whole, joined) and np.array_equal(whole.observed, joined.observed)
+    assert bootstrap.tests(paths) == {"x": bootstrap.lr_test(*fits, chunks.PART + 60, seed=4)}
+    assert len(paths) == 2
+    # Made again, a part is the same file: its job may run anywhere, any number of times.
+    before = paths[0].read_bytes()
+    bootstrap.part(models, frame, chunks.parts(chunks.PART)[0]).write(paths[0])
+    assert paths[0].read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda path: path.unlink(),
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
-        lambda path: path.write_bytes(path.read_bytes()[:-1]),
-        lambda path: path.write_bytes(b"not an archive " * 50),
-    ],
-    ids=["deleted", "empty", "half", "last byte", "other file"],
-)
-def test_an_interrupted_run_goes_on_where_it_stopped(small, computed, tmp_path, damage):
-    folder = tmp_path / "new" / "chunks"
-    first = bootstrap.simulate(small, TOTAL, folder=folder)
-    assert computed == [0, 1, 2]
-    paths = sorted(folder.iterdir())
-    assert len(paths) == 3
-    damage(paths[1])
-    computed.clear()
-    assert same(first, bootstrap.simulate(small, TOTAL, folder=folder))
-    assert computed == [1]
-    computed.clear()
-    assert same(first, bootstrap.simulate(small, TOTAL, folder=folder))
-    assert computed == []
-    # Nothing half-written stays behind.
-    assert sorted(folder.iterdir()) == paths
+def test_more_draws_keep_the_parts_there_are():
+    few, many = chunks.parts(2 * chunks.PART), chunks.parts(3 * chunks.PART)
+    assert many[:2] == few
 
 
-def test_an_interruption_keeps_what_is_done(small, computed, tmp_path):
-    def stop(done, wanted):
-        assert wanted == TOTAL
-        if done > bootstrap.CHUNK:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        bootstrap.simulate(small, TOTAL, folder=tmp_path, progress=stop)
-    assert computed == [0, 1]
-    computed.clear()
-    seen = []
-    resumed = bootstrap.simulate(
-        small, TOTAL, folder=tmp_path, progress=lambda done, _: seen.append(done)
+def test_a_fit_takes_its_intervals_from_files(tmp_path):
+    frame, path = one_way(2), tmp_path / "0-59.npz"
+    bootstrap.part([model("y ~ x + (1 | g)")], frame, range(60)).write(path)
+    here, drawn = (
+        mixed.fit("y ~ x + (1 | g)", frame, "ml", reporting=Reporting(**how))
+        for how in (
+            {"intervals": "bootstrap", "draws": 60},
+            {"intervals": "bootstrap", "drawn": (path,)},
+        )
     )
-    assert computed == [2] and seen == [TOTAL]
-    assert same(resumed, bootstrap.simulate(small, TOTAL))
+    pd.testing.assert_frame_equal(here.fixed_effects, drawn.fixed_effects, check_exact=True)
 
 
-def test_more_draws_reuse_the_full_chunks(small, computed, tmp_path):
-    bootstrap.simulate(small, bootstrap.CHUNK + 3, folder=tmp_path)
-    computed.clear()
-    more = bootstrap.simulate(small, 2 * bootstrap.CHUNK + 3, folder=tmp_path)
-    assert computed == [1, 2]
-    assert same(more, bootstrap.simulate(small, 2 * bootstrap.CHUNK + 3))
+def test_parts_of_fits_that_cannot_be_compared_are_refused():
+    models = [model("y ~ x + (1 | g)", "reml"), model("y ~ 1 + (1 | g)", "reml")]
+    with pytest.raises(ComparisonError, match=r"y ~ x \+ .* and y ~ 1 .*: REML fits of different"):
+        bootstrap.part(models, one_way(), range(10))
 
 
-@pytest.mark.parametrize("what", ["seed", "outcome", "covariate", "method", "clusters"])
-def test_chunks_of_another_task_are_left_alone(small, computed, tmp_path, what):
-    frame, seed, method = one_way(2), 1, "ml"
-    bootstrap.simulate(small, 10, seed=1, folder=tmp_path)
-    if what == "seed":
-        seed = 2
-    elif what == "outcome":
-        frame.loc[0, "y"] += 1e-6
-    elif what == "covariate":
-        frame.loc[0, "x"] += 1e-6
-    elif what == "method":
-        method = "reml"
-    else:
-        frame["g"] = np.roll(frame["g"], 1)
-    other = mixed.fit("y ~ x + (1 | g)", frame, method)
-    computed.clear()
-    found = bootstrap.simulate(other, 10, seed=seed, folder=tmp_path)
-    assert computed == [0]
-    assert same(found, bootstrap.simulate(other, 10, seed=seed))
-
-
-def test_alternatives_with_other_random_slopes_do_not_share_chunks(small, computed, tmp_path):
-    """The same fixed part and the same number of random effects, but of another covariate."""
-    folder = tmp_path
-    frame = one_way(2)
-    for slope in ("x", "w"):
-        other = mixed.fit(f"y ~ x + (1 + {slope} | g)", frame, "ml")
-        kept = bootstrap.simulate(small, 20, others=(other,), folder=folder)
-        assert same(kept, bootstrap.simulate(small, 20, others=(other,)))
+def test_progress_counts_draws(fit):
+    seen = []
+    bootstrap.simulate(fit, chunks.CHUNK + 3, progress=lambda *counts: seen.append(counts))
+    total = chunks.CHUNK + 3
+    assert seen == [(chunks.CHUNK, total), (total, total)]
 
 
 # Right: the balanced one-way design, where the estimates' distributions are known
@@ -376,16 +334,6 @@ def test_p_value_is_never_zero():
     frame["y"] += 3.0 * frame["x"]
     null, alternative = (mixed.fit(f"y ~ {f} + (1 | g)", frame, "ml") for f in ("1", "x"))
     assert bootstrap.lr_test(null, alternative, 19)["p_value"] == pytest.approx(1 / 20, rel=1e-12)
-
-
-def test_lr_test_with_a_folder_of_chunks(tmp_path, computed):
-    frame = one_way(2)
-    null = mixed.fit("y ~ 1 + (1 | g)", frame, "ml")
-    alternative = mixed.fit("y ~ x + (1 | g)", frame, "ml")
-    first = bootstrap.lr_test(null, alternative, 30, folder=tmp_path)
-    computed.clear()
-    assert bootstrap.lr_test(null, alternative, 30, folder=tmp_path) == first
-    assert computed == []
 
 
 @pytest.mark.parametrize(

@@ -1,37 +1,35 @@
 """The parametric bootstrap: simulate from a fitted model, refit, and see how estimates vary.
 
-Draws come in chunks with a seed each, so that their number of processes changes nothing and an
-interrupted run goes on where it stopped.
+Draws come in chunks with a seed each, so that nothing depends on how many processes, jobs or
+machines make them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 import time
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixedflow import inference, likelihood
+from mixedflow.chunks import CHUNK
 from mixedflow.errors import ComparisonError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from mixedflow.likelihood import Array
     from mixedflow.mixed import Fit
-    from mixedflow.spec import ComparisonSpec, ModelSpec
+    from mixedflow.spec import ModelSpec
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 50  # draws; a chunk is what a process works on and what an interruption can lose
 _TELL_EVERY = 10.0  # seconds between lines of progress
 _GAIN_LEFT = 1e-6  # deviance still promised above which a refit has failed
 
@@ -115,40 +113,62 @@ def _chunk(seed: int, number: int, size: int) -> dict[str, Array]:
 class Draws:
     """Refits to simulated outcomes: beta (B, p), G (B, q, q), s2 (B,), log_likelihood (B, models).
 
-    A refit that did not converge is NaN.
+    A refit that did not converge is NaN. ``observed`` (models,) are the log-likelihoods of the fits
+    to the data themselves.
     """
 
     beta: Array
     G: Array
     s2: Array
     log_likelihood: Array
+    observed: Array
 
     @property
     def failed(self) -> int:
         return int(np.isnan(self.log_likelihood).any(axis=1).sum())
 
+    def write(self, path: Path) -> None:
+        """Keep them in a file; equal draws give equal bytes."""
+        with open(path, "wb") as file:
+            np.savez(file, allow_pickle=False, **vars(self))
+
+    @classmethod
+    def read(cls, paths: Iterable[Path]) -> Draws:
+        """Draws that were made and written in parts, in the order of ``paths``."""
+        parts = []
+        for path in paths:
+            with np.load(path, allow_pickle=False) as stored:
+                parts.append({name: stored[name] for name in stored.files})
+        return cls._joined(parts, parts[0].pop("observed"))
+
+    @classmethod
+    def _joined(cls, parts: Sequence[Mapping[str, Array]], observed: Array) -> Draws:
+        names = ("beta", "G", "s2", "log_likelihood")
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in names}
+        return cls(**joined, observed=observed)
+
 
 def simulate(
     fit: Fit,
-    draws: int = 1000,
+    draws: int | range = 1000,
     seed: int = 1,
     others: Sequence[Fit] = (),
     processes: int = 1,
-    folder: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Draws:
     """Simulate ``draws`` outcomes from ``fit`` and refit it, and ``others`` on the same rows.
 
     Parameters
     ----------
+    draws
+        How many, or which: one of :func:`mixedflow.chunks.parts`.
     processes
         How many work at once; the draws are the same for any number.
-    folder
-        Where finished chunks are kept, so that an interrupted run resumes.
     progress
         Called with the draws done and wanted after each chunk; by default it logs how far a long
         run is.
     """
+    wanted = range(draws) if isinstance(draws, int) else draws
     solution = fit.solution
     task = _Task(
         mean=fit.X @ solution.beta,
@@ -159,39 +179,32 @@ def simulate(
         n_clusters=len(fit.labels),
         models=tuple(_Model(f.X, f.Z, f.blocks, f.method == "reml") for f in (fit, *others)),
     )
-    sizes = [min(CHUNK, draws - start) for start in range(0, draws, CHUNK)]
-    done: dict[int, dict[str, Array]] = {}
-    kept = _Kept(folder, task, seed) if folder else None
-    if kept:
-        done = {k: c for k, size in enumerate(sizes) if (c := kept.read(k, size)) is not None}
-    missing = [k for k in range(len(sizes)) if k not in done]
-    progress = progress or _Progress(sum(sizes[i] for i in done))
+    assert wanted.start % CHUNK == 0, "a chunk has one stream of random numbers"
+    starts = range(wanted.start, wanted.stop, CHUNK)
+    chunks = [(start // CHUNK, min(CHUNK, wanted.stop - start)) for start in starts]
+    found: list[dict[str, Array]] = []
+    tell = progress or _Progress()
 
-    def take(k: int, chunk: dict[str, Array]) -> None:
-        done[k] = chunk
-        if kept:
-            kept.write(k, chunk)
-        progress(sum(sizes[i] for i in done), draws)
+    def take(chunk: dict[str, Array]) -> None:
+        found.append(chunk)
+        tell(sum(len(part["s2"]) for part in found), len(wanted))
 
-    if processes > 1 and len(missing) > 1:
-        workers = min(processes, len(missing))
+    if processes > 1 and len(chunks) > 1:
+        workers = min(processes, len(chunks))
         with ProcessPoolExecutor(workers, initializer=_start, initargs=(task,)) as pool:
-            futures = {k: pool.submit(_chunk, seed, k, sizes[k]) for k in missing}
-            for k, future in futures.items():
-                take(k, future.result())
+            for future in [pool.submit(_chunk, seed, *chunk) for chunk in chunks]:
+                take(future.result())
     else:
         _start(task)
-        for k in missing:
-            take(k, _chunk(seed, k, sizes[k]))
-    parts = [done[k] for k in range(len(sizes))]
-    return Draws(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+        for chunk in chunks:
+            take(_chunk(seed, *chunk))
+    return Draws._joined(found, np.array([f.log_likelihood for f in (fit, *others)]))
 
 
 class _Progress:
     """Logs a line now and then: how many draws are done, and how long the others will take."""
 
-    def __init__(self, before: int) -> None:
-        self._before = before  # of an earlier run, which says nothing of this one's speed
+    def __init__(self) -> None:
         self._began = self._told = time.monotonic()
 
     def __call__(self, done: int, wanted: int) -> None:
@@ -199,42 +212,31 @@ class _Progress:
         if now - self._told < _TELL_EVERY or done == wanted:
             return
         self._told = now
-        left = (now - self._began) / (done - self._before) * (wanted - done)
+        left = (now - self._began) / done * (wanted - done)
         shown = f"{left:.0f} s" if left < 90 else f"{left / 60:.0f} min"
         logger.info("bootstrap: %d of %d draws, about %s left", done, wanted, shown)
 
 
-class _Kept:
-    """Finished chunks on disk, under a name that only the same task and seed has."""
+def part(models: Sequence[ModelSpec], frame: pd.DataFrame, draws: range) -> Draws:
+    """Some draws of a configured bootstrap, for :meth:`Draws.read` to put together.
 
-    def __init__(self, folder: Path, task: _Task, seed: int) -> None:
-        digest = hashlib.sha256(repr((seed, CHUNK, task.sigma, task.n_clusters)).encode())
-        for part in (task.mean, task.Z, task.half, task.codes):
-            digest.update(np.ascontiguousarray(part).tobytes())
-        for model in task.models:
-            digest.update(repr((model.blocks, model.reml)).encode())
-            digest.update(repr((model.X.shape, model.Z.shape)).encode())
-            for part in (model.X, model.Z):
-                digest.update(np.ascontiguousarray(part).tobytes())
-        self._folder, self._name = folder, digest.hexdigest()[:16]
-        folder.mkdir(parents=True, exist_ok=True)
+    The first model is fitted to the prepared ``frame`` and simulated from, with its seed. Two
+    models are the null and the alternative of a likelihood-ratio test, :func:`test`.
 
-    def _path(self, k: int) -> Path:
-        return self._folder / f"{self._name}-{k:05d}.npz"
+    Raises
+    ------
+    ComparisonError
+        Fits that :func:`lr_test` does not compare.
+    """
+    from mixedflow import mixed
 
-    def read(self, k: int, size: int) -> dict[str, Array] | None:
+    fits = [mixed.fit(m.formula, frame, m.method, f"models.{m.name}.formula") for m in models]
+    if len(fits) > 1:
         try:
-            with np.load(self._path(k), allow_pickle=False) as stored:
-                chunk = {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-            return None
-        return chunk if len(chunk.get("s2", ())) == size else None
-
-    def write(self, k: int, chunk: dict[str, Array]) -> None:
-        partial = self._path(k).with_suffix(".partial")
-        with open(partial, "wb") as file:
-            np.savez(file, allow_pickle=False, **chunk)
-        os.replace(partial, self._path(k))
+            _check(*fits)
+        except ComparisonError as error:
+            raise error.located(" and ".join(m.name for m in models)) from None
+    return simulate(fits[0], draws, models[0].inference.seed, fits[1:])
 
 
 def summary(fit: Fit, draws: Draws) -> pd.DataFrame:
@@ -278,23 +280,22 @@ def summary(fit: Fit, draws: Draws) -> pd.DataFrame:
 
 
 def lr_test(
-    null: Fit,
-    alternative: Fit,
-    draws: int = 1000,
-    seed: int = 1,
-    processes: int = 1,
-    folder: Path | None = None,
+    null: Fit, alternative: Fit, draws: int = 1000, seed: int = 1, processes: int = 1
 ) -> dict[str, Any]:
     """Likelihood-ratio test with the statistic's distribution simulated from the null fit.
 
-    p = (1 + draws at least as large) / (1 + draws): Davison and Hinkley (1997, section 4.2). It
-    needs no theory for parameters on their boundary. Returns statistic, p_value, draws, failed.
+    See :func:`test` for what it returns.
 
     Raises
     ------
     ComparisonError
         Fits on other rows, by different methods, or REML fits of different fixed parts.
     """
+    _check(null, alternative)
+    return test(simulate(null, draws, seed, (alternative,), processes))
+
+
+def _check(null: Fit, alternative: Fit) -> None:
     if null.method != alternative.method or len(null.y) != len(alternative.y):
         raise ComparisonError("bootstrap", "the fits differ in method or rows")
     if not (
@@ -307,9 +308,16 @@ def lr_test(
             "REML fits of different fixed parts cannot be compared",
             "fit both with method: ml",
         )
-    found = simulate(null, draws, seed, (alternative,), processes, folder)
-    statistic = max(0.0, 2.0 * (alternative.log_likelihood - null.log_likelihood))
-    simulated = 2.0 * (found.log_likelihood[:, 1] - found.log_likelihood[:, 0])
+
+
+def test(draws: Draws) -> dict[str, Any]:
+    """The likelihood-ratio test of draws of two models, simulated from the first, the null.
+
+    p = (1 + draws at least as large) / (1 + draws): Davison and Hinkley (1997, section 4.2). It
+    needs no theory for parameters on their boundary. Returns statistic, p_value, draws, failed.
+    """
+    statistic = max(0.0, 2.0 * float(draws.observed[1] - draws.observed[0]))
+    simulated = 2.0 * (draws.log_likelihood[:, 1] - draws.log_likelihood[:, 0])
     simulated = simulated[np.isfinite(simulated)]
     # What a refit leaves undone must not decide: both stop within 1e-6 of their optimum.
     larger = int((simulated >= statistic - 1e-6).sum())
@@ -317,33 +325,13 @@ def lr_test(
         "statistic": statistic,
         "p_value": (1 + larger) / (1 + len(simulated)),
         "draws": len(simulated),
-        "failed": draws - len(simulated),
+        "failed": len(draws.s2) - len(simulated),
     }
 
 
-def tests(
-    comparisons: Mapping[str, ComparisonSpec],
-    models: Mapping[str, ModelSpec],
-    frames: Mapping[str, pd.DataFrame],
-    processes: int = 1,
-    folder: Path | None = None,
-) -> dict[str, dict[str, Any]]:
-    """:func:`lr_test` of every comparison that asks for one, by name.
-
-    ``frames`` are the prepared data of each model.
-    """
-    from mixedflow import mixed
-
-    found = {}
-    for name, spec in comparisons.items():
-        if not spec.bootstrap:
-            continue
-        null, alternative = (
-            mixed.fit(models[m].formula, frames[m], models[m].method, f"models.{m}.formula")
-            for m in (spec.null, spec.alternative)
-        )
-        try:
-            found[name] = lr_test(null, alternative, spec.bootstrap, spec.seed, processes, folder)
-        except ComparisonError as error:
-            raise error.located(f"comparison {name}") from None
-    return found
+def tests(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """:func:`test` of each comparison, by name: that of the folder its parts are in, in order."""
+    folders: dict[str, list[Path]] = {}
+    for path in paths:
+        folders.setdefault(path.parent.name, []).append(path)
+    return {name: test(Draws.read(found)) for name, found in folders.items()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -43,8 +43,8 @@ class Reporting:
     """How a fit's tables give degrees of freedom and intervals.
 
     ``df``: normal, satterthwaite or kenward-roger. ``intervals``: wald, profile or bootstrap (the
-    percentiles of ``draws`` refits, from ``seed``, by ``processes`` at once; ``folder`` keeps what
-    is done). The defaults give Stata's tables.
+    percentiles of ``draws`` refits, from ``seed``, by ``processes`` at once, or of those that the
+    files ``drawn`` hold). The defaults give Stata's tables.
     """
 
     df: smallsample.Method = "normal"
@@ -52,7 +52,7 @@ class Reporting:
     draws: int = 1000
     seed: int = 1
     processes: int = 1
-    folder: Path | None = None
+    drawn: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -212,9 +212,10 @@ class Fit:
         from mixedflow import bootstrap
 
         how = self.reporting
-        draws = bootstrap.simulate(
-            self, how.draws, how.seed, processes=how.processes, folder=how.folder
-        )
+        if how.drawn:
+            draws = bootstrap.Draws.read(how.drawn)
+        else:
+            draws = bootstrap.simulate(self, how.draws, how.seed, processes=how.processes)
         return bootstrap.summary(self, draws)
 
     def _percentiles(self, frame: pd.DataFrame, rows: slice) -> pd.DataFrame:
@@ -806,15 +807,11 @@ class ModelResult:
 
 
 def fit_model(
-    spec: ModelSpec,
-    prepared: Prepared,
-    dataset: DatasetSpec,
-    processes: int = 1,
-    folder: Path | None = None,
+    spec: ModelSpec, prepared: Prepared, dataset: DatasetSpec, drawn: Iterable[Path] = ()
 ) -> ModelResult:
     """Fit a configured model and compute what its tables and figures show.
 
-    ``processes`` work at a bootstrap, whose finished parts ``folder`` keeps.
+    ``drawn`` are the files of a bootstrap that was made in parts; without them it is made here.
     """
     from mixedflow import curves, diagnostics
 
@@ -824,8 +821,7 @@ def fit_model(
         intervals=_intervals(wanted.intervals),
         draws=wanted.draws,
         seed=wanted.seed,
-        processes=processes,
-        folder=folder,
+        drawn=tuple(drawn),
     )
     found = fit(spec.formula, prepared.frame, spec.method, f"{where}.formula", reporting)
     try:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mixedflow import spec
+from mixedflow.chunks import parts
 from mixedflow.errors import MixedflowError
 from mixedflow.provenance import code_digest
 
@@ -60,6 +61,23 @@ def canonical(part):
 
 def dataset_of(model):
     return DATASET.format(dataset=MODELS[model].dataset)
+
+
+def drawn(draws, folder):
+    """The files of a bootstrap, each of them the work of a job."""
+    return [f"{folder}/{part[0]}-{part[-1]}.npz" for part in parts(draws)]
+
+
+def refitted(model, seed):
+    """What draws of a model depend on, so that words and tables may change without new ones."""
+    plain = {"df": "normal", "intervals": "bootstrap", "gee": False, "contrasts": {}, "draws": 0}
+    of = MODELS[model]
+    return replace(of, title="", rank=None, inference=replace(of.inference, seed=seed, **plain))
+
+
+def growing(least, per_mb):
+    """A resource that grows with the input, and with every attempt after one that failed."""
+    return lambda wildcards, input, attempt: int(attempt * (least + per_mb * input.size_mb))
 
 
 def tables(names, folder, unit, category):

@@ -3,6 +3,8 @@
 
 IN_MODEL = {"unit": "model", "category": "Models"}
 BOOTSTRAPPED = {name for name, model in MODELS.items() if model.inference.intervals == "bootstrap"}
+COMPARISONS = SETTINGS.comparisons
+SIMULATED = sorted(name for name, comparison in COMPARISONS.items() if comparison.bootstrap)
 OF_A_FIT = {
     **tables(
         (
@@ -37,12 +39,15 @@ OF_A_FIT = {
     "fit": f"{MODEL}/fit.json",
     "posterior": f"{MODEL}/posterior.npz",
 }
+PREPARED = {
+    "data": lambda w: f"{dataset_of(w.model)}/data.parquet",
+    "card": lambda w: f"{dataset_of(w.model)}/data_card.json",
+}
 
 
 rule fit:
     input:
-        data=lambda w: f"{dataset_of(w.model)}/data.parquet",
-        card=lambda w: f"{dataset_of(w.model)}/data_card.json",
+        **PREPARED,
     output:
         **OF_A_FIT,
     log:
@@ -66,11 +71,55 @@ rule fit:
         "../scripts/fit.py"
 
 
-# The same with a bootstrap, which has one more table and work for every core.
+# The same with a bootstrap, whose draws are made before, and which has one more table.
 use rule fit as fit_bootstrapped with:
+    input:
+        **PREPARED,
+        drawn=lambda w: drawn(
+            MODELS[w.model].inference.draws, f"{RESULTS}/models/{w.model}/.bootstrap"
+        ),
     output:
         **OF_A_FIT,
         **tables(("bootstrap",), folder=MODEL, **IN_MODEL),
     wildcard_constraints:
         model=one_of(BOOTSTRAPPED),
-    threads: workflow.cores
+
+
+# Draws are kept: a run that was interrupted goes on, and more draws are added to those there are.
+rule bootstrap:
+    input:
+        **PREPARED,
+    output:
+        f"{MODEL}/.bootstrap/{{first}}-{{last}}.npz",
+    log:
+        f"{LOGS}/bootstrap/{{model}}/{{first}}-{{last}}.log",
+    wildcard_constraints:
+        model=one_of(BOOTSTRAPPED),
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        task=lambda w: task(
+            "bootstrap", null=refitted(w.model, seed=MODELS[w.model].inference.seed)
+        ),
+    script:
+        "../scripts/bootstrap.py"
+
+
+# Refits of two models to data from the first.
+use rule bootstrap as bootstrap_test with:
+    input:
+        data=lambda w: f"{dataset_of(COMPARISONS[w.comparison].null)}/data.parquet",
+        card=lambda w: f"{dataset_of(COMPARISONS[w.comparison].null)}/data_card.json",
+    output:
+        f"{RESULTS}/.bootstrap/{{comparison}}/{{first}}-{{last}}.npz",
+    log:
+        f"{LOGS}/bootstrap_test/{{comparison}}/{{first}}-{{last}}.log",
+    wildcard_constraints:
+        comparison=one_of(SIMULATED),
+    params:
+        task=lambda w: task(
+            "bootstrap",
+            null=refitted(COMPARISONS[w.comparison].null, COMPARISONS[w.comparison].seed),
+            alternative=refitted(COMPARISONS[w.comparison].alternative, seed=0),
+        ),

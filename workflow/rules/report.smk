@@ -4,18 +4,17 @@
 report: "../report/workflow.rst"
 
 
-COMPARED = sorted({name for c in SETTINGS.comparisons.values() for name in (c.null, c.alternative)})
-# Those whose test is simulated are fitted again, to data from the null model.
-SIMULATED = sorted(
-    {name for c in SETTINGS.comparisons.values() if c.bootstrap for name in (c.null, c.alternative)}
-)
+COMPARED = sorted({name for c in COMPARISONS.values() for name in (c.null, c.alternative)})
 
 
 rule compare:
     input:
         fits=[f"{RESULTS}/models/{name}/fit.json" for name in COMPARED],
-        data=[f"{dataset_of(name)}/data.parquet" for name in SIMULATED],
-        cards=[f"{dataset_of(name)}/data_card.json" for name in SIMULATED],
+        drawn=[
+            path
+            for name in SIMULATED
+            for path in drawn(COMPARISONS[name].bootstrap, f"{RESULTS}/.bootstrap/{name}")
+        ],
     output:
         table=f"{RESULTS}/comparisons.csv",
         page=report(
@@ -26,16 +25,12 @@ rule compare:
         ),
     log:
         f"{LOGS}/compare.log",
-    threads: workflow.cores if SIMULATED else 1
+    threads: 1
     resources:
-        mem_mb=4000 if SIMULATED else 1000,
+        mem_mb=1000,
     params:
-        task=lambda w: task(
-            *(("bootstrap", "mixed") if SIMULATED else ()),
-            "inference",
-            "tables",
-            comparisons=SETTINGS.comparisons,
-            models={name: replace(MODELS[name], rank=None) for name in SIMULATED},
+        task=task(
+            *(("bootstrap",) if SIMULATED else ()), "inference", "tables", comparisons=COMPARISONS
         ),
     script:
         "../scripts/compare.py"

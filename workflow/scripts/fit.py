@@ -10,9 +10,8 @@ with job(snakemake) as task:
     given, output = snakemake.input, snakemake.output
     prepared = data.load(Path(given.data), Path(given.card))
     model, dataset = ModelSpec.from_json(task["model"]), DatasetSpec.from_json(task["dataset"])
-    folder = Path(output.fit).parent
-    result = mixed.fit_model(model, prepared, dataset, snakemake.threads, folder / ".bootstrap")
-    result.write(folder)
+    result = mixed.fit_model(model, prepared, dataset, map(Path, given.get("drawn", [])))
+    result.write(Path(output.fit).parent)
     for draw in (models, diagnostics):
         frames = {name: tables.read(output[name]) for name in draw.TABLES}
         for name, made in draw.all_of(frames, result.report, Labels.of(prepared.card)).items():
