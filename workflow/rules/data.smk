@@ -18,7 +18,8 @@ rule prepare:
         f"{LOGS}/prepare/{{dataset}}.log",
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(500, per_mb=15),
+        runtime=growing(10, per_mb=0.1),
     params:
         task=lambda w: task("data", "cards", dataset=replace(DATASETS[w.dataset], explore=None)),
     script:

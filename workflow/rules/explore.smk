@@ -32,7 +32,8 @@ rule explore:
         dataset=one_of(EXPLORED.keys() - TIMED),
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(500, per_mb=30),
+        runtime=growing(10, per_mb=0.1),
     params:
         task=lambda w: task("explore", "figures.explore", "tables", dataset=DATASETS[w.dataset]),
     script:

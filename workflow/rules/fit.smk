@@ -56,7 +56,8 @@ rule fit:
         model=one_of(MODELS.keys() - BOOTSTRAPPED),
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=growing(1000, per_mb=60),
+        runtime=growing(15, per_mb=1),
     params:
         task=lambda w: task(
             "mixed",
@@ -97,7 +98,8 @@ rule bootstrap:
         model=one_of(BOOTSTRAPPED),
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(500, per_mb=40),
+        runtime=growing(15, per_mb=5),
     params:
         task=lambda w: task(
             "bootstrap", null=refitted(w.model, seed=MODELS[w.model].inference.seed)
