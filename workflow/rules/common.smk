@@ -75,8 +75,10 @@ def refitted(model, seed):
     return replace(of, title="", rank=None, inference=replace(of.inference, seed=seed, **plain))
 
 
-def growing(least, per_mb):
+def growing(least, per_mb=0):
     """A resource that grows with the input, and with every attempt after one that failed."""
+    if not per_mb:  # known before there are inputs
+        return lambda wildcards, attempt: attempt * least
     return lambda wildcards, input, attempt: int(attempt * (least + per_mb * input.size_mb))
 
 

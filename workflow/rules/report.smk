@@ -27,8 +27,8 @@ rule compare:
         f"{LOGS}/compare.log",
     threads: 1
     resources:
-        mem_mb=growing(1000, per_mb=2),
-        runtime=growing(10, per_mb=0.1),
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         task=task(
             *(("bootstrap",) if SIMULATED else ()), "inference", "tables", comparisons=COMPARISONS
@@ -102,8 +102,8 @@ rule report:
         f"{LOGS}/report.log",
     threads: 1
     resources:
-        mem_mb=growing(1000, per_mb=2),
-        runtime=growing(10, per_mb=0.1),
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         # A function, because in a text Snakemake would take {braces} of a label for wildcards.
         task=lambda w: task("report", config=SETTINGS),
@@ -121,8 +121,8 @@ rule manifest:
         f"{LOGS}/manifest.log",
     threads: 1
     resources:
-        mem_mb=growing(1000, per_mb=2),
-        runtime=growing(10, per_mb=0.1),
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         task=task("provenance"),
     script:
