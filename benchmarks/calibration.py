@@ -2,6 +2,9 @@
 
     python benchmarks/calibration.py [--replicates 1000] [--profile 500] [--processes N]
                                      [--seed 1] [--table]
+    python benchmarks/calibration.py --first A --last B --write FILE ...    some of the replicates
+    python benchmarks/calibration.py --read FILE ... [--table]              and their tables
+    snakemake --snakefile benchmarks/calibration.smk --cores all            both, as jobs
 
 Data are simulated from y = 1 + x/2 + w/2 + u0 + u1 x + e, with x ~ N(0, 1) a row, w ~ N(0, 1) a
 cluster, e ~ N(0, 1), new in each replicate, and fitted with the random part that made them. 20
@@ -26,6 +29,7 @@ A replicate's numbers come from (seed, design, replicate) alone, however many pr
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import sys
@@ -35,6 +39,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: a process is a core
 
@@ -285,15 +290,15 @@ def replicates(task: tuple[int, int, int, range]) -> tuple[int, list[Outcome]]:
     return number, outcomes
 
 
-def simulate(seed: int, count: int, profiles: int, processes: int) -> list[dict[str, np.ndarray]]:
-    """For each study, the outcomes of all replicates by name."""
+def simulate(seed: int, those: range, profiles: int, processes: int) -> list[list[Outcome]]:
+    """For each study, the outcomes of the replicates."""
     tasks = [
-        (seed, profiles, number, range(start, min(start + CHUNK, count)))
+        (seed, profiles, number, those[start : start + CHUNK])
         for number in range(len(STUDIES))
-        for start in range(0, count, CHUNK)
+        for start in range(0, len(those), CHUNK)
     ]
     outcomes: list[list[Outcome]] = [[] for _ in STUDIES]
-    total, done, began = count * len(STUDIES), 0, time.perf_counter()
+    total, done, began = len(those) * len(STUDIES), 0, time.perf_counter()
     with ProcessPoolExecutor(processes) as executor:
         for number, found in executor.map(replicates, tasks):
             outcomes[number] += found
@@ -301,10 +306,19 @@ def simulate(seed: int, count: int, profiles: int, processes: int) -> list[dict[
             elapsed = time.perf_counter() - began
             print(f"\r{done} of {total} replicates, {elapsed:.0f} s", end="", file=sys.stderr)
     print(file=sys.stderr)
-    return [
-        {name: np.array([o[name] for o in each if name in o]) for name in each[0]}
-        for each in outcomes
-    ]
+    return outcomes
+
+
+def read(paths: Sequence[str]) -> tuple[dict[str, int], list[list[Outcome]]]:
+    """What :func:`main` wrote in parts, in their order."""
+    parts = [json.loads(Path(path).read_text("utf-8")) for path in paths]
+    studies = zip(*(part["outcomes"] for part in parts), strict=True)
+    joined = [[outcome for some in study for outcome in some] for study in studies]
+    return parts[0]["options"], joined
+
+
+def by_name(outcomes: list[Outcome]) -> dict[str, np.ndarray]:
+    return {name: np.array([o[name] for o in outcomes if name in o]) for name in outcomes[0]}
 
 
 def share(values: np.ndarray, nominal: float) -> str:
@@ -348,15 +362,29 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--table", action="store_true", help="Markdown tables")
+    parser.add_argument("--first", type=int, default=0, help="replicate of those to write")
+    parser.add_argument("--last", type=int, help="replicate of those to write")
+    parser.add_argument("--write", metavar="FILE", help="outcomes into a file, no tables")
+    parser.add_argument("--read", metavar="FILE", nargs="+", help="tables of what was written")
     options = parser.parse_args()
-    found = simulate(options.seed, options.replicates, options.profile, options.processes)
-    by_study = list(zip(STUDIES, found, strict=True))
+    if options.read:
+        kept, found = read(options.read)
+        seed, profiles = kept["seed"], kept["profile"]
+    else:
+        seed, profiles = options.seed, options.profile
+        stop = options.replicates if options.last is None else options.last + 1
+        found = simulate(seed, range(options.first, stop), profiles, options.processes)
+    if options.write:
+        kept = {"seed": seed, "profile": profiles}
+        text = json.dumps({"options": kept, "outcomes": found}, sort_keys=True)
+        Path(options.write).write_text(text, "utf-8")
+        return 0
+    by_study = [(study, by_name(each)) for study, each in zip(STUDIES, found, strict=True)]
     covered_by = [(design, of) for (study, design), of in by_study if study is coverage]
 
     names = ("mixedflow", "numpy", "scipy")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
-    print(f"{options.replicates} replicates, profiles in {options.profile}, ", end="")
-    print(f"seed {options.seed}; ", end="")
+    print(f"{len(found[0])} replicates, profiles in {profiles}, seed {seed}; ", end="")
     print(f"Python {platform.python_version()}, {versions}")
 
     show(

@@ -1,4 +1,4 @@
-"""A Slurm of one node with two cores on this machine's loopback, for tests and measurements.
+"""A Slurm of one node on this machine's loopback, for tests and measurements.
 
     with Cluster(folder) as cluster:
         subprocess.run([...], env=cluster.environment)
@@ -23,7 +23,7 @@ from typing import Any
 
 import psutil
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
 WHERE = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/usr/local/sbin"])
 
 # No accounting, as where only a controller runs; memory is enforced by polling, without cgroups.
@@ -56,7 +56,7 @@ MinJobAge=300
 ReturnToService=2
 SlurmdTimeout=5
 SlurmdParameters=config_overrides
-NodeName=localhost NodeAddr=127.0.0.1 CPUs=2 RealMemory=8000
+NodeName=localhost NodeAddr=127.0.0.1 CPUs={cores} RealMemory=8000
 PartitionName=main Nodes=localhost Default=YES MaxTime=60
 """
 
@@ -70,10 +70,13 @@ def missing() -> list[str]:
 
 
 class Cluster:
-    """The three daemons. ``environment`` is what a client needs."""
+    """The three daemons, with a node that says it has ``cores``.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    ``environment`` is what a client needs.
+    """
+
+    def __init__(self, folder: Path, cores: int = 2) -> None:
+        self.folder, self.cores = folder, cores
         self.environment = {
             **os.environ,
             "SLURM_CONF": str(folder / "slurm.conf"),
@@ -113,32 +116,38 @@ class Cluster:
         )
         return done.stdout.strip()
 
-    def jobs(self, state: str, what: str = "%i") -> list[str]:
-        """Numbers of the jobs in a state."""
-        return self.run("squeue", "-h", "-t", state, "-o", what).split()
-
     def start_node(self) -> None:
         self._start("slurmd", "-D", "-N", "localhost")
-        self.wait_for_node("idle", "mixed", "allocated")
+        self._until(self._is_up)
 
-    def wait_for_node(self, *states: str) -> None:
-        self._until(lambda: self.run("sinfo", "-h", "-o", "%T").rstrip("*") in states)
+    def _is_up(self) -> bool:
+        state = self.run("sinfo", "-h", "-o", "%T")
+        if state == "down":
+            self.run("scontrol", "update", "nodename=localhost", "state=resume", check=False)
+        return state in ("idle", "mixed", "allocated")
 
     def kill_node(self) -> None:
-        """As if its power were cut: slurmd, and all that it had started."""
+        """As if its power were cut: slurmd, and all that it had started.
+
+        The controller would notice by itself after a while; it is told, so that nobody waits.
+        """
         if "slurmd" in self._daemons:
             self._stop("slurmd", subprocess.Popen.kill)
         steps, jobs = [], []
+        ours = f"SLURM_CONF={self.environment['SLURM_CONF']}\0".encode()
         for process in psutil.process_iter(["name"]):
-            with contextlib.suppress(psutil.Error):  # it has ended by itself
-                if process.info["name"] == "slurmstepd" and (
-                    process.environ().get("SLURM_CONF") == self.environment["SLURM_CONF"]
-                ):
+            with contextlib.suppress(psutil.Error, OSError):  # it has ended by itself
+                # psutil stops at the zeros that a step leaves where it writes its title.
+                environment = Path(f"/proc/{process.pid}/environ").read_bytes()
+                if process.info["name"] == "slurmstepd" and ours in environment:
                     steps.append(process)
                     jobs += process.children(recursive=True)
         for process in (*steps, *jobs):  # who would report is first
             with contextlib.suppress(psutil.Error):
                 process.kill()
+        if "slurmctld" in self._daemons:
+            down = ("scontrol", "update", "nodename=localhost", "state=down", "reason=power")
+            self.run(*down, check=False)
 
     @property
     def _user(self) -> str:
@@ -157,7 +166,7 @@ class Cluster:
         ports = [one.getsockname()[1] for one in sockets]
         for one in sockets:
             one.close()
-        text = CONFIG.format(folder=self.folder, ports=ports, user=self._user)
+        text = CONFIG.format(folder=self.folder, ports=ports, user=self._user, cores=self.cores)
         (self.folder / "slurm.conf").write_text(text, "utf-8")
         # Snakemake's job step drops SLURM_CONF, as if every Slurm had its files in /etc.
         srun = self.folder / "bin" / "srun"
@@ -169,6 +178,7 @@ class Cluster:
         with open(self.folder / f"{name}.out", "ab") as out:
             self._daemons[name] = subprocess.Popen(
                 [shutil.which(name, path=WHERE) or name, *options],
+                cwd=self.folder,
                 env=self.environment,
                 stdout=out,
                 stderr=out,
