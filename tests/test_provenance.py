@@ -1,10 +1,18 @@
-"""Digests of code and files."""
+"""Digests of code and files, the manifest, and what ``mixedflow verify`` finds."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import shutil
+from pathlib import Path
 
-from mixedflow import provenance
+import faults
+import pytest
+import yaml
+
+from mixedflow import cli, files, provenance, verify
+from mixedflow.errors import ConfigError, SourceError
 
 
 def test_digest_follows_imports():
@@ -35,10 +43,142 @@ def test_digest_changes_with_what_it_covers(monkeypatch, tmp_path):
     assert before[0] != after[0] and before[1] == after[1]
 
 
-def test_manifest(tmp_path):
+# Records and the manifest
+
+
+TASK = {"code": "c0de", "model": json.dumps({"formula": "y ~ x", "inference": {"seed": 7}})}
+
+
+def recorded(folder: Path) -> tuple[Path, Path]:
+    """An artifact and its job's record."""
+    made, record = folder / "made.csv", folder / "records" / "fit" / "m.json"
+    (folder / "data.csv").write_text("1\n", "utf-8")
+    made.write_text("1,2\n", "utf-8")
+    told = provenance.record("fit", {"model": "m"}, TASK, [folder / "data.csv"], [made])
+    files.write_text(record, json.dumps(told))
+    return made, record
+
+
+def test_manifest_names_the_job_of_each_artifact(tmp_path):
+    made, record = recorded(tmp_path)
+    found = provenance.manifest([made, record], tmp_path / "records")
+    digest = hashlib.sha256(b"1,2\n").hexdigest()
+    assert found["artifacts"] == {
+        made.as_posix(): {"sha256": digest, "bytes": 4, "job": "fit/m"},
+    }
+    job = found["jobs"]["fit/m"]
+    assert job["code"] == "c0de" and job["seeds"] == {"model.inference.seed": 7}
+    assert list(job["inputs"].values()) == [hashlib.sha256(b"1\n").hexdigest()]
+    assert found["environments"][job["environment"]]["packages"]["mixedflow"]
+    assert found == provenance.manifest([made, record], tmp_path / "records")
+
+
+def test_manifest_vouches_for_no_edited_artifact(tmp_path):
+    made, record = recorded(tmp_path)
+    made.write_text("1,3\n", "utf-8")
+    with pytest.raises(SourceError, match=r"made\.csv: is not as the job fit/m left it; delete"):
+        provenance.manifest([made, record], tmp_path / "records")
+
+
+def test_manifest_vouches_for_no_job_that_read_something_else(tmp_path):
+    made, record = recorded(tmp_path)
+    (tmp_path / "data.csv").write_text("2\n", "utf-8")
+    with pytest.raises(SourceError, match=r"data\.csv: has changed since the job fit/m read it"):
+        provenance.manifest([made, record], tmp_path / "records")
+
+
+def test_fingerprint_tells_code_from_configuration():
+    before = provenance.fingerprint(TASK)
+    assert provenance.fingerprint({**TASK, "code": "other"})["config"] == before["config"]
+    assert provenance.fingerprint({**TASK, "model": "{}"})["code"] == before["code"]
+    assert provenance.fingerprint({**TASK, "model": "{}"})["config"] != before["config"]
+
+
+# Files that are whole or not there
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_bytes(b"1,2\n")
-    found = provenance.manifest([path])
-    entry = found["artifacts"][path.as_posix()]
-    assert entry == {"sha256": hashlib.sha256(b"1,2\n").hexdigest(), "bytes": 4}
-    assert found == provenance.manifest([path])
+    path.write_text("old", "utf-8")
+    with pytest.raises(RuntimeError), files.replacing(path) as temporary:
+        temporary.write_text("half", "utf-8")
+        raise RuntimeError
+    assert [p.name for p in tmp_path.iterdir()] == ["a.csv"] and path.read_text("utf-8") == "old"
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    left, other = tmp_path / ".a.csv.x1y2.partial", tmp_path / ".b.csv.x1y2.partial"
+    left.touch(), other.touch()
+    files.remove_partial(tmp_path / "a.csv")
+    assert [p.name for p in tmp_path.iterdir()] == [other.name]
+
+
+# verify
+
+
+@pytest.fixture
+def run(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+SNAKEFILE = faults.ROOT / "Snakefile"
+
+
+def test_every_artifact_has_a_job(tiny_run: Path):
+    """A rule without a record would leave its artifacts unexplained."""
+    found = json.loads((tiny_run / "results" / "manifest.json").read_text("utf-8"))
+    assert [path for path, known in found["artifacts"].items() if not known["job"]] == []
+    made = {path for path in faults.artifacts(tiny_run) if "/records/" not in path}
+    assert made == {*found["artifacts"], "results/manifest.json"}
+
+
+def test_verify_finds_nothing_after_a_run(run: Path, capsys: pytest.CaptureFixture[str]):
+    before = faults.artifacts(run)
+    assert cli.main(["verify"]) == 0
+    assert "every artifact" in capsys.readouterr().out
+    assert faults.artifacts(run) == before
+
+
+def test_verify_finds_edits_losses_and_changes(run: Path, capsys: pytest.CaptureFixture[str]):
+    model = run / "results" / "models" / "line"
+    with (model / "fixed_effects.csv").open("a", encoding="utf-8") as stream:
+        stream.write("edited,1\n")
+    (model / "fit.json").unlink()
+    with (run / "small.csv").open("a", encoding="utf-8") as stream:
+        stream.write("11,0.5,2.5\n")
+    config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
+    config["models"]["line"]["formula"] = "y ~ 1 + (1 | g)"
+    config["models"]["more"] = {"dataset": "small", "formula": "y ~ x + (1 | g)"}
+    (run / "other.yaml").write_text(yaml.safe_dump(config), "utf-8")
+    assert cli.main(["verify", "--config", "other.yaml"]) == 1
+    assert capsys.readouterr().out.splitlines()[:-1] == [
+        "results/models/line/fit.json: is missing",
+        "results/models/line/fixed_effects.csv: was edited after fit/line had made it",
+        "fit/line: is stale after a change of the configuration",
+        "fit/more: has not run yet",
+        "prepare/small: is stale after a change of the data source",
+        "report: is stale after a change of the configuration",
+    ]
+
+
+def test_verify_follows_what_rests_on_a_change(run: Path):
+    (run / "small.csv").write_text(faults.rows(seed=6), "utf-8")
+    assert [str(finding) for finding in verify.verify(SNAKEFILE)] == [
+        "fit/line: is stale after a change of prepare/small",
+        "prepare/small: is stale after a change of the data source",
+        "report: is stale after a change of fit/line, prepare/small",
+    ]
+
+
+def test_verify_without_a_run_or_with_a_bad_configuration(run: Path):
+    with pytest.raises(ConfigError, match="no such file"):
+        verify.verify(SNAKEFILE, Path("nowhere.yaml"))
+    (run / "bad.yaml").write_text("datasets: {}\nmodels: {}\n", "utf-8")
+    with pytest.raises(ConfigError, match=r"bad\.yaml: datasets: is empty"):
+        verify.verify(SNAKEFILE, Path("bad.yaml"))
+    (run / "results" / "manifest.json").unlink()
+    with pytest.raises(SourceError, match="there is no manifest; run snakemake"):
+        verify.verify(SNAKEFILE)

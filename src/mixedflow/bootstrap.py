@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedflow import inference, likelihood
+from mixedflow import files, inference, likelihood
 from mixedflow.chunks import CHUNK
 from mixedflow.errors import ComparisonError
 
@@ -129,7 +129,7 @@ class Draws:
 
     def write(self, path: Path) -> None:
         """Keep them in a file; equal draws give equal bytes."""
-        with open(path, "wb") as file:
+        with files.replacing(path) as partial, partial.open("wb") as file:
             np.savez(file, allow_pickle=False, **vars(self))
 
     @classmethod

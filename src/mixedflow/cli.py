@@ -1,4 +1,4 @@
-"""The command ``mixedflow``: begin an analysis, check it, and show a finished model."""
+"""The command ``mixedflow``: begin an analysis, check it, show a model, verify what is there."""
 
 from __future__ import annotations
 
@@ -48,6 +48,13 @@ def _show(given: argparse.Namespace) -> int:
     return 0
 
 
+def _verify(given: argparse.Namespace) -> int:
+    from mixedflow import verify
+
+    own = Path("Snakefile")
+    return verify.main(own if own.exists() else workflow_file("Snakefile"), given.config)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mixedflow", description="Multilevel analyses from YAML.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -69,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     add = command("show", _show, "print the table of a finished model")
     add("model", metavar="MODEL")
     add("--config", type=Path, default=Path("config.yaml"), metavar="FILE")
+    add = command("verify", _verify, "hold artifacts against what they were made from")
+    add("--config", type=Path, metavar="FILE", help="that of the Snakefile by default")
     return parser
 
 

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +18,7 @@ import pandas as pd
 
 from mixedflow import expressions
 from mixedflow.errors import DataError, nearest, quote
+from mixedflow.files import replacing, write_text
 from mixedflow.sources import RawData, code_text, label_of, read_source
 
 if TYPE_CHECKING:
@@ -61,13 +59,10 @@ def prepare(spec: DatasetSpec, raw: RawData) -> Prepared:
 
 def save(prepared: Prepared, parquet: Path, card: Path) -> None:
     """Write both files, each complete or not at all; the same bytes for the same input."""
-    with _replacing(parquet) as temporary:
+    with replacing(parquet) as temporary:
         prepared.frame.to_parquet(temporary, index=False)
-    with _replacing(card) as temporary:
-        text = json.dumps(
-            prepared.card, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False
-        )
-        temporary.write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(prepared.card, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(card, text + "\n")
 
 
 def load(parquet: Path, card: Path) -> Prepared:
@@ -81,21 +76,6 @@ def load(parquet: Path, card: Path) -> Prepared:
             order = [level["value"] for level in variable["levels"]]
             frame[name] = frame[name].cat.set_categories(order)
     return Prepared(frame, content)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class _Preparation:

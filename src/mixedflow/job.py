@@ -1,7 +1,8 @@
-"""What every script of the workflow does around its one call: log, and fail in one line."""
+"""What every script of the workflow does around its one call: log, record, fail in one line."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mixedflow import files, provenance
 from mixedflow.errors import MixedflowError
 
 logger = logging.getLogger(__name__)
@@ -21,46 +23,79 @@ def job(snakemake: Any) -> Iterator[Mapping[str, str]]:
     """Run the body of a script as a job.
 
     Yields the job's specifications: the JSON texts by name that the rule put into ``params.task``.
-    Log records and warnings go to the job's log file. When the body fails, the job's outputs are
-    removed, the last line of the log and one line on stderr say why, and the exit code is 1.
+    Log records and warnings go to the job's log file. When the body has succeeded, the output
+    ``record``, if the rule has one, tells what the others were made from. When it fails, the job's
+    outputs are removed, the last line of the log and one line on stderr say why, and the exit code
+    is 1.
 
     Parameters
     ----------
     snakemake
         The object that Snakemake puts into a script's namespace.
     """
-    log = Path(snakemake.log[0])
+    log, outputs = Path(snakemake.log[0]), [Path(path) for path in snakemake.output]
+    logging.raiseExceptions = False  # a log that cannot be written must not drown the reason
+    handler = None
+    # How far a long job is, who waits at the terminal sees too.
+    terminal, progress = logging.StreamHandler(), logging.getLogger("mixedflow.bootstrap")
+    progress.addHandler(terminal)
+    try:
+        handler = _handler(log)
+        for output in outputs:
+            files.remove_partial(output)
+        logger.info("%s %s", snakemake.rule, dict(snakemake.wildcards.items()) or "")
+        task = json.loads(snakemake.params.task)
+        yield task
+        if told := snakemake.output.get("record"):
+            record = Path(told)
+            made = provenance.record(
+                snakemake.rule,
+                dict(snakemake.wildcards.items()),
+                task,
+                inputs=[Path(path) for path in snakemake.input],
+                outputs=[path for path in outputs if path != record],
+            )
+            files.write_text(record, json.dumps(made, indent=1, sort_keys=True) + "\n")
+        logger.info("done")
+    except MixedflowError as error:
+        _fail(str(error), log, outputs)
+    except MemoryError:
+        line = f"{snakemake.rule}: not enough memory; let fewer jobs run at once (--cores 1), or"
+        _fail(f"{line} take a machine with more of it, and run again", log, outputs)
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        reason = error.strerror or " ".join(str(error).split())
+        line = f"{snakemake.rule}: cannot read or write: {reason}{place}"
+        _fail(f"{line}; mend that (space, permissions), and run again", log, outputs)
+    except Exception as error:
+        # Not of a user's making, so the log keeps what a report of the fault needs.
+        with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as stream:
+            traceback.print_exc(file=stream)
+        what = " ".join(str(error).split())
+        _fail(f"{snakemake.rule}: unexpected {type(error).__name__}: {what}", log, outputs)
+    finally:
+        progress.removeHandler(terminal)
+        if handler:
+            logging.getLogger().removeHandler(handler)
+            with contextlib.suppress(OSError):
+                handler.close()
+
+
+def _handler(log: Path) -> logging.Handler:
     handler = logging.FileHandler(log, mode="w", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
-    # How far a long job is, who waits at the terminal sees too.
-    terminal, progress = logging.StreamHandler(), logging.getLogger("mixedflow.bootstrap")
-    progress.addHandler(terminal)
-    try:
-        logger.info("%s %s", snakemake.rule, dict(snakemake.wildcards.items()) or "")
-        yield json.loads(snakemake.params.task)
-        logger.info("done")
-    except MixedflowError as error:
-        _fail(str(error), log, snakemake.output)
-    except Exception as error:
-        # Not of a user's making, so the log keeps what a report of the fault needs.
-        with log.open("a", encoding="utf-8") as stream:
-            traceback.print_exc(file=stream)
-        what = " ".join(str(error).split())
-        _fail(f"{snakemake.rule}: unexpected {type(error).__name__}: {what}", log, snakemake.output)
-    finally:
-        progress.removeHandler(terminal)
-        root.removeHandler(handler)
-        handler.close()
+    return handler
 
 
-def _fail(line: str, log: Path, outputs: Any) -> None:
+def _fail(line: str, log: Path, outputs: list[Path]) -> None:
     for output in outputs:
-        Path(output).unlink(missing_ok=True)
-    with log.open("a", encoding="utf-8") as stream:
+        with contextlib.suppress(OSError):
+            output.unlink(missing_ok=True)
+    with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as stream:
         print(line, file=stream)
     print(line, file=sys.stderr)
     sys.exit(1)

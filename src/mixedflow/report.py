@@ -20,6 +20,7 @@ from mixedflow import (
     captions,
     cards,
     equations,
+    files,
     findings,
     interpret,
     methods,
@@ -442,10 +443,11 @@ def render(results_dir: Path, config: Mapping[str, Any], out: Path) -> None:
         An artifact is missing or unreadable.
     """
     try:
-        out.write_text(page(results_dir, config), encoding="utf-8")
+        made = page(results_dir, config)
     except (OSError, ValueError, KeyError) as error:
         what = f"an artifact is missing or unreadable ({error})"
         raise SourceError(str(results_dir), what, "run the workflow again") from error
+    files.write_text(out, made)
 
 
 def page(results_dir: Path, config: Mapping[str, Any]) -> str:
@@ -507,7 +509,7 @@ def _headlines(dataset: Dataset, rows: list[dict[str, Any]]) -> list[Markup]:
 
 def _packages() -> Markup:
     """Versions of what made the artifacts."""
-    versions = {"python": platform.python_version(), **provenance.manifest([])["packages"]}
+    versions = {"python": platform.python_version(), **provenance.environment()["packages"]}
     return cards.fragment([{"package": name, "version": text} for name, text in versions.items()])
 
 

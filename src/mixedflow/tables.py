@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixedflow.files import replacing, write_text
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -132,11 +134,13 @@ def write(
     for name in safe.columns:
         if not _numeric(safe[name]):
             safe[name] = [_guard(v) for v in safe[name]]
-    safe.to_csv(
-        csv, index=False, float_format=f"%.{digits}g", lineterminator="\n", encoding="utf-8"
-    )
+    with replacing(csv) as temporary:
+        safe.to_csv(
+            temporary, index=False, float_format=f"%.{digits}g", lineterminator="\n",
+            encoding="utf-8",
+        )  # fmt: skip
     if page is not None:
-        Path(page).write_text(html_page(frame, title), encoding="utf-8")
+        write_text(page, html_page(frame, title))
 
 
 def read(csv: Path | str) -> pd.DataFrame:

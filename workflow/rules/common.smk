@@ -6,11 +6,12 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 from mixedflow import spec
 from mixedflow.chunks import parts
 from mixedflow.errors import MixedflowError
-from mixedflow.provenance import code_digest
+from mixedflow.provenance import code_digest, leave_plan, no_future, source_digest
 
 try:
     for path in workflow.configfiles:
@@ -32,6 +33,9 @@ DATASETS, MODELS = SETTINGS.datasets, SETTINGS.models
 RESULTS = SETTINGS.results
 DATASET, MODEL = f"{RESULTS}/datasets/{{dataset}}", f"{RESULTS}/models/{{model}}"
 LOGS = f"logs/{RESULTS}"
+# Each job tells what it has read and made; the manifest gathers these records.
+RECORDS = f"{RESULTS}/records"
+no_future(Path(RESULTS))
 
 # One core a job: its matrices are small, and jobs run side by side.
 for library in ("OPENBLAS", "OMP", "MKL"):
@@ -54,6 +58,8 @@ def task(*modules, spare=(), **specs):
 
 
 def canonical(part):
+    if isinstance(part, str):
+        return part
     if isinstance(part, dict):
         return json.dumps({name: canonical(p) for name, p in part.items()}, sort_keys=True)
     return part.to_json()

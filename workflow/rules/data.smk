@@ -7,6 +7,7 @@ rule prepare:
     output:
         data=f"{DATASET}/data.parquet",
         card=f"{DATASET}/data_card.json",
+        record=f"{RECORDS}/prepare/{{dataset}}.json",
         page=report(
             f"{DATASET}/data_card.html",
             caption="../report/data_card.rst",
@@ -21,6 +22,12 @@ rule prepare:
         mem_mb=growing(500, per_mb=15),
         runtime=growing(10, per_mb=0.1),
     params:
-        task=lambda w: task("data", "cards", dataset=replace(DATASETS[w.dataset], explore=None)),
+        task=lambda w: task(
+            "data",
+            "cards",
+            dataset=replace(DATASETS[w.dataset], explore=None),
+            # By content: an older file in its place is a change too.
+            source=source_digest(DATASETS[w.dataset].source),
+        ),
     script:
         "../scripts/prepare.py"

@@ -7,6 +7,7 @@ VISITED = {name for name in TIMED if EXPLORED[name].trend}
 
 IN_EXPLORE = {"folder": f"{DATASET}/explore", "unit": "dataset", "category": "Explore"}
 ALWAYS = {
+    "record": f"{RECORDS}/explore/{{dataset}}.json",
     **tables(names=("cluster_sizes", "clusters", "cluster_lines"), **IN_EXPLORE),
     **figures(
         names=("cluster_sizes", "examples", "cluster_lines", "intercepts_slopes"), **IN_EXPLORE

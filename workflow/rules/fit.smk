@@ -6,6 +6,7 @@ BOOTSTRAPPED = {name for name, model in MODELS.items() if model.inference.interv
 COMPARISONS = SETTINGS.comparisons
 SIMULATED = sorted(name for name, comparison in COMPARISONS.items() if comparison.bootstrap)
 OF_A_FIT = {
+    "record": f"{RECORDS}/fit/{{model}}.json",
     **tables(
         (
             "fixed_effects",
@@ -45,6 +46,20 @@ PREPARED = {
 }
 
 
+def of_a_fit(model):
+    """Of a model and its data set, what its fit, tables and figures depend on."""
+    how, dataset = model.inference, DATASETS[model.dataset]
+    if model.name not in BOOTSTRAPPED:
+        how = replace(how, draws=0, seed=0)
+    explore = dataset.explore
+    if explore:
+        explore = replace(explore, outcome="", visit=None, trend=None, min_cluster_size=0)
+    return {
+        "model": replace(model, rank=None, inference=how),
+        "dataset": replace(dataset, explore=explore),
+    }
+
+
 rule fit:
     input:
         **PREPARED,
@@ -65,8 +80,7 @@ rule fit:
             "figures.models",
             "figures.diagnostics",
             spare=("ranking",),  # Fit.rank is for users of the API
-            model=replace(MODELS[w.model], rank=None),
-            dataset=DATASETS[MODELS[w.model].dataset],
+            **of_a_fit(MODELS[w.model]),
         ),
     script:
         "../scripts/fit.py"
@@ -91,7 +105,8 @@ rule bootstrap:
     input:
         **PREPARED,
     output:
-        f"{MODEL}/.bootstrap/{{first}}-{{last}}.npz",
+        draws=f"{MODEL}/.bootstrap/{{first}}-{{last}}.npz",
+        record=f"{RECORDS}/bootstrap/{{model}}/{{first}}-{{last}}.json",
     log:
         f"{LOGS}/bootstrap/{{model}}/{{first}}-{{last}}.log",
     wildcard_constraints:
@@ -114,7 +129,8 @@ use rule bootstrap as bootstrap_test with:
         data=lambda w: f"{dataset_of(COMPARISONS[w.comparison].null)}/data.parquet",
         card=lambda w: f"{dataset_of(COMPARISONS[w.comparison].null)}/data_card.json",
     output:
-        f"{RESULTS}/.bootstrap/{{comparison}}/{{first}}-{{last}}.npz",
+        draws=f"{RESULTS}/.bootstrap/{{comparison}}/{{first}}-{{last}}.npz",
+        record=f"{RECORDS}/bootstrap_test/{{comparison}}/{{first}}-{{last}}.json",
     log:
         f"{LOGS}/bootstrap_test/{{comparison}}/{{first}}-{{last}}.log",
     wildcard_constraints:

@@ -16,6 +16,7 @@ MOVED = {
 
 IN_RANKING = {"unit": "model", "category": "Rankings"}
 OF_A_RANKING = {
+    "record": f"{RECORDS}/rank/{{model}}.json",
     "verdict": f"{MODEL}/ranking.json",
     **tables(
         ("ranking", "ranking_pairs", "ranking_probabilities", "ranking_sensitivity"),
@@ -73,6 +74,7 @@ rule moves:
         ),
         **figures(("rank_moves",), folder=DATASET, unit="dataset", category="Rankings"),
         verdict=f"{DATASET}/rank_moves.json",
+        record=f"{RECORDS}/moves/{{dataset}}.json",
     log:
         f"{LOGS}/moves/{{dataset}}.log",
     wildcard_constraints:

@@ -23,6 +23,7 @@ rule compare:
             category="Comparisons",
             labels={"shows": "likelihood-ratio tests", "as": "table"},
         ),
+        record=f"{RECORDS}/compare.json",
     log:
         f"{LOGS}/compare.log",
     threads: 1
@@ -30,7 +31,7 @@ rule compare:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        task=task(
+        task=lambda w: task(
             *(("bootstrap",) if SIMULATED else ()), "inference", "tables", comparisons=COMPARISONS
         ),
     script:
@@ -62,35 +63,52 @@ rule publish:
             )
             for name in sorted(DATASETS)
         ],
+        record=f"{RECORDS}/publish.json",
     log:
         f"{LOGS}/publish.log",
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
-        task=task("publication"),
+        task=lambda w: task("publication"),
     script:
         "../scripts/publish.py"
 
 
-ARTIFACTS = [
-    *expand(rules.prepare.output, dataset=sorted(DATASETS)),
-    *expand(rules.explore.output, dataset=sorted(EXPLORED.keys() - TIMED)),
-    *expand(rules.explore_time.output, dataset=sorted(TIMED - VISITED)),
-    *expand(rules.explore_visits.output, dataset=sorted(VISITED)),
-    *expand(rules.fit.output, model=sorted(MODELS.keys() - BOOTSTRAPPED)),
-    *expand(rules.fit_bootstrapped.output, model=sorted(BOOTSTRAPPED)),
-    *expand(rules.rank.output, model=sorted(set(RANKED) - SLOPED)),
-    *expand(rules.rank_over.output, model=sorted(SLOPED)),
-    *expand(rules.moves.output, dataset=sorted(MOVED)),
-    *(rules.compare.output if COMPARED else []),
-    *rules.publish.output,
+# What is made: which rule, for which data sets, models or parts.
+WORK = [
+    *((rules.prepare, {"dataset": name}) for name in sorted(DATASETS)),
+    *((rules.explore, {"dataset": name}) for name in sorted(EXPLORED.keys() - TIMED)),
+    *((rules.explore_time, {"dataset": name}) for name in sorted(TIMED - VISITED)),
+    *((rules.explore_visits, {"dataset": name}) for name in sorted(VISITED)),
+    *((rules.fit, {"model": name}) for name in sorted(MODELS.keys() - BOOTSTRAPPED)),
+    *((rules.fit_bootstrapped, {"model": name}) for name in sorted(BOOTSTRAPPED)),
+    *((rules.rank, {"model": name}) for name in sorted(set(RANKED) - SLOPED)),
+    *((rules.rank_over, {"model": name}) for name in sorted(SLOPED)),
+    *((rules.moves, {"dataset": name}) for name in sorted(MOVED)),
+    *([(rules.compare, {})] if COMPARED else []),
+    (rules.publish, {}),
+]
+ARTIFACTS = [path for rule, wildcards in WORK for path in expand(rule.output, **wildcards)]
+# Draws of a bootstrap, which only the jobs that gather them read.
+DRAWN = [
+    *(
+        (rules.bootstrap, {"model": name, "first": part[0], "last": part[-1]})
+        for name in sorted(BOOTSTRAPPED)
+        for part in parts(MODELS[name].inference.draws)
+    ),
+    *(
+        (rules.bootstrap_test, {"comparison": name, "first": part[0], "last": part[-1]})
+        for name in SIMULATED
+        for part in parts(COMPARISONS[name].bootstrap)
+    ),
 ]
 
 
 rule report:
     input:
-        ARTIFACTS,
+        [path for path in ARTIFACTS if not path.startswith(RECORDS)],
     output:
         report(
             f"{RESULTS}/report.html",
@@ -98,6 +116,7 @@ rule report:
             category="Report",
             labels={"shows": "the whole analysis", "as": "page"},
         ),
+        record=f"{RECORDS}/report.json",
     log:
         f"{LOGS}/report.log",
     threads: 1
@@ -114,7 +133,8 @@ rule report:
 rule manifest:
     input:
         ARTIFACTS,
-        f"{RESULTS}/report.html",
+        [expand(rule.output, **wildcards) for rule, wildcards in DRAWN],
+        rules.report.output,
     output:
         f"{RESULTS}/manifest.json",
     log:
@@ -124,6 +144,17 @@ rule manifest:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        task=task("provenance"),
+        task=lambda w: task("provenance"),
     script:
         "../scripts/manifest.py"
+
+
+# `mixedflow verify` asks what each job would rest on now, and needs no run for it.
+leave_plan(
+    {
+        record: rule.params.task(SimpleNamespace(**wildcards))
+        for rule, wildcards in [*WORK, *DRAWN, (rules.report, {})]
+        for record in expand(rule.output.record, **wildcards)
+    },
+    RECORDS,
+)

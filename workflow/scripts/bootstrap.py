@@ -9,4 +9,4 @@ with job(snakemake) as task:
     models = [ModelSpec.from_json(task[role]) for role in ("null", "alternative") if role in task]
     frame = data.load(Path(given.data), Path(given.card)).frame
     draws = range(int(wanted.first), int(wanted.last) + 1)
-    bootstrap.part(models, frame, draws).write(Path(snakemake.output[0]))
+    bootstrap.part(models, frame, draws).write(Path(snakemake.output.draws))

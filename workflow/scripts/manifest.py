@@ -1,10 +1,10 @@
 import json
 from pathlib import Path
 
-from mixedflow import provenance
+from mixedflow import files, provenance
 from mixedflow.job import job
 
 with job(snakemake):
-    found = provenance.manifest([Path(path) for path in snakemake.input])
-    text = json.dumps(found, indent=1, sort_keys=True)
-    Path(snakemake.output[0]).write_text(f"{text}\n", encoding="utf-8")
+    out = Path(snakemake.output[0])
+    found = provenance.manifest(map(Path, snakemake.input), out.parent / "records")
+    files.write_text(out, json.dumps(found, indent=1, sort_keys=True) + "\n")

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from mixedflow import cards, data
+from mixedflow import cards, data, files
 from mixedflow.job import job
 from mixedflow.spec import DatasetSpec
 
@@ -11,4 +11,4 @@ with job(snakemake) as task:
     )
     prepared = data.prepare(spec, raw)
     data.save(prepared, Path(snakemake.output.data), Path(snakemake.output.card))
-    Path(snakemake.output.page).write_text(cards.data_card_html(prepared.card), encoding="utf-8")
+    files.write_text(snakemake.output.page, cards.data_card_html(prepared.card))

@@ -18,6 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from mixedflow.files import write_text
+
 # Okabe and Ito's palette: told apart by colour-blind readers.
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, YELLOW = "#56B4E9", "#E69F00"
@@ -214,7 +216,7 @@ def save(made: Figure, path: Path | str, alt: str) -> None:
     text = _ALIKE.sub(lambda m: f"<g{m[1] or ''}{m[3]}>{m[2].replace(m[3], '')}</g>", text)
     for k, artist in enumerate(named):
         text = _titled(text, f"named-{k}", getattr(artist, _NAMES))
-    Path(path).write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 _TAG = re.compile(r"<[A-Za-z][^>]*>")
