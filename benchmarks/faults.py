@@ -28,7 +28,19 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+COPIED = ("Snakefile", "profiles", "src", "workflow")
 DECADE = 10 * 365 * 86400
+
+
+def checkout(folder: Path) -> Path:
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            folder.mkdir()
+            shutil.copy(source, folder / name)
+    return folder
 
 
 def tiny(folder: Path, source: dict[str, str] | None = None) -> Path:
@@ -75,7 +87,7 @@ def run(
     folder: Path, *options: str, limit: Callable[[], None] | None = None
 ) -> subprocess.CompletedProcess[str]:
     process = start(folder, *options, limit=limit)
-    said, _ = process.communicate(timeout=600)
+    said, _ = process.communicate(timeout=120)
     return subprocess.CompletedProcess(process.args, process.returncode, said, "")
 
 
@@ -224,14 +236,22 @@ def read_only(base: Path, clean: dict[str, str]) -> list[str]:
 
 
 def little_memory(base: Path, clean: dict[str, str]) -> list[str]:
-    """Address space for Snakemake, but not for a job with its libraries."""
-    folder, complaints = tiny(base / "memory"), []
-    for megabytes in (300, 450, 600):
-        size = megabytes * 2**20
+    """Address space that is too little at different moments: at the start, for a library, a job."""
+    complaints, ends = [], []
+    for megabytes in range(350, 900, 50):
+        folder, size = tiny(base / f"memory{megabytes}"), megabytes * 2**20
         ended = run(folder, limit=lambda s=size: resource.setrlimit(resource.RLIMIT_AS, (s, s)))
+        ends.append(
+            "runs"
+            if not ended.returncode
+            else "told"
+            if "not enough memory" in ended.stdout
+            else "stops"
+        )
         complaints += [f"{megabytes} MB: partial {path}" for path in differing(folder, clean)]
-        print(f"  with {megabytes} MB: exit {ended.returncode}, {ended.stdout.split(chr(10))[-3:]}")
-    return complaints + finishes(folder, clean, "memory")
+        complaints += finishes(folder, clean, f"{megabytes} MB")
+    print(f"  from 350 MB in steps of 50: {ends}")
+    return complaints
 
 
 def two_at_once(base: Path, clean: dict[str, str]) -> list[str]:
@@ -305,6 +325,8 @@ def main() -> int:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         base = Path(scratch)
+        global ROOT
+        ROOT = checkout(base / "checkout")  # a change of the code meanwhile is no fault
         began = time.monotonic()
         undisturbed = tiny(base / "clean")
         assert run(undisturbed).returncode == 0
@@ -324,7 +346,7 @@ def main() -> int:
         for name, case in cases.items():
             complaints = case()
             failed += len(complaints)
-            print(f"{name}: {'as it should' if not complaints else complaints}", flush=True)
+            print(f"{name}: {complaints or 'as it should'}", flush=True)
     return 1 if failed else 0
 
 

@@ -19,7 +19,7 @@ import pandas as pd
 from mixedflow import expressions
 from mixedflow.errors import DataError, nearest, quote
 from mixedflow.files import replacing, write_text
-from mixedflow.sources import RawData, code_text, label_of, read_source
+from mixedflow.sources import RawData, code_text, label_of, read_parquet, read_source
 
 if TYPE_CHECKING:
     from mixedflow.spec import DatasetSpec
@@ -67,7 +67,7 @@ def save(prepared: Prepared, parquet: Path, card: Path) -> None:
 
 def load(parquet: Path, card: Path) -> Prepared:
     """What ``save`` wrote."""
-    frame = pd.read_parquet(parquet)
+    frame = read_parquet(parquet)
     content = json.loads(card.read_text(encoding="utf-8"))
     for variable in content["variables"]:
         name = variable["name"]

@@ -48,7 +48,7 @@ def fetch(url: str, folder: Path, where: str, sha256: str | None = None, max_mb:
         A refused address, an answer other than the file, more than ``max_mb`` megabytes, a
         transfer that breaks off or takes too long, a wrong checksum.
     """
-    parts = _checked(url, where)
+    parts = check_address(url, where)
     stored = folder / _stored_name(url, parts)
     if stored.is_file():
         hint = f"delete {stored.name} to fetch it again"
@@ -72,7 +72,8 @@ def fetch(url: str, folder: Path, where: str, sha256: str | None = None, max_mb:
     return stored
 
 
-def _checked(url: str, where: str) -> urllib.parse.SplitResult:
+def check_address(url: str, where: str) -> urllib.parse.SplitResult:
+    """The parts of an address that may be fetched; SourceError for any other."""
     try:
         parts = urllib.parse.urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -114,7 +115,7 @@ class _HttpsRedirects(urllib.request.HTTPRedirectHandler):
         if urllib.parse.urlsplit(newurl).scheme != "https":
             what = f"{quote(req.full_url)} redirects to {quote(newurl)}"
             raise SourceError(self.where, what, "only https addresses are followed")
-        _checked(newurl, self.where)
+        check_address(newurl, self.where)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

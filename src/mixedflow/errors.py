@@ -34,7 +34,8 @@ class MixedflowError(Exception):
         line = f"{self.where}: {self.what}" if self.where else self.what
         if self.hint:
             line += f"; {self.hint}"
-        return " ".join(line.split())
+        # What strangers wrote must neither break the line nor steer the terminal.
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(line.split()))
 
     def located(self, where: str) -> MixedflowError:
         """The same error, told from further out (the data set or model that it happened in)."""

@@ -17,6 +17,11 @@ from mixedflow.errors import MixedflowError
 
 logger = logging.getLogger(__name__)
 
+_NO_MEMORY = (
+    "{}: not enough memory; let fewer jobs run at once (--cores 1), or take a machine with more of "
+    "it, and run again"
+)
+
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[Mapping[str, str]]:
@@ -60,18 +65,19 @@ def job(snakemake: Any) -> Iterator[Mapping[str, str]]:
     except MixedflowError as error:
         _fail(str(error), log, outputs)
     except MemoryError:
-        line = f"{snakemake.rule}: not enough memory; let fewer jobs run at once (--cores 1), or"
-        _fail(f"{line} take a machine with more of it, and run again", log, outputs)
+        _fail(_NO_MEMORY.format(snakemake.rule), log, outputs)
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         reason = error.strerror or " ".join(str(error).split())
         line = f"{snakemake.rule}: cannot read or write: {reason}{place}"
         _fail(f"{line}; mend that (space, permissions), and run again", log, outputs)
     except Exception as error:
+        what = " ".join(str(error).split())
+        if isinstance(error, ImportError) and "failed to map" in what:  # a library did not fit in
+            _fail(_NO_MEMORY.format(snakemake.rule), log, outputs)
         # Not of a user's making, so the log keeps what a report of the fault needs.
         with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as stream:
             traceback.print_exc(file=stream)
-        what = " ".join(str(error).split())
         _fail(f"{snakemake.rule}: unexpected {type(error).__name__}: {what}", log, outputs)
     finally:
         progress.removeHandler(terminal)

@@ -190,8 +190,25 @@ def _read_csv(path: Path) -> pd.DataFrame:
     return frame
 
 
+def read_parquet(path: Path) -> pd.DataFrame:
+    """The frame of a Parquet file.
+
+    Without threads, which pandas' own reader always starts: a job has one core, and where memory
+    is short Arrow waits without end for a thread that could not be started.
+    """
+    import pyarrow
+    from pyarrow.parquet import ParquetFile
+
+    text = pd.StringDtype(na_value=np.nan)
+    types = {pyarrow.string(): text, pyarrow.large_string(): text}
+    with ParquetFile(path, pre_buffer=False) as file:
+        read = file.read(use_threads=False, use_pandas_metadata=True)
+    frame: pd.DataFrame = read.to_pandas(use_threads=False, types_mapper=types.get)
+    return frame
+
+
 def _read_parquet(path: Path) -> pd.DataFrame:
-    frame = pd.read_parquet(path)
+    frame = read_parquet(path)
     named = [name for name in frame.index.names if name is not None]
     return frame.reset_index() if named else frame.reset_index(drop=True)
 

@@ -24,6 +24,15 @@ from mixedflow import expressions, formula
 from mixedflow.errors import ConfigError, MixedflowError, nearest, quote
 
 
+_MOST_VALUES, _MOST_LEVELS = 100_000, 50  # of a configuration
+# Names that some system cannot give to a file, and folders that are not for results.
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(1, 10))}
+_SOURCES = {
+    "benchmarks", "configs", "data", "docs", "downloads", "envs", "logs", "profiles", "src",
+    "tests", "workflow",
+}  # fmt: skip
+
+
 class _Spec:
     """Canonical JSON and back; the text is what a job's rerun depends on."""
 
@@ -270,7 +279,8 @@ def parse(path: Path | str) -> Any:
         raise ConfigError(str(path), f"cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise ConfigError(str(path), "is not UTF-8 text") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except Exception as error:
+        # Beside YAMLError whatever the constructors of numbers, dates and the like raise.
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or type(error).__name__
@@ -320,18 +330,27 @@ def _along(beside: tuple[str, str | Mapping[str, Any]]) -> tuple[bool, list[Any]
     return isinstance(by, str), [] if isinstance(by, str) else sorted(by["at"].items()), name
 
 
-def _plain(value: Any, origin: str, path: tuple[str, ...]) -> Any:
-    """A copy of what JSON can hold and UTF-8 can write, its keys text; the rest is refused."""
+def _plain(
+    value: Any, origin: str, path: tuple[str, ...], budget: Iterator[int] | None = None
+) -> Any:
+    """A copy of what JSON can hold and UTF-8 can write, its keys text; the rest is refused.
+
+    ``budget`` is used up by anchors that repeat themselves without end.
+    """
+    budget = budget or iter(range(_MOST_VALUES))
+    if next(budget, None) is None or len(path) > _MOST_LEVELS:
+        what = f"more than {_MOST_VALUES} values or {_MOST_LEVELS} levels"
+        raise ConfigError(origin, what, "are there anchors (&, *) that repeat themselves?")
     if isinstance(value, Mapping):
         copied = {}
         for key, part in value.items():
-            key = _plain(key, origin, path)
+            key = _plain(key, origin, path, budget)
             # A comparison's `null:` without quotes is YAML's null; JSON spells it as written.
             name = key if isinstance(key, str) else json.dumps(key)
-            copied[name] = _plain(part, origin, (*path, name))
+            copied[name] = _plain(part, origin, (*path, name), budget)
         return copied
     if isinstance(value, (list, tuple)):
-        return [_plain(part, origin, (*path, str(i))) for i, part in enumerate(value)]
+        return [_plain(part, origin, (*path, str(i)), budget) for i, part in enumerate(value)]
     where = f"{origin}: {'.'.join(path)}" if path else origin
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(where, f"{value} is not a finite number")
@@ -455,6 +474,11 @@ class _Checks:
     def distinct(self, kind: str, names: Mapping[str, Any]) -> None:
         seen: dict[str, str] = {}
         for name in names:
+            if name.casefold() in _DEVICES:
+                raise ConfigError(
+                    self.at(kind, name), f"{quote(name)} is a device's name on some systems",
+                    "choose another name",
+                )  # fmt: skip
             other = seen.setdefault(name.casefold(), name)
             if other != name:
                 raise ConfigError(
@@ -475,6 +499,11 @@ class _Checks:
             raise ConfigError(
                 self.at("results"), f"{quote(results)} is not a folder inside the working folder"
             )
+        parts = [part.casefold() for part in path.parts]
+        hidden = any(part.startswith(".") for part in parts)
+        if hidden or parts[0] in _SOURCES or _DEVICES & {part.split(".")[0] for part in parts}:
+            what = f"{quote(results)} is not a folder for results"
+            raise ConfigError(self.at("results"), what, "choose another, such as results")
 
     def dataset(self, name: str, part: dict[str, Any]) -> None:
         where = ("datasets", name)
@@ -490,6 +519,10 @@ class _Checks:
                 f"{quote(part['source']['file'])} has braces, which Snakemake takes for a wildcard",
                 "rename the file",
             )  # fmt: skip
+        if part["source"]["url"]:
+            from mixedflow.download import check_address
+
+            check_address(part["source"]["url"], self.at(*where, "source", "url"))
         if part["source"]["rdataset"] and part["source"]["sha256"]:
             raise ConfigError(
                 self.at(*where, "source", "sha256"), "is checked for file and url only",
