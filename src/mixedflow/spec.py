@@ -23,7 +23,6 @@ import yaml
 from mixedflow import expressions, formula
 from mixedflow.errors import ConfigError, MixedflowError, nearest, quote
 
-
 _MOST_VALUES, _MOST_LEVELS = 100_000, 50  # of a configuration
 # Names that some system cannot give to a file, and folders that are not for results.
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(1, 10))}
