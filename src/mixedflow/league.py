@@ -53,7 +53,7 @@ class League:
         for name, table in self.tables.items():
             shown = f"{title}: {name.replace('_', ' ')}{self.doubt}"
             # The ranking is for programs too; the long tables beside it are for reading.
-            digits = 10 if name == "ranking" else 6
+            digits = {"ranking": 10, "ranking_pairs": 5}.get(name, 6)
             tables.write(table, folder / f"{name}.csv", folder / f"{name}.html", shown, digits)
         text = json.dumps(self.verdict, indent=1, sort_keys=True, ensure_ascii=False)
         files.write_text(folder / "ranking.json", text + "\n")
