@@ -59,7 +59,8 @@ def fitted(formula: str, **more: Any) -> dict[str, Any]:
 
 
 def plain(sentence: Markup) -> str:
-    return html.unescape(re.sub(r"<[^>]+>", "", sentence))
+    text = html.unescape(re.sub(r"<[^>]+>", "", sentence))
+    return text.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def told(formula: str, rows: list[Any], variables: list[Any], **more: Any) -> dict[str, str]:

@@ -301,14 +301,14 @@ def test_discordant_pairs_by_brute_force():
     expected = sum(
         (one[i] - one[k]) * (other[i] - other[k]) < 0 for i in range(40) for k in range(i)
     )
-    assert league._discordant(one, other) == expected
+    assert league.discordant(one, other) == expected
 
 
 # The verdict
 
 
 def test_the_verdict_can_be_read_back(found, tmp_path):
-    found.write(tmp_path)
+    found.write(tmp_path, title="m")
     text = (tmp_path / "ranking.json").read_text(encoding="utf-8")
     assert "NaN" not in text and "Infinity" not in text
     stored = json.loads(text)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixedflow import tables
+from mixedflow import summary, tables
 
 HOSTILE = ["=1+1", "+x", "-2", "@a", "'=1", "<script>alert(1)</script>", 'a "b", c', "line\nbreak"]
 
@@ -104,8 +104,12 @@ def test_latex_text(text, shown):
     assert tables.latex_text(text) == shown
 
 
+COEFFICIENTS = ["estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high"]
+
+
 def test_summary_has_dots_for_what_does_not_exist():
-    fixed = pd.DataFrame([["x", 1.5, *[math.nan] * 5]], columns=["term", *tables._STATA])
+    fixed = pd.DataFrame([["x", 1.5, *[math.nan] * 5]], columns=["term", *COEFFICIENTS])
+    fixed["df"] = math.nan
     rows = [("g", "Intercept", "", "sd", 0.0, *[math.nan] * 3)]
     columns = ["group", "term1", "term2", "scale", "estimate", "std_error", "conf_low", "conf_high"]
     report = {
@@ -113,5 +117,5 @@ def test_summary_has_dots_for_what_does_not_exist():
         "group": "g", "n_groups": 1, "log_likelihood": 0.0, "warnings": [],
         "lr_vs_linear": {"distribution": "chibar2(01)", "statistic": 0.0, "p_value": 1.0},
     }  # fmt: skip
-    text = tables.summary(report, fixed, pd.DataFrame(rows, columns=columns))
+    text = summary.text(report, fixed, pd.DataFrame(rows, columns=columns))
     assert "nan" not in text and len(re.findall(r" \.(?!\d)", text)) == 8

@@ -35,11 +35,8 @@ def text(report: Mapping[str, Any], fixed: pd.DataFrame, components: pd.DataFram
         rule,
     ]
     for row in fixed.to_dict("records"):
-        lines.append(
-            f"{plain(row['term'])[-20:]:>20} {row['estimate']:>10.6g} {row['std_error']:>10.6g} "
-            f"{row['statistic']:>8.2f} {row['p_value']:>6.3f} "
-            f"{row['conf_low']:>10.6g} {row['conf_high']:>10.6g}"
-        )
+        cells = [_cell(row[name], width, kind) for name, width, kind in _COLUMNS]
+        lines.append(f"{plain(row['term'])[-20:]:>20} {' '.join(cells)}")
     lines += [
         rule,
         f"{'Random effects':>32} {'Estimate':>10} {'Std. err.':>10}  [95% conf. interval]",
@@ -50,12 +47,26 @@ def text(report: Mapping[str, Any], fixed: pd.DataFrame, components: pd.DataFram
             continue
         terms = ",".join(t for t in (row["term1"], row["term2"]) if t) or "Residual"
         name = plain(f"{row['scale']}({terms})")[-32:]
-        values = [row[column] for column in ("std_error", "conf_low", "conf_high")]
-        cells = " ".join("         ." if math.isnan(v) else f"{v:>10.6g}" for v in values)
-        lines.append(f"{name:>32} {row['estimate']:>10.6g} {cells}")
+        columns = ("estimate", "std_error", "conf_low", "conf_high")
+        lines.append(f"{name:>32} {' '.join(_cell(row[column]) for column in columns)}")
     test = f"{lr['distribution']} = {lr['statistic']:.2f}   Prob = {lr['p_value']:.4f}"
     lines += [rule, f"LR test vs. linear model: {test}", *map(plain, report["warnings"])]
     return "\n".join(lines) + "\n"
+
+
+_COLUMNS = (
+    ("estimate", 10, ".6g"),
+    ("std_error", 10, ".6g"),
+    ("statistic", 8, ".2f"),
+    ("p_value", 6, ".3f"),
+    ("conf_low", 10, ".6g"),
+    ("conf_high", 10, ".6g"),
+)
+
+
+def _cell(value: float, width: int = 10, kind: str = ".6g") -> str:
+    """Right-aligned; a dot for what does not exist, as Stata has it."""
+    return f"{'.' if math.isnan(value) else format(value, kind):>{width}}"
 
 
 def plain(name: str) -> str:

@@ -81,6 +81,20 @@ def refitted(model, seed):
     return replace(of, title="", rank=None, inference=replace(of.inference, seed=seed, **plain))
 
 
+def of_a_fit(model):
+    """Of a model and its data set, what its fit, tables and figures depend on."""
+    how, dataset = model.inference, DATASETS[model.dataset]
+    if how.intervals != "bootstrap":
+        how = replace(how, draws=0, seed=0)
+    explore = dataset.explore
+    if explore:
+        explore = replace(explore, outcome="", visit=None, trend=None, min_cluster_size=0)
+    return {
+        "model": replace(model, rank=None, inference=how),
+        "dataset": replace(dataset, explore=explore),
+    }
+
+
 def growing(least, per_mb=0):
     """A resource that grows with the input, and with every attempt after one that failed."""
     if not per_mb:  # known before there are inputs

@@ -46,20 +46,6 @@ PREPARED = {
 }
 
 
-def of_a_fit(model):
-    """Of a model and its data set, what its fit, tables and figures depend on."""
-    how, dataset = model.inference, DATASETS[model.dataset]
-    if model.name not in BOOTSTRAPPED:
-        how = replace(how, draws=0, seed=0)
-    explore = dataset.explore
-    if explore:
-        explore = replace(explore, outcome="", visit=None, trend=None, min_cluster_size=0)
-    return {
-        "model": replace(model, rank=None, inference=how),
-        "dataset": replace(dataset, explore=explore),
-    }
-
-
 rule fit:
     input:
         **PREPARED,
