@@ -152,3 +152,34 @@ def test_from_stata_and_lme4(reader: Reader) -> None:
     for section in sections:
         languages = [language for language, _ in BLOCK.findall(section)]
         assert {"stata", "r", "python"} <= set(languages), section[:40]
+
+
+def within(part: Any, whole: Any) -> bool:
+    if isinstance(part, dict):
+        return all(key in whole and within(value, whole[key]) for key, value in part.items())
+    return bool(part == whole)
+
+
+def test_tutorial(reader: Reader) -> None:
+    """It tells of the default run: its configuration, its figures, and numbers of its tables."""
+    text = page("docs/tutorial.md")
+    config = yaml.safe_load(page("config.yaml"))
+    for language, block in BLOCK.findall(text):
+        if language == "python":
+            reader.read(f"```python\n{block}```\n")
+        elif language == "yaml":
+            assert within(yaml.safe_load(block), config), block
+        else:  # the commands whose run is this whole set of tests
+            assert [line.split("#")[0].strip() for line in block.splitlines()] in (
+                ["make"],
+                [".venv/bin/snakemake --cores all"],
+            )
+    for figure in re.findall(r"!\[[^\]]+\]\((\S+)\)", text):
+        assert (ROOT / "docs" / figure).is_file(), figure
+    fixed = pd.read_csv(ROOT / "results/models/growth/fixed_effects.csv", index_col="term")
+    told = re.findall(r"^\| ([\w:]+) \| ([−\d.]+) \| ([\d.]+) \|", text, re.MULTILINE)
+    assert [name for name, _, _ in told] == list(fixed.index)
+    for name, estimate, error in told:
+        decimals = len(error.split(".")[1])
+        assert estimate.replace("−", "-") == f"{fixed.loc[name, 'estimate']:.{decimals}f}"
+        assert error == f"{fixed.loc[name, 'std_error']:.{decimals}f}"
