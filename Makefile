@@ -1,5 +1,6 @@
 # make: both analyses and the report, from nothing but Python 3.11+ and make.
 # make test: the same set-up, then every check and test.
+# make reproduce: two runs of the last commit, compared byte for byte.
 
 PYTHON ?= python3
 CORES ?= all
@@ -9,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 LOCK := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-header --no-emit-index-url \
 	--no-emit-find-links --no-emit-trusted-host --annotation-style=line
 
-.PHONY: all lint docs test lock clean
+.PHONY: all lint docs test reproduce lock clean
 
 all: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
@@ -34,6 +35,10 @@ docs: $(READY)
 
 test: lint
 	$(BIN)/python -m pytest
+
+# The last commit, run twice under different circumstances: every file must be the same.
+reproduce: $(READY)
+	$(BIN)/python benchmarks/reproduce.py
 
 # Pins that still fit stay; to move them all, delete requirements.lock first.
 lock: $(READY)

@@ -34,8 +34,7 @@ class MixedflowError(Exception):
         line = f"{self.where}: {self.what}" if self.where else self.what
         if self.hint:
             line += f"; {self.hint}"
-        # What strangers wrote must neither break the line nor steer the terminal.
-        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(line.split()))
+        return plain(line)
 
     def located(self, where: str) -> MixedflowError:
         """The same error, told from further out (the data set or model that it happened in)."""
@@ -72,6 +71,11 @@ class ComparisonError(MixedflowError):
 
 class RankingError(MixedflowError):
     """Clusters cannot be ranked as asked."""
+
+
+def plain(text: str) -> str:
+    """``text`` as one line: what strangers wrote must neither break it nor steer the terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
 
 
 def quote(value: object) -> str:

@@ -150,14 +150,14 @@ def leave_plan(plan: Mapping[str, str], records: str) -> None:
         sys.exit(0)
 
 
-def fingerprint(task: Mapping[str, str]) -> dict[str, str]:
-    """A job's task in short: digests of its code and its slice of the configuration.
+def fingerprint(task: Mapping[str, str]) -> dict[str, Any]:
+    """What a job rests on besides files: the digest of its code, its slice of the configuration.
 
     ``source``, for a job that reads a data source, is :func:`source_digest`.
     """
-    config = {name: text for name, text in task.items() if name not in (_CODE, _SOURCE)}
+    config = {name: json.loads(text) for name, text in task.items() if name not in (_CODE, _SOURCE)}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
-    short = {"code": task[_CODE], "config": digest}
+    short = {"code": task[_CODE], "config": config, "config_sha256": digest}
     return short | ({"source": task[_SOURCE]} if _SOURCE in task else {})
 
 
@@ -175,24 +175,23 @@ def record(
     outputs: Iterable[Path],
 ) -> dict[str, Any]:
     """What a job did: which files it read and made, by which code, configuration and versions."""
+    resting = fingerprint(task)
     return {
         "rule": rule,
         "wildcards": dict(wildcards),
-        **fingerprint(task),
-        "seeds": _seeds(task),
+        **resting,
+        "seeds": _seeds(resting["config"]),
         "inputs": {path.as_posix(): sha256(path) for path in sorted(set(inputs))},
         "outputs": {path.as_posix(): sha256(path) for path in sorted(set(outputs))},
         "environment": environment(),
     }
 
 
-def _seeds(task: Mapping[str, str]) -> dict[str, int]:
-    """Every ``seed`` of a task's specifications, by its place."""
+def _seeds(config: Mapping[str, Any]) -> dict[str, int]:
+    """Every ``seed`` of a slice of the configuration, by its place."""
     found: dict[str, int] = {}
 
     def look(value: Any, place: str) -> None:
-        if isinstance(value, str) and value.startswith("{"):
-            value = _json_or_text(value)
         if not isinstance(value, dict):
             return
         for key, part in value.items():
@@ -202,15 +201,8 @@ def _seeds(task: Mapping[str, str]) -> dict[str, int]:
             else:
                 look(part, here)
 
-    look(dict(task), "")
+    look(dict(config), "")
     return found
-
-
-def _json_or_text(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def manifest(paths: Iterable[Path], records: Path) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mixedflow import provenance
-from mixedflow.errors import ConfigError, SourceError
+from mixedflow.errors import ConfigError, SourceError, plain
 
+_MOST_KEYS = 3  # that a finding names
 _PARTS = {"code": "the code", "config": "the configuration", "source": "the data source"}
 
 
@@ -26,7 +27,7 @@ class Finding:
     fault: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.fault}"
+        return plain(f"{self.place}: {self.fault}")
 
 
 def verify(
@@ -99,6 +100,12 @@ def _changed(
 ) -> list[str]:
     """What a job rests on that is not as it was when the job ran."""
     changed = [shown for key, shown in _PARTS.items() if then.get(key) != now.get(key)]
+    if then.get("config") != now["config"] and (
+        keys := _differing(then.get("config"), now["config"])
+    ):
+        more = ", ..." if len(keys) > _MOST_KEYS else ""
+        told = f"{_PARTS['config']} ({', '.join(keys[:_MOST_KEYS])}{more})"
+        changed[changed.index(_PARTS["config"])] = told
     for path, digest in then["inputs"].items():
         if path in artifacts:
             found = artifacts[path]["sha256"]
@@ -107,6 +114,15 @@ def _changed(
         if found != digest and "source" not in now:  # a source has been compared above
             changed.append(path)
     return changed
+
+
+def _differing(then: Any, now: Any, place: str = "") -> list[str]:
+    """The keys, from the outermost on, whose values differ."""
+    if not isinstance(then, dict) or not isinstance(now, dict):
+        return [place] if then != now and place else []
+    keys = sorted(then.keys() | now.keys())
+    inner = [(then.get(k), now.get(k), f"{place}.{k}" if place else k) for k in keys]
+    return [found for old, new, key in inner for found in _differing(old, new, key)]
 
 
 def _manifest(path: Path, shown: str) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def canonical(part):
     if isinstance(part, str):
         return part
     if isinstance(part, dict):
-        return json.dumps({name: canonical(p) for name, p in part.items()}, sort_keys=True)
+        return json.dumps({n: json.loads(canonical(p)) for n, p in part.items()}, sort_keys=True)
     return part.to_json()
 
 

@@ -7,8 +7,8 @@ from mixedflow.spec import ComparisonSpec
 
 with job(snakemake) as task:
     given, output = snakemake.input, snakemake.output
-    texts = json.loads(task["comparisons"])
-    comparisons = {name: ComparisonSpec.from_json(text) for name, text in texts.items()}
+    asked = json.loads(task["comparisons"])
+    comparisons = {name: ComparisonSpec.of(values) for name, values in asked.items()}
     paths = map(Path, given.fits)
     fits = {path.parent.name: json.loads(path.read_text("utf-8")) for path in paths}
     simulated = {}

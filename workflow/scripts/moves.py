@@ -11,7 +11,7 @@ from mixedflow.spec import OrderSpec
 with job(snakemake) as task:
     given, output = snakemake.input, snakemake.output
     card = json.loads(Path(given.card).read_text("utf-8"))
-    specs = {name: OrderSpec.from_json(s) for name, s in json.loads(task["ranks"]).items()}
+    specs = {name: OrderSpec.of(s) for name, s in json.loads(task["ranks"]).items()}
     fits = {Path(p).parent.name: json.loads(Path(p).read_text("utf-8")) for p in given.fits}
     posteriors = {Path(p).parent.name: Posterior.load(Path(p)) for p in given.posteriors}
     noun = Labels.of(card).axis(card["cluster"])
