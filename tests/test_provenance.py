@@ -161,6 +161,7 @@ def test_verify_finds_edits_losses_and_changes(run: Path, capsys: pytest.Capture
         "fit/line: is stale after a change of the configuration (model.formula)",
         "fit/more: has not run yet",
         "prepare/small: is stale after a change of the data source",
+        "publish: is stale after a change of fit/line, prepare/small",
         "report: is stale after a change of the configuration (config.models.line.formula, "
         "config.models.more)",
     ]
@@ -171,7 +172,8 @@ def test_verify_follows_what_rests_on_a_change(run: Path):
     assert [str(finding) for finding in verify.verify(SNAKEFILE)] == [
         "fit/line: is stale after a change of prepare/small",
         "prepare/small: is stale after a change of the data source",
-        "report: is stale after a change of fit/line, prepare/small",
+        "publish: is stale after a change of fit/line, prepare/small",
+        "report: is stale after a change of fit/line, prepare/small, publish",
     ]
 
 

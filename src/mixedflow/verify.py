@@ -100,12 +100,9 @@ def _changed(
 ) -> list[str]:
     """What a job rests on that is not as it was when the job ran."""
     changed = [shown for key, shown in _PARTS.items() if then.get(key) != now.get(key)]
-    if then.get("config") != now["config"] and (
-        keys := _differing(then.get("config"), now["config"])
-    ):
-        more = ", ..." if len(keys) > _MOST_KEYS else ""
-        told = f"{_PARTS['config']} ({', '.join(keys[:_MOST_KEYS])}{more})"
-        changed[changed.index(_PARTS["config"])] = told
+    if _PARTS["config"] in changed and (keys := _differing(then.get("config"), now["config"])):
+        named = keys[:_MOST_KEYS] + (["..."] if len(keys) > _MOST_KEYS else [])
+        changed[changed.index(_PARTS["config"])] += f" ({', '.join(named)})"
     for path, digest in then["inputs"].items():
         if path in artifacts:
             found = artifacts[path]["sha256"]
