@@ -154,6 +154,7 @@ def kills(base: Path, wanted: int, seed: int, clean: dict[str, str], seconds: fl
                 if unlocked.returncode:
                     faults.append(f"kill {done}: unlock {unlocked.stdout[-300:]}")
         faults += finishes(folder, clean, f"kill {done}")
+        print(f"  {done} kills, {len(faults)} complaints", flush=True)
         shutil.rmtree(folder)
     return faults
 
