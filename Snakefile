@@ -13,6 +13,7 @@ if not config:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
+include: "workflow/rules/chunks.smk"
 include: "workflow/rules/explore.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/rank.smk"

@@ -139,7 +139,11 @@ def test_derivations_in_a_circle_keep_the_order_of_writing():
         ("datasets/london/derive/x", "lrt.__class__", "datasets.london.derive.x"),
         ("datasets/london/derive/x", "__import__('os')", "datasets.london.derive.x"),
         ("datasets/london/filter", "(lambda: 1)()", "datasets.london.filter"),
-        ("datasets/london/source", {"file": "a.csv", "url": "https://b"}, "2 of file, rdataset"),
+        (
+            "datasets/london/source",
+            {"file": "a.csv", "url": "https://b"},
+            "2 of file, files, rdataset",
+        ),
         ("datasets/london/source", {}, "0 of file, rdataset and url"),
         ("datasets/london/explore/predictor", None, "needs a predictor"),
         ("datasets/children/explore/trend", None, "visit and trend come together"),

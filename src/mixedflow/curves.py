@@ -253,7 +253,8 @@ def _panel(fit: Fit, axes: Axes) -> list[int]:
     place = {label: j for j, label in enumerate(fit.clusters)}
     chosen = [place[name] for name in axes.examples if name in place][:_PANEL]
     order = np.argsort(fit.solution.u[:, 0], kind="stable")
-    order = np.array([j for j in order if j not in chosen], dtype=int)
+    # Of a data set in chunks only the clusters of the sample have rows.
+    order = order[np.isin(order, fit.codes) & ~np.isin(order, chosen)]
     return sorted([*chosen, *inference.thin(order, _PANEL - len(chosen)).tolist()])
 
 
@@ -272,7 +273,7 @@ def variance_table(fit: Fit, axes: Axes) -> pd.DataFrame:
     else:
         seen = axes.rows[axes.x].to_numpy(dtype=float)
         x = np.linspace(seen.min(), seen.max(), _VARIANCE_POINTS)
-    z = np.tile(fit.Z.mean(axis=0), (len(x), 1))
+    z = np.tile(fit.solution.objective.products.Z_mean, (len(x), 1))
     k = _slope(fit, axes)
     if k is not None:
         z[:, k] = x
@@ -299,7 +300,7 @@ def vpc_at_mean(fit: Fit, axes: Axes) -> dict[str, Any] | None:
     """The variance partition coefficient at the mean of x: one ICC does not exist with a slope."""
     if fit.random_terms == ("Intercept",):
         return None
-    z = fit.Z.mean(axis=0)[None, :]
+    z = fit.solution.objective.products.Z_mean[None, :]
     k = _slope(fit, axes)
     at = float(z[0, k]) if k is not None else 0.0
     row = inference.variance_function(fit.covariance_inference, np.array([at]), z).iloc[0]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mixedflow import expressions
 from mixedflow.errors import DataError, nearest, quote
@@ -43,6 +44,22 @@ class Prepared:
     card: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """Prepared rows of a chunk, n of them.
+
+    ``frame`` is as in ``Prepared`` but for its cluster column, which is left out: ``labels`` (J,)
+    are the chunk's clusters, whole numbers or text, and ``codes`` (n,) those of the rows. ``place``
+    (n,) are the rows' positions in the chunk as read. ``preparation`` tells the rest.
+    """
+
+    frame: pd.DataFrame
+    labels: NDArray[Any]
+    codes: NDArray[np.int64]
+    place: NDArray[np.int64]
+    preparation: _ChunkPreparation
+
+
 def prepare(spec: DatasetSpec, raw: RawData) -> Prepared:
     """Rename, derive, filter, choose rows, order categories, and hold the result against `expect`.
 
@@ -63,6 +80,38 @@ def save(prepared: Prepared, parquet: Path, card: Path) -> None:
         prepared.frame.to_parquet(temporary, index=False)
     text = json.dumps(prepared.card, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(card, text + "\n")
+
+
+def prepare_chunk(spec: DatasetSpec, raw: RawData) -> Chunk:
+    """The steps of ``prepare`` that go row by row, on a chunk of the rows.
+
+    Raises
+    ------
+    DataError, ExpressionError
+        As ``prepare``; cluster labels that are numbers but not whole.
+    """
+    return _ChunkPreparation(spec, raw).chunk()
+
+
+def every_level(levels: Mapping[str, Sequence[str]], columns: Iterable[str]) -> pd.DataFrame:
+    """A frame with each of the ``levels`` of the columns that have them; the others are 1."""
+    length = max(map(len, levels.values()), default=1)
+    frame = pd.DataFrame({name: np.ones(length) for name in columns})
+    for name in levels.keys() & set(frame.columns):
+        codes = np.arange(length) % len(levels[name])
+        frame[name] = pd.Categorical.from_codes(
+            codes, dtype=pd.CategoricalDtype(list(levels[name]))
+        )
+    return frame
+
+
+def levels_of(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """The levels of the categorical columns of a frame, in their order."""
+    return {
+        str(name): [str(level) for level in frame[name].cat.categories]
+        for name in frame.columns
+        if isinstance(frame[name].dtype, pd.CategoricalDtype)
+    }
 
 
 def load(parquet: Path, card: Path) -> Prepared:
@@ -113,11 +162,14 @@ class _Preparation:
     # Steps
 
     def step(self, step: str, detail: str, frame: pd.DataFrame) -> None:
-        lost = len(self.frame) - len(frame)
+        self.steps.append(self.told(step, detail, frame))
         self.frame = frame
-        self.steps.append({"step": step, "detail": detail, "rows": len(frame), "lost": lost})
         if frame.empty:
             raise DataError(self.where, f"no row is left after {step}", detail)
+
+    def told(self, step: str, detail: str, frame: pd.DataFrame) -> dict[str, Any]:
+        lost = len(self.frame) - len(frame)
+        return {"step": step, "detail": detail, "rows": len(frame), "lost": lost}
 
     def require(self, name: str, key: str) -> None:
         if name not in self.frame.columns:
@@ -202,18 +254,22 @@ class _Preparation:
             raise DataError(where, f"{quote(name)} is the cluster, which needs no levels")
         labels = self.value_labels.pop(name, {})
         by_code = {code_text(code): label for code, label in labels.items()}
-        texts = _as_text(self.frame[name])
+        codes, values = pd.factorize(self.frame[name])
+        texts = _as_text(pd.Series(values, dtype=object))
         texts = texts.map(lambda text: by_code.get(text, text), na_action="ignore")
         known = set(by_code.values())
         wanted = [code_text(level) for level in levels]
         wanted = [level if level in known else by_code.get(level, level) for level in wanted]
         if len(set(wanted)) < len(wanted):
             raise DataError(where, "a level is there twice")
-        strange = sorted(set(texts.dropna()) - set(wanted))
+        strange = sorted(set(texts) - set(wanted))
         if strange:
             what = f"the data have the level {quote(strange[0])}"
             raise DataError(where, what, nearest(strange[0], wanted, "levels"))
-        self.frame[name] = pd.Categorical(texts.astype(object), categories=wanted)
+        places = np.array([*(wanted.index(text) for text in texts), -1])
+        self.frame[name] = pd.Categorical.from_codes(
+            places[codes], dtype=pd.CategoricalDtype(wanted)
+        )
 
     def expect(self) -> None:
         found = {
@@ -221,23 +277,11 @@ class _Preparation:
             "rows": len(self.frame),
             "clusters": self.frame[self.spec.cluster].nunique(),
         }
-        wrong = [
-            f"expected {key} {number}, found {found[key]}"
-            for key, number in sorted(self.spec.expect.items())
-            if found[key] != number
-        ]
-        if wrong:
-            raise DataError(f"{self.where}.expect", ", ".join(wrong))
+        check_expected(self.spec, found)
 
     def check_clusters(self) -> None:
-        name = self.spec.cluster
-        clusters = self.frame[name].nunique()
-        if clusters == 1:
-            what = f"{quote(name)} is constant ({quote(self.frame[name].iloc[0])})"
-            raise DataError(f"{self.where}.cluster", what, "there must be several clusters")
-        if clusters == len(self.frame):
-            what = f"{quote(name)} is different in every row ({clusters} clusters)"
-            raise DataError(f"{self.where}.cluster", what, "choose the column that groups the rows")
+        values = self.frame[self.spec.cluster]
+        check_sizes(self.spec, values.nunique(), len(self.frame), str(values.iloc[0]))
 
     # The card
 
@@ -258,7 +302,7 @@ class _Preparation:
             "rows": len(self.frame),
             "clusters": len(sizes),
             "steps": self.steps,
-            "cluster_sizes": {"n": len(sizes), **_moments(sizes)},
+            "cluster_sizes": {"n": len(sizes), **moments(sizes)},
             "variables": [self.variable(str(name)) for name in self.frame.columns],
         }
 
@@ -278,7 +322,7 @@ class _Preparation:
             "missing": int(values.isna().sum()),
             "n": len(present),
             "distinct": int(present.nunique()),
-            **(_moments(present) if numeric else nothing),
+            **(moments(present) if numeric else nothing),
             "levels": self.levels(name, present) if counted else [],
         }
 
@@ -308,6 +352,62 @@ class _Preparation:
         ]
 
 
+def check_expected(spec: DatasetSpec, found: Mapping[str, int]) -> None:
+    """Hold counts against those that the configuration expects."""
+    wrong = [
+        f"expected {key} {number}, found {found[key]}"
+        for key, number in sorted(spec.expect.items())
+        if found[key] != number
+    ]
+    if wrong:
+        raise DataError(f"datasets.{spec.name}.expect", ", ".join(wrong))
+
+
+def check_sizes(spec: DatasetSpec, clusters: int, rows: int, first: str) -> None:
+    """Refuse clusters that are one only, or as many as rows; ``first`` is one of them."""
+    name, where = spec.cluster, f"datasets.{spec.name}.cluster"
+    if clusters == 1:
+        what = f"{quote(name)} is constant ({quote(first)})"
+        raise DataError(where, what, "there must be several clusters")
+    if clusters == rows:
+        what = f"{quote(name)} is different in every row ({clusters} clusters)"
+        raise DataError(where, what, "choose the column that groups the rows")
+
+
+class _ChunkPreparation(_Preparation):
+    """The same for a chunk: nothing that needs the other rows, and no row may be left."""
+
+    def chunk(self) -> Chunk:
+        self.steps.append(self.told("read", self.raw.description, self.frame))
+        self.rename()
+        for name, text in self.spec.derive:
+            self.derive(name, text)
+        self.check_columns()
+        self.filter()
+        name = self.spec.cluster
+        self.step("cluster", f"rows with {name}", self.frame[self.frame[name].notna()])
+        codes, found = pd.factorize(self.frame[name])
+        if not pd.api.types.is_numeric_dtype(found.dtype):
+            labels = np.asarray(_as_text(pd.Series(found, dtype=object)), dtype=object)
+        elif (np.asarray(found) % 1 == 0).all():
+            labels = np.asarray(found).astype(np.int64)
+        else:
+            what = f"{quote(name)} has numbers that are not whole"
+            raise DataError(f"{self.where}.cluster", what, "make them whole, or text")
+        place = self.frame.index.to_numpy()
+        self.frame = self.frame.drop(columns=name).reset_index(drop=True)
+        for column in self.frame.columns:
+            if self.frame[column].dtype == bool:
+                self.frame[column] = self.frame[column].astype("int8")
+        for column, levels in self.spec.levels.items():
+            self.order_levels(column, levels)
+        return Chunk(self.frame, labels, codes.astype(np.int64), place, self)
+
+    def step(self, step: str, detail: str, frame: pd.DataFrame) -> None:
+        self.steps.append(self.told(step, detail, frame))
+        self.frame = frame
+
+
 def _as_text(values: pd.Series) -> pd.Series:
     """Text of codes, names or conditions: 1 for 1.0, missing stays missing."""
     if values.dtype == bool:
@@ -322,7 +422,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _moments(values: pd.Series) -> dict[str, float | None]:
+def moments(values: pd.Series) -> dict[str, float | None]:
     """Mean, SD (n - 1), minimum and maximum; to 12 digits, the same on every machine."""
     numbers = values.astype("float64")
     with np.errstate(invalid="ignore"):  # infinite values have no SD
@@ -332,7 +432,9 @@ def _moments(values: pd.Series) -> dict[str, float | None]:
             "min": numbers.min(),
             "max": numbers.max(),
         }
-    return {
-        name: float(f"{value:.12g}") if math.isfinite(value) else None
-        for name, value in found.items()
-    }
+    return {name: rounded(value) for name, value in found.items()}
+
+
+def rounded(value: float | None) -> float | None:
+    """To 12 digits; None for what does not exist."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.12g}")

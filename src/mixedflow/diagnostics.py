@@ -18,7 +18,7 @@ from mixedflow import effects
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedflow.likelihood import Array
+    from mixedflow.likelihood import Array, Solution
     from mixedflow.mixed import Fit
 
 _ROUNDING = 1e-10  # a variance or an information this small beside its scale is none
@@ -98,13 +98,13 @@ def effect_table(fit: Fit) -> pd.DataFrame:
     prior = np.diag(at.G)
     error = np.nan_to_num(_deviation(np.einsum("jkk->jk", covariance), prior))
     standardised = np.divide(at.u, error, out=np.full_like(at.u, np.nan), where=error > 0)
-    standard = _Standard.of(fit)
-    distance, df = _distance(standard)
+    distance, df = _distance(at)
+    n = at.objective.products.n
     by_cluster = {"distance": distance, "df": df, "p_value": chdtrc(df, distance)}
     return pd.DataFrame(
         {
             "cluster": np.repeat(fit.clusters, q),
-            "n": np.repeat(standard.n, q),
+            "n": np.repeat(n, q),
             "term": np.tile(np.array(fit.random_terms, dtype=object), n_clusters),
             "estimate": at.u.ravel(),
             "se_diagnostic": error.ravel(),
@@ -115,12 +115,19 @@ def effect_table(fit: Fit) -> pd.DataFrame:
     ).astype({"cluster": "str", "term": "str"})
 
 
-def _distance(at: _Standard) -> tuple[Array, Array]:
-    """u' Var(u_hat)^- u and the ranks, both (J,), for effects that would be N(0, I)."""
-    q = at.q
-    inside, cross = at.gram[:, :q, :q], at.gram[:, :q, q:-1]
-    effect = at.gram[:, :q, -1] @ at.root
-    covariance = at.root.T @ (inside - cross @ cross.transpose(0, 2, 1)) @ at.root
+def _distance(at: Solution) -> tuple[Array, Array]:
+    """u' Var(u_hat)^- u and the ranks, both (J,), for effects that would be N(0, I).
+
+    With E = s2 Z'V^-1 [X y] and P = s2 Z'V^-1 Z in the core's scales, L'E (-b, 1) / s are those
+    effects, and L'(P - E_X S_xx^-1 E_X')L their covariance.
+    """
+    data, L = at.objective.products, at.L
+    N = at.N.transpose(2, 0, 1)
+    inside, E = N @ data.ZZ, N @ data.ZF
+    cross = E[:, :, :-1]
+    effect = (E @ at.at.v) @ L / np.sqrt(at.s2_scaled)
+    shared = cross @ at.at.S_xx_inverse @ cross.transpose(0, 2, 1)
+    covariance = L.T @ (inside - shared) @ L
     reliability, vectors = np.linalg.eigh(covariance)
     turned = np.einsum("jkl,jk->jl", vectors, effect)
     able = reliability > _NO_RELIABILITY

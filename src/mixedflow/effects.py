@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedflow import ranksets
+from mixedflow.formula import INTERCEPT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,6 +118,28 @@ def variance_factor(solution: Solution) -> Array:
     return found if np.isfinite(found).all() else empty
 
 
+def _raw(fit: Fit) -> tuple[Array, float]:
+    """The outcome's means by cluster (J,), and its sum of squares within clusters.
+
+    From the cross-products where the rows are not at hand; NaN if these lack the clusters' sums,
+    without a random intercept.
+    """
+    data = fit.solution.objective.products
+    n = data.n
+    if fit.complete:
+        mean = np.bincount(fit.codes, fit.y, len(n)) / n
+        return mean, float(((fit.y - mean[fit.codes]) ** 2).sum())
+    if INTERCEPT not in fit.random_terms:
+        return np.full(len(n), np.nan), np.nan
+    scales = data.scales
+    outcome = np.append(scales.R @ scales.b0, scales.y)  # y in the columns of F
+    ones = scales.T[:, fit.random_terms.index(INTERCEPT)]
+    mean = np.tensordot(ones, outcome @ data.zf, 1) / n
+    centre = float(n @ mean) / data.n_obs
+    total = float(outcome @ data.FF @ outcome) - data.n_obs * centre**2
+    return mean, max(total - float(n @ (mean - centre) ** 2), 0.0)
+
+
 def posterior(fit: Fit) -> dict[str, Array]:
     """The joint posterior of (b, u) as block diagonal plus low rank: what ranking needs.
 
@@ -129,10 +152,9 @@ def posterior(fit: Fit) -> dict[str, Array]:
     solution = fit.solution
     own = ranksets.unshrunken(solution)
     n = solution.objective.products.n
-    mean = np.bincount(fit.codes, fit.y, len(n)) / n
-    squares = np.bincount(fit.codes, (fit.y - mean[fit.codes]) ** 2, len(n))
+    mean, squares = _raw(fit)
     # One spread for all clusters: small ones cannot give their own.
-    spread = squares.sum() / max(int(n.sum()) - len(n), 1)
+    spread = squares / max(int(n.sum()) - len(n), 1)
     uncertain = np.zeros((*solution.u.shape, 0)) if fit.singular else variance_factor(solution)
     return {
         "beta": solution.beta,

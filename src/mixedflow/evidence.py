@@ -181,21 +181,24 @@ def audit(fit: Fit) -> dict[str, Any]:
 
     Up to POLISHED_UP_TO clusters it may climb on from there; up to AUDITED_UP_TO its
     log-likelihood is evaluated once; above, both are evaluated on the rows of that many clusters
-    spread over all. A singular G gets a ridge, because MixedLM inverts it.
+    spread over all, and of a data set in chunks on the
+    rows that were kept. A singular G gets a ridge, because MixedLM inverts it.
     """
     from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams
 
     objective, how = fit.solution.objective, "evaluated at the optimum"
     X, Z, y, codes, J = fit.X, fit.Z, fit.y, fit.codes, len(fit.labels)
     half = fit.solution.scales.T_inverse @ fit.solution.L
-    at, sampled = fit.solution.at, J > AUDITED_UP_TO
+    at, sampled = fit.solution.at, J > AUDITED_UP_TO or not fit.complete
     if sampled:
-        chosen = np.linspace(0, J - 1, AUDITED_UP_TO).astype(np.int64)
+        present = np.arange(J) if fit.complete else np.unique(codes)
+        of = min(len(present), AUDITED_UP_TO)
+        chosen = present[np.linspace(0, len(present) - 1, of).astype(np.int64)]
         kept = np.isin(codes, chosen)
         X, Z, y, codes = X[kept], Z[kept], y[kept], np.searchsorted(chosen, codes[kept])
         objective, X = _reduced(fit, y, X, Z, codes)
         at = objective.evaluate_at(objective.products.scales.T @ half, False)
-        how = f"evaluated at the optimum on {AUDITED_UP_TO} of the {J} clusters"
+        how = f"evaluated at the optimum on {of} of the {J} clusters"
     scales = objective.products.scales
     L = scales.T @ half
     cov_re = L @ L.T + (_RIDGE * np.eye(len(L)) if fit.singular else 0.0)
@@ -214,7 +217,7 @@ def audit(fit: Fit) -> dict[str, Any]:
         model.reml, model.cov_pen, model.fe_pen = objective.reml, None, None
         try:
             value = float(model.loglike(start))
-            if not fit.singular and J <= POLISHED_UP_TO:
+            if not fit.singular and J <= POLISHED_UP_TO and not sampled:
                 pattern = objective.matrix(np.ones(len(objective.free))) != 0
                 free = MixedLMParams.from_components(
                     fe_params=np.ones(len(at.b)), cov_re=(pattern | pattern.T) * 1.0

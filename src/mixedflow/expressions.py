@@ -105,6 +105,13 @@ def names(text: str, where: str = "expression") -> set[str]:
     }
 
 
+def summaries(text: str, where: str = "expression") -> list[str]:
+    """Functions of an expression that need other rows than the row itself."""
+    tree, _ = parse(text, where)
+    called = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return [name.id for name in called if isinstance(name, ast.Name) and name.id in SUMMARIES]
+
+
 def evaluate(
     text: str,
     frame: pd.DataFrame,

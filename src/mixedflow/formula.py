@@ -401,32 +401,11 @@ def design(parsed: Parsed, frame: pd.DataFrame, where: str = "formula") -> Desig
     DataError
         An outcome that is not numeric, constant or all missing; infinite values.
     """
-    import numpy as np
     import pandas as pd
 
-    columns = [str(name) for name in frame.columns]
-    for name in sorted(parsed.variables):
-        if name not in columns:
-            raise FormulaError(where, f"unknown variable {quote(name)}", nearest(name, columns))
-        if columns.count(name) > 1:
-            raise DataError(where, f"{columns.count(name)} columns are named {quote(name)}")
-        if frame[name].dtype.kind == "c":
-            raise DataError(where, f"{quote(name)} is not numeric ({frame[name].dtype})")
-    atoms = _atoms(parsed, frame, where)
-    outcome = _outcome(frame[parsed.outcome], parsed.outcome, where)
-    used = np.isfinite(outcome)
-    for values in atoms.values():
-        used &= values.notna().to_numpy()
-    if parsed.group is not None:
-        used &= frame[parsed.group].notna().to_numpy()
-    if not used.any():
+    atoms, outcome, rows = _evaluated(parsed, frame, where)
+    if not len(rows):
         raise DataError(where, "no row is complete in the outcome and all predictors")
-    rows = np.flatnonzero(used)
-    for name, values in atoms.items():
-        if values.dtype.kind == "f" and not np.isfinite(values.to_numpy()[rows]).all():
-            raise DataError(
-                where, f"infinite values in {quote(name)}", "filter them or derive it anew"
-            )
     y = outcome[rows]
     if y.min() == y.max():
         raise DataError(where, f"the outcome {quote(parsed.outcome)} is constant ({y[0]:g})")
@@ -439,14 +418,73 @@ def design(parsed: Parsed, frame: pd.DataFrame, where: str = "formula") -> Desig
                 f"{quote(name)} has {len(values.cat.categories)} levels for {len(rows)} rows",
                 "is it meant to be a number?",
             )
-    kept = {name: values.iloc[rows].reset_index(drop=True) for name, values in atoms.items()}
-    fixed, terms = _matrix(parsed.fixed_terms, kept, len(rows), where)
-    parts = [_matrix(block.terms, kept, len(rows), where) for block in parsed.blocks]
     cluster = None
     if parsed.group is not None:
         cluster = frame[parsed.group].astype(str).to_numpy(dtype=object)[rows]
+    return _assembled(parsed, atoms, outcome, rows, cluster, where)
+
+
+def chunk_design(
+    parsed: Parsed, frame: pd.DataFrame, like: pd.DataFrame, where: str = "formula"
+) -> Design:
+    """The matrices of a chunk of the rows, with the categories of ``like``; without clusters.
+
+    What only all rows together can show is not looked at: a constant outcome, a level that no row
+    has, or no complete row at all.
+
+    Raises
+    ------
+    FormulaError, DataError
+        As ``design``.
+    """
+    return _assembled(parsed, *_evaluated(parsed, frame, where, like), None, where)
+
+
+def _evaluated(
+    parsed: Parsed, frame: pd.DataFrame, where: str, like: pd.DataFrame | None = None
+) -> tuple[dict[str, pd.Series], NDArray[np.float64], NDArray[np.int64]]:
+    """The atoms, the outcome (N,), and the rows in which all of them are there."""
+    import numpy as np
+
+    columns = [str(name) for name in frame.columns]
+    for name in sorted(parsed.variables):
+        if name not in columns:
+            raise FormulaError(where, f"unknown variable {quote(name)}", nearest(name, columns))
+        if columns.count(name) > 1:
+            raise DataError(where, f"{columns.count(name)} columns are named {quote(name)}")
+        if frame[name].dtype.kind == "c":
+            raise DataError(where, f"{quote(name)} is not numeric ({frame[name].dtype})")
+    atoms = _atoms(parsed, frame, where, like)
+    outcome = _outcome(frame[parsed.outcome], parsed.outcome, where, whole=like is None)
+    used = np.isfinite(outcome)
+    for values in atoms.values():
+        used &= values.notna().to_numpy()
+    if parsed.group is not None:
+        used &= frame[parsed.group].notna().to_numpy()
+    rows = np.flatnonzero(used)
+    for name, values in atoms.items():
+        if values.dtype.kind == "f" and not np.isfinite(values.to_numpy()[rows]).all():
+            raise DataError(
+                where, f"infinite values in {quote(name)}", "filter them or derive it anew"
+            )
+    return atoms, outcome, rows
+
+
+def _assembled(
+    parsed: Parsed,
+    atoms: dict[str, pd.Series],
+    outcome: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    cluster: NDArray[Any] | None,
+    where: str,
+) -> Design:
+    import numpy as np
+
+    kept = {name: values.iloc[rows].reset_index(drop=True) for name, values in atoms.items()}
+    fixed, terms = _matrix(parsed.fixed_terms, kept, len(rows), where)
+    parts = [_matrix(block.terms, kept, len(rows), where) for block in parsed.blocks]
     return Design(
-        y=y,
+        y=outcome[rows],
         X=fixed,
         Z=np.hstack([matrix for matrix, _ in parts]) if parts else np.empty((len(rows), 0)),
         cluster=cluster,
@@ -454,7 +492,7 @@ def design(parsed: Parsed, frame: pd.DataFrame, where: str = "formula") -> Desig
         random_terms=tuple(name for _, names in parts for name in names),
         blocks=tuple(len(names) for _, names in parts),
         rows=rows,
-        n_missing=len(frame) - len(rows),
+        n_missing=len(outcome) - len(rows),
     )
 
 
@@ -519,18 +557,22 @@ def _atoms(
     return evaluated
 
 
-def _codes(values: pd.Series, levels: list[str], name: str, where: str) -> list[int]:
+def _codes(values: pd.Series, levels: list[str], name: str, where: str) -> NDArray[np.int64]:
+    import numpy as np
+    import pandas as pd
+
     place = {level: code for code, level in enumerate(levels)}
+    rows, found = pd.factorize(values)
     codes = []
-    for value, missing in zip(values, values.isna(), strict=True):
-        if not missing and _level_name(value) not in place:
+    for value in found:
+        if _level_name(value) not in place:
             raise DataError(
                 where,
                 f"{quote(name)} has the level {quote(_level_name(value))}, unknown to the fit",
                 nearest(_level_name(value), levels),
             )
-        codes.append(-1 if missing else place[_level_name(value)])
-    return codes
+        codes.append(place[_level_name(value)])
+    return np.append(np.array(codes, dtype=np.int64), -1)[rows]
 
 
 def _level_name(value: Any) -> str:
@@ -549,7 +591,7 @@ def _levels(values: pd.Series) -> list[str]:
     return list(dict.fromkeys(_level_name(value) for value in sorted(present.unique())))
 
 
-def _outcome(values: pd.Series, name: str, where: str) -> NDArray[np.float64]:
+def _outcome(values: pd.Series, name: str, where: str, whole: bool = True) -> NDArray[np.float64]:
     import numpy as np
     import pandas as pd
 
@@ -560,7 +602,7 @@ def _outcome(values: pd.Series, name: str, where: str) -> NDArray[np.float64]:
     outcome = values.to_numpy(dtype="float64", na_value=np.nan)
     if np.isinf(outcome).any():
         raise DataError(where, f"infinite values in the outcome {quote(name)}", "filter them")
-    if np.isnan(outcome).all():
+    if whole and np.isnan(outcome).all():
         raise DataError(where, f"the outcome {quote(name)} is missing in every row")
     return outcome
 

@@ -312,10 +312,10 @@ def variance_function(inference: CovarianceInference, x: Array, z: Array) -> pd.
     )
 
 
-def r_squared(solution: Solution, X: Array, Z: Array) -> dict[str, float]:
+def r_squared(solution: Solution) -> dict[str, float]:
     """Marginal and conditional R2 (Nakagawa and Schielzeth 2013; random slopes: Johnson 2014)."""
-    fixed = float(np.var(X @ solution.beta, ddof=1))
-    random = float(np.einsum("na,ab,nb->n", Z, solution.G, Z).mean())
+    data = solution.objective.products
+    fixed, random = data.fitted_variance(solution.beta), data.mean_quadratic(solution.G)
     total = fixed + random + solution.s2
     return {"marginal": fixed / total, "conditional": (fixed + random) / total}
 
@@ -406,17 +406,18 @@ def alternatives(fit: Fit, gee: bool = False) -> tuple[pd.DataFrame, dict[str, f
     One row a term and method: ``mixed model``, ``cluster-robust CR0``, ``cluster-robust CR1``,
     ``GEE exchangeable`` (statsmodels; a moment estimate of one correlation, and sandwich standard
     errors). The second part is GEE's correlation beside the model's ICC: close, not the same,
-    because the estimators differ; None without GEE.
+    because the estimators differ; None without GEE. Robust errors need every row.
     """
     import pandas as pd
 
     solution, J = fit.solution, len(fit.labels)
-    CR0 = np.diag(robust_covariance(fit))
-    parts = [
-        ("mixed model", solution.beta, np.sqrt(np.diag(solution.phi))),
-        ("cluster-robust CR0", solution.beta, np.sqrt(CR0)),
-        ("cluster-robust CR1", solution.beta, np.sqrt(CR0 * J / (J - 1))),
-    ]
+    parts = [("mixed model", solution.beta, np.sqrt(np.diag(solution.phi)))]
+    if fit.complete:
+        CR0 = np.diag(robust_covariance(fit))
+        parts += [
+            ("cluster-robust CR0", solution.beta, np.sqrt(CR0)),
+            ("cluster-robust CR1", solution.beta, np.sqrt(CR0 * J / (J - 1))),
+        ]
     correlation = None
     if gee:
         from statsmodels.genmod.cov_struct import Exchangeable

@@ -61,7 +61,9 @@ class Fit:
     """A fitted linear mixed model.
 
     Build it with :func:`fit` or :func:`fit_arrays`. ``evidence`` says how the optimum is known;
-    ``converged`` is the verdict on it, ``singular`` that G is on its boundary.
+    ``converged`` is the verdict on it, ``singular`` that G is on its boundary. ``X``, ``Z``, ``y``
+    and ``codes`` are those of all rows, or of the sample that was kept of a data set reduced in
+    chunks (:func:`fit_products`); estimates never come from them.
     """
 
     solution: likelihood.Solution
@@ -81,6 +83,11 @@ class Fit:
     rows: Array | None = None
     n_missing: int = 0
     reporting: Reporting = field(default_factory=lambda: Reporting())
+
+    @property
+    def complete(self) -> bool:
+        """Every row of the fit is at hand, and not a sample."""
+        return len(self.y) == self.n_obs
 
     @cached_property
     def clusters(self) -> Array:
@@ -367,12 +374,11 @@ class Fit:
         return found
 
     @cached_property
-    def _empty(self) -> likelihood.Solution:
-        """The same random part with an intercept as the only fixed effect."""
-        ones = np.ones((self.n_obs, 1))
-        products = likelihood.reduce(
-            self.y, ones, self.Z, self.codes, len(self.labels), self.blocks
-        )
+    def _empty(self) -> likelihood.Solution | None:
+        """The same random part with an intercept as the only fixed effect; None without one."""
+        products = self.solution.objective.products.without_covariates()
+        if products is None:
+            return None
         objective = likelihood.Objective(products, self.blocks, self.method == "reml")
         found = likelihood.search(objective, objective.start("moments"))
         return likelihood.Solution(objective, found.parameters, found.evaluation)
@@ -407,8 +413,12 @@ class Fit:
                 self.log_likelihood, self.linear_log_likelihood, n_covariance
             ),
             "icc": inference.icc(self.covariance_inference) if only_intercept else None,
-            "r2": inference.r_squared(self.solution, self.X, self.Z)
-            | (inference.snijders_bosker(self.solution, self._empty) if only_intercept else {}),
+            "r2": inference.r_squared(self.solution)
+            | (
+                inference.snijders_bosker(self.solution, self._empty)
+                if only_intercept and self._empty
+                else {}
+            ),
             "converged": self.converged,
             "singular": self.singular,
             "evidence": self.evidence,
@@ -578,6 +588,31 @@ def _fit(
     frame: pd.DataFrame | None,
     reporting: Reporting,
 ) -> Fit:
+    _check_method(method, reporting, where)
+    codes, labels, objective = _posed(design, method, group, where)
+    solution, searches = _solved(objective, where)
+    return Fit(
+        solution=solution,
+        method=method,
+        group=group,
+        labels=labels,
+        terms=design.terms,
+        random_terms=design.random_terms,
+        blocks=design.blocks,
+        X=design.X,
+        Z=design.Z,
+        y=design.y,
+        codes=codes,
+        searches=searches,
+        parsed=parsed,
+        frame=frame,
+        rows=design.rows,
+        n_missing=design.n_missing,
+        reporting=reporting,
+    )
+
+
+def _check_method(method: str, reporting: Reporting, where: str) -> None:
     _known(reporting.df)
     _intervals(reporting.intervals)
     if reporting.df == "kenward-roger" and method != "reml":
@@ -586,7 +621,12 @@ def _fit(
         )
     if method not in ("reml", "ml"):
         raise ModelError(where, f"unknown method {quote(method)}", "it is 'reml' or 'ml'")
-    codes, labels, objective = _posed(design, method, group, where)
+
+
+def _solved(
+    objective: likelihood.Objective, where: str
+) -> tuple[likelihood.Solution, dict[str, likelihood.Optimum]]:
+    """The best of several searches, and all of them."""
     searches: dict[str, likelihood.Optimum] = {}
     try:
         for name in likelihood.STARTS:
@@ -607,25 +647,7 @@ def _fit(
         raise ModelError(
             where, "the fixed effects and the clusters fit the outcome exactly: no residual is left"
         )
-    return Fit(
-        solution=likelihood.Solution(objective, best.parameters, best.evaluation),
-        method=method,
-        group=group,
-        labels=labels,
-        terms=design.terms,
-        random_terms=design.random_terms,
-        blocks=design.blocks,
-        X=design.X,
-        Z=design.Z,
-        y=design.y,
-        codes=codes,
-        searches=searches,
-        parsed=parsed,
-        frame=frame,
-        rows=design.rows,
-        n_missing=design.n_missing,
-        reporting=reporting,
-    )
+    return likelihood.Solution(objective, best.parameters, best.evaluation), searches
 
 
 def _posed(
@@ -634,24 +656,104 @@ def _posed(
     """Codes (N,) and labels (J,) of the clusters, and an objective that has one optimum."""
     assert design.cluster is not None
     codes, labels = _index(design.cluster)
-    _check(design, codes, len(labels), group, where)
+    p, q = design.X.shape[1], design.Z.shape[1]
+    _check(np.bincount(codes, minlength=len(labels)), p, q, group, where)
     try:
         products = likelihood.reduce(
             design.y, design.X, design.Z, codes, len(labels), design.blocks
         )
     except likelihood.CollinearError as error:
-        raise _collinear(error, design, where) from None
+        raise collinear(error, design.terms, design.random_terms, where) from None
     except likelihood.NotFiniteError:
         raise _not_finite(design, where) from None
-    if products.FF[-1, -1] * products.scales.y**2 <= 1e-20 * float(design.y @ design.y):
-        if design.y.min() == design.y.max():
+    _check_residual(products, design.y.min() == design.y.max(), where)
+    objective = likelihood.Objective(products, design.blocks, method == "reml")
+    _check_objective(objective, design.random_terms, where)
+    return codes, labels, objective
+
+
+def _check_residual(products: likelihood.CrossProducts, constant: bool, where: str) -> None:
+    scales, n = products.scales, products.n_obs
+    fitted = scales.R @ scales.b0
+    if n * scales.y**2 <= 1e-20 * float(fitted @ fitted) or not products.FF[-1, -1] > 0:
+        if constant:
             raise DataError(where, "the outcome is constant")
         raise ModelError(
             where, "the fixed effects fit the outcome exactly: nothing is left to model"
         )
-    objective = likelihood.Objective(products, design.blocks, method == "reml")
-    _check_objective(objective, design, where)
-    return codes, labels, objective
+
+
+@dataclass(frozen=True)
+class Products:
+    """The cross-products of a model whose rows were reduced in chunks, and whose they are.
+
+    ``labels`` (J,) of the clusters, ``terms`` (p) and ``random_terms`` (q) of the columns;
+    ``constant`` says that the outcome is.
+    """
+
+    sums: likelihood.CrossProducts
+    labels: Array
+    terms: tuple[str, ...]
+    random_terms: tuple[str, ...]
+    blocks: tuple[int, ...]
+    n_missing: int
+    constant: bool
+
+
+def fit_products(
+    text: str,
+    products: Products,
+    sample: pd.DataFrame,
+    like: pd.DataFrame,
+    method: str = "reml",
+    where: str = "formula",
+    reporting: Reporting | None = None,
+) -> Fit:
+    """Fit a model to the cross-products of rows that were reduced in chunks.
+
+    Estimates, standard errors and empirical Bayes are those of :func:`fit` on all rows together.
+    ``sample`` are the rows that were kept, for residuals, predictions and the audit; ``like`` holds
+    every level of the categorical columns.
+
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+        As ``fit``.
+    """
+    import pandas as pd
+
+    reporting = reporting or Reporting()
+    _check_method(method, reporting, where)
+    parsed, sums = formula.parse(text, where), products.sums
+    group = str(parsed.group)
+    _check(sums.n, sums.p, sums.q, group, where)
+    _check_residual(sums, products.constant, where)
+    objective = likelihood.Objective(sums, products.blocks, method == "reml")
+    _check_objective(objective, products.random_terms, where)
+    solution, searches = _solved(objective, where)
+    kept = formula.chunk_design(parsed, sample, like, where)
+    place = pd.Index(products.labels.astype(str).astype(object))
+    codes = place.get_indexer(sample[group].astype(str).to_numpy(dtype=object)[kept.rows])
+    return Fit(
+        solution=solution,
+        method=method,
+        group=group,
+        labels=products.labels,
+        terms=products.terms,
+        random_terms=products.random_terms,
+        blocks=products.blocks,
+        X=kept.X,
+        Z=kept.Z,
+        y=kept.y,
+        codes=codes,
+        searches=searches,
+        parsed=parsed,
+        # Levels that no row of the sample has are known too.
+        frame=pd.concat([sample, like], ignore_index=True),
+        rows=kept.rows,
+        n_missing=products.n_missing,
+        reporting=reporting,
+    )
 
 
 def _searched(
@@ -688,8 +790,9 @@ def _index(labels: Array) -> tuple[Array, Array]:
     return position[inverse], found[order]
 
 
-def _check(design: formula.Design, codes: Array, n_clusters: int, group: str, where: str) -> None:
-    n, (p, q) = len(design.y), (design.X.shape[1], design.Z.shape[1])
+def _check(sizes: Array, p: int, q: int, group: str, where: str) -> None:
+    """Refuse what rows and clusters (their ``sizes``) cannot bear."""
+    n, n_clusters = int(sizes.sum()), len(sizes)
     if n == 0:
         raise ModelError(where, "no rows")
     if n_clusters == 1:
@@ -707,7 +810,7 @@ def _check(design: formula.Design, codes: Array, n_clusters: int, group: str, wh
     if p >= n:
         raise ModelError(where, f"{p} fixed effects for {n} rows", "leave some out")
     if q * n_clusters >= n:
-        largest = int(np.bincount(codes).max())
+        largest = int(sizes.max())
         raise ModelError(
             where,
             f"more random effects than the clusters can bear: {q} a cluster make "
@@ -716,7 +819,9 @@ def _check(design: formula.Design, codes: Array, n_clusters: int, group: str, wh
         )
 
 
-def _check_objective(objective: likelihood.Objective, design: formula.Design, where: str) -> None:
+def _check_objective(
+    objective: likelihood.Objective, random_terms: Sequence[str], where: str
+) -> None:
     """Refuse what has no optimum, or many."""
     q, free = objective.products.q, objective.free_pairs
     if q > 1:
@@ -732,7 +837,7 @@ def _check_objective(objective: likelihood.Objective, design: formula.Design, wh
             columns = {
                 k for pair, used in zip(objective.free, among, strict=True) if used for k in pair
             }
-            names = ", ".join(quote(design.random_terms[k]) for k in sorted(columns))
+            names = ", ".join(quote(random_terms[k]) for k in sorted(columns))
             raise ModelError(
                 where,
                 f"the (co)variances of {names} cannot be told apart in these data",
@@ -740,8 +845,11 @@ def _check_objective(objective: likelihood.Objective, design: formula.Design, wh
             )
 
 
-def _collinear(error: likelihood.CollinearError, design: formula.Design, where: str) -> ModelError:
-    names = design.random_terms if error.random else design.terms
+def collinear(
+    error: likelihood.CollinearError, terms: Sequence[str], random_terms: Sequence[str], where: str
+) -> ModelError:
+    """What depends on what, by the names of the columns."""
+    names = random_terms if error.random else terms
     kind = "random effects" if error.random else "fixed effects"
     name = quote(names[error.column])
     others = ", ".join(quote(names[k]) for k in error.others)
@@ -771,8 +879,18 @@ class ModelResult:
     contrasts: pd.DataFrame
     alternatives: pd.DataFrame
     effects_diagnostic: pd.DataFrame
-    influence: pd.DataFrame
+    influence: pd.DataFrame | None  # needs every row
     bootstrap: pd.DataFrame | None
+
+    def drawn(self, frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+        """Tables as figures show them: of a data set in chunks the clusters of its sample."""
+        if self.fit.complete:
+            return dict(frames)
+        kept = {"", *self.fit.clusters[np.unique(self.fit.codes)]}
+        return {
+            name: table[table["cluster"].astype(str).isin(kept)] if "cluster" in table else table
+            for name, table in frames.items()
+        }
 
     def write(self, folder: Path) -> None:
         """Write fit.json, the tables with their HTML twins, and posterior.npz into ``folder``."""
@@ -790,8 +908,9 @@ class ModelResult:
             "contrasts": self.contrasts,
             "alternatives": self.alternatives,
             "effects_diagnostic": self.effects_diagnostic,
-            "influence": self.influence,
         }
+        if self.influence is not None:
+            frames["influence"] = self.influence
         if self.bootstrap is not None:
             frames["bootstrap"] = self.bootstrap
         for name, frame in frames.items():
@@ -808,13 +927,18 @@ class ModelResult:
 
 
 def fit_model(
-    spec: ModelSpec, prepared: Prepared, dataset: DatasetSpec, drawn: Iterable[Path] = ()
+    spec: ModelSpec,
+    prepared: Prepared,
+    dataset: DatasetSpec,
+    drawn: Iterable[Path] = (),
+    products: Products | None = None,
 ) -> ModelResult:
     """Fit a configured model and compute what its tables and figures show.
 
     ``drawn`` are the files of a bootstrap that was made in parts; without them it is made here.
+    ``products`` are those of a data set reduced in chunks, and ``prepared`` then the sample of it.
     """
-    from mixedflow import curves, diagnostics
+    from mixedflow import curves, data, diagnostics
 
     where, wanted = f"models.{spec.name}", spec.inference
     reporting = Reporting(
@@ -824,7 +948,12 @@ def fit_model(
         seed=wanted.seed,
         drawn=tuple(drawn),
     )
-    found = fit(spec.formula, prepared.frame, spec.method, f"{where}.formula", reporting)
+    frame, place = prepared.frame, f"{where}.formula"
+    if products is None:
+        found = fit(spec.formula, frame, spec.method, place, reporting)
+    else:
+        like = data.every_level(data.levels_of(frame), frame.columns)
+        found = fit_products(spec.formula, products, frame, like, spec.method, place, reporting)
     try:
         contrasts = found.contrast_table(wanted.contrasts)
     except (FormulaError, ModelError) as error:
@@ -846,6 +975,8 @@ def fit_model(
         "vpc": curves.vpc_at_mean(found, axes),
         "variance_function": curves.variance_parts(found, axes),
     }
+    if products is not None:
+        report["sample"] = {"rows": len(found.y), "clusters": len(np.unique(found.codes))}
     return ModelResult(
         fit=found,
         report=report,
@@ -855,6 +986,6 @@ def fit_model(
         contrasts=contrasts,
         alternatives=alternatives,
         effects_diagnostic=diagnostics.effect_table(found),
-        influence=diagnostics.influence(found),
+        influence=diagnostics.influence(found) if products is None else None,
         bootstrap=found.bootstrap if wanted.intervals == "bootstrap" else None,
     )

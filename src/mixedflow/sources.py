@@ -88,7 +88,7 @@ def _from_file(path: Path, kind: str, description: str, where: str) -> RawData:
     if suffix not in FORMATS:
         hint = "formats: " + ", ".join(FORMATS)
         raise SourceError(where, f"{shown} has no known data format", hint)
-    _check_signature(path, suffix, shown, where)
+    check_signature(path, suffix, shown, where)
     try:
         if suffix in _LABELLED:
             raw = _read_labelled(path, suffix)
@@ -112,7 +112,7 @@ def _from_file(path: Path, kind: str, description: str, where: str) -> RawData:
     )
 
 
-def _check_signature(path: Path, suffix: str, shown: str, where: str) -> None:
+def check_signature(path: Path, suffix: str, shown: str, where: str) -> None:
     """Name a mislabelled or truncated file by its first and last bytes, before a parser guesses."""
     with path.open("rb") as stream:
         head = stream.read(64)
@@ -145,6 +145,14 @@ def _check_signature(path: Path, suffix: str, shown: str, where: str) -> None:
 
 
 def _read_labelled(path: Path, suffix: str) -> RawData:
+    frame, meta = reader(suffix)(str(path))
+    if meta.number_rows is not None and meta.number_rows != len(frame):
+        raise ValueError(f"{len(frame)} of {meta.number_rows} rows")
+    return labelled(frame, meta)
+
+
+def reader(suffix: str) -> Callable[..., Any]:
+    """pyreadstat's reader of .dta, .sav or .sas7bdat."""
     import pyreadstat
 
     readers: dict[str, Callable[..., Any]] = {
@@ -152,9 +160,11 @@ def _read_labelled(path: Path, suffix: str) -> RawData:
         ".sav": pyreadstat.read_sav,
         ".sas7bdat": pyreadstat.read_sas7bdat,
     }
-    frame, meta = readers[suffix](str(path))
-    if meta.number_rows is not None and meta.number_rows != len(frame):
-        raise ValueError(f"{len(frame)} of {meta.number_rows} rows")
+    return readers[suffix]
+
+
+def labelled(frame: pd.DataFrame, meta: Any) -> RawData:
+    """Rows with the labels that pyreadstat found."""
     return RawData(
         frame=frame,
         variable_labels={
@@ -260,10 +270,11 @@ def _tidy(frame: pd.DataFrame, shown: str, where: str) -> pd.DataFrame:
         twice = sorted(name for name in set(names) if names.count(name) > 1)
         raise SourceError(where, f"{shown} has the column {quote(twice[0])} twice")
     frame = frame.reset_index(drop=True)
-    return pd.DataFrame({name: _column(frame.iloc[:, i]) for i, name in enumerate(names)})
+    return pd.DataFrame({name: column(frame.iloc[:, i]) for i, name in enumerate(names)})
 
 
-def _column(values: pd.Series) -> pd.Series:
+def column(values: pd.Series) -> pd.Series:
+    """A column of one of the few types."""
     dtype = values.dtype
     if pd.api.types.is_bool_dtype(dtype):
         return values.astype("float64" if values.isna().any() else "bool")

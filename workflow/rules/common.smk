@@ -19,13 +19,14 @@ try:
     SETTINGS = spec.load(config, origin=(workflow.configfiles or ["config"])[-1])
     for name, dataset in SETTINGS.datasets.items():
         # Said here, because Snakemake's own words about a missing input name no way out.
-        source = dataset.source.file
-        # A workflow that loads this one as a module may have a rule that makes the file.
-        made = source and any(rule.is_producer(source) for rule in workflow.rules)
-        if source and not made and not os.path.isfile(source):
-            from mixedflow.sources import read_source
+        for source in dataset.source.files or filter(None, [dataset.source.file]):
+            # A workflow that loads this one as a module may have a rule that makes the file.
+            made = any(rule.is_producer(source) for rule in workflow.rules)
+            if not made and not os.path.isfile(source):
+                from mixedflow.sources import read_source
 
-            read_source(dataset.source, Path(), Path("downloads"), f"datasets.{name}.source")
+                one = replace(dataset.source, file=source)
+                read_source(one, Path(), Path("downloads"), f"datasets.{name}.source")
 except MixedflowError as error:
     sys.exit(str(error))
 

@@ -17,6 +17,8 @@ rule prepare:
         ),
     log:
         f"{LOGS}/prepare/{{dataset}}.log",
+    wildcard_constraints:
+        dataset=one_of(name for name, dataset in DATASETS.items() if not dataset.chunks),
     threads: 1
     resources:
         mem_mb=growing(500, per_mb=15),

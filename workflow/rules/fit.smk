@@ -54,7 +54,7 @@ rule fit:
     log:
         f"{LOGS}/fit/{{model}}.log",
     wildcard_constraints:
-        model=one_of(MODELS.keys() - BOOTSTRAPPED),
+        model=one_of(MODELS.keys() - BOOTSTRAPPED - IN_CHUNKS),
     threads: 1
     resources:
         mem_mb=growing(1000, per_mb=60),
@@ -65,11 +65,26 @@ rule fit:
             "tables",
             "figures.models",
             "figures.diagnostics",
+            "scatter",
             spare=("ranking",),  # Fit.rank is for users of the API
             **of_a_fit(MODELS[w.model]),
         ),
     script:
         "../scripts/fit.py"
+
+
+# The same from the cross-products of a data set in chunks. The influence of clusters needs rows.
+use rule fit as fit_chunked with:
+    input:
+        **PREPARED,
+        products=f"{MODEL}/products.npz",
+    output:
+        **{name: path for name, path in OF_A_FIT.items() if not name.startswith("influence")},
+    wildcard_constraints:
+        model=one_of(IN_CHUNKS),
+    resources:
+        mem_mb=growing(1000, per_mb=15),
+        runtime=growing(15, per_mb=0.1),
 
 
 # The same with a bootstrap, whose draws are made before, and which has one more table.

@@ -78,11 +78,14 @@ rule publish:
 
 # What is made: which rule, for which data sets, models or parts.
 WORK = [
-    *((rules.prepare, {"dataset": name}) for name in sorted(DATASETS)),
+    *((rules.prepare, {"dataset": name}) for name in sorted(DATASETS.keys() - CHUNKED)),
+    *((rules.gather, {"dataset": name}) for name in sorted(CHUNKED)),
+    *((rules.add, {"model": name}) for name in sorted(IN_CHUNKS)),
     *((rules.explore, {"dataset": name}) for name in sorted(EXPLORED.keys() - TIMED)),
     *((rules.explore_time, {"dataset": name}) for name in sorted(TIMED - VISITED)),
     *((rules.explore_visits, {"dataset": name}) for name in sorted(VISITED)),
-    *((rules.fit, {"model": name}) for name in sorted(MODELS.keys() - BOOTSTRAPPED)),
+    *((rules.fit, {"model": name}) for name in sorted(MODELS.keys() - BOOTSTRAPPED - IN_CHUNKS)),
+    *((rules.fit_chunked, {"model": name}) for name in sorted(IN_CHUNKS)),
     *((rules.fit_bootstrapped, {"model": name}) for name in sorted(BOOTSTRAPPED)),
     *((rules.rank, {"model": name}) for name in sorted(set(RANKED) - SLOPED)),
     *((rules.rank_over, {"model": name}) for name in sorted(SLOPED)),

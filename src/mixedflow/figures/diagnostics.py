@@ -50,12 +50,14 @@ def all_of(
 ) -> dict[str, Figure]:
     """Every figure of the diagnostics from their tables (``TABLES``) and fit.json, by file name."""
     residuals = frames["predictions"].rename(columns={"conditional": "fitted"})
-    return {
+    made = {
         "residual_qq": residual_qq(residuals),
         "residuals_fitted": residuals_fitted(residuals, fit, labels),
         "effects_qq": effects_qq(frames["effects_diagnostic"], labels),
-        "influence": influence(frames["influence"], fit, labels),
     }
+    if "influence" in frames:  # which needs every row
+        made["influence"] = influence(frames["influence"], fit, labels)
+    return made
 
 
 def residual_qq(residuals: pd.DataFrame) -> Figure:

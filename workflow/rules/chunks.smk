@@ -1,0 +1,104 @@
+# A data set larger than memory -> its chunks' cross-products, the sums of each model, and the card
+# with a sample of the rows. A chunk that fails leaves the others' files, and runs again alone.
+
+CHUNKED = {name for name, dataset in DATASETS.items() if dataset.chunks}
+IN_CHUNKS = {name for name, model in MODELS.items() if model.dataset in CHUNKED}
+
+
+def chunks_of(dataset):
+    """The files of a data set's chunks."""
+    of = DATASETS[dataset]
+    return [
+        f"{RESULTS}/datasets/{dataset}/.chunks/{file}-{part}.npz"
+        for file in range(1, len(of.source.files) + 1)
+        for part in range(1, of.chunks + 1)
+    ]
+
+
+def rows_of(dataset, file=None):
+    """What decides about the rows of a data set, or of one of its files."""
+    of = DATASETS[dataset]
+    files = of.source.files if file is None else (of.source.files[file - 1],)
+    source = replace(of.source, files=files)
+    return replace(of, source=source, title="", labels={}, expect={})
+
+
+rule reduce:
+    input:
+        source=lambda w: DATASETS[w.dataset].source.files[int(w.file) - 1],
+    output:
+        chunk=f"{DATASET}/.chunks/{{file}}-{{part}}.npz",
+    log:
+        f"{LOGS}/reduce/{{dataset}}/{{file}}-{{part}}.log",
+    wildcard_constraints:
+        dataset=one_of(CHUNKED),
+        file="[0-9]+",
+        part="[0-9]+",
+    threads: 1
+    resources:
+        mem_mb=lambda w, input, attempt: int(
+            attempt * (500 + 30 * input.size_mb / DATASETS[w.dataset].chunks)
+        ),
+        runtime=growing(10, per_mb=0.01),
+    params:
+        task=lambda w: task(
+            "scatter",
+            dataset=rows_of(w.dataset, file=int(w.file)),
+            formulas={
+                name: model.formula for name, model in MODELS.items() if model.dataset == w.dataset
+            },
+        ),
+    script:
+        "../scripts/reduce.py"
+
+
+# The sources are read by the chunks' jobs; here they are inputs because the record holds them.
+rule gather:
+    input:
+        chunks=lambda w: chunks_of(w.dataset),
+        sources=lambda w: DATASETS[w.dataset].source.files,
+    output:
+        data=f"{DATASET}/data.parquet",
+        card=f"{DATASET}/data_card.json",
+        record=f"{RECORDS}/gather/{{dataset}}.json",
+        page=report(
+            f"{DATASET}/data_card.html",
+            caption="../report/data_card.rst",
+            category="Data",
+            subcategory="{dataset}",
+            labels={"data set": "{dataset}", "shows": "data card"},
+        ),
+    log:
+        f"{LOGS}/gather/{{dataset}}.log",
+    wildcard_constraints:
+        dataset=one_of(CHUNKED),
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10, per_mb=0.01),
+    params:
+        task=lambda w: task("scatter", "cards", dataset=DATASETS[w.dataset]),
+    script:
+        "../scripts/gather.py"
+
+
+rule add:
+    input:
+        chunks=lambda w: chunks_of(MODELS[w.model].dataset),
+    output:
+        products=f"{MODEL}/products.npz",
+        record=f"{RECORDS}/add/{{model}}.json",
+    log:
+        f"{LOGS}/add/{{model}}.log",
+    wildcard_constraints:
+        model=one_of(IN_CHUNKS),
+    threads: 1
+    resources:
+        mem_mb=growing(500, per_mb=3),
+        runtime=growing(10, per_mb=0.01),
+    params:
+        task=lambda w: task(
+            "scatter", dataset=rows_of(MODELS[w.model].dataset), formula=MODELS[w.model].formula
+        ),
+    script:
+        "../scripts/add.py"
