@@ -8,6 +8,10 @@ relative, leaves room for rounding and for nothing else.
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +20,13 @@ import pandas as pd
 import pyarrow as pa
 import pyreadstat
 import pytest
+import yaml
 from pyarrow import parquet
 
 from mixedflow import data, mixed, scatter, spec
 from mixedflow.errors import ConfigError, DataError, MixedflowError, SourceError
 
+ROOT = Path(__file__).resolve().parents[1]
 CLOSE = 1e-10
 INTERCEPT = "y ~ w + size + girl + (1 | g)"
 SLOPE = "y ~ w + size + girl + (1 + w | g)"
@@ -320,7 +326,7 @@ def test_other_value_labels_are_named(tmp_path: Path) -> None:
         pyreadstat.write_dta(frame, str(path), variable_value_labels=labels)
     dataset = configured(paths, 1, levels={"size": [1, 2, 3]})
     parts = reduced(dataset, tmp_path)
-    with pytest.raises(DataError, match="b.dta, chunk 1: 'size' has the labels"):
+    with pytest.raises(DataError, match=r"b\.dta, chunk 1: 'size' has the labels"):
         scatter.gather(dataset, parts)
 
 
@@ -359,6 +365,55 @@ def test_models_that_need_all_rows_are_refused(change: dict[str, object], messag
     model = {"dataset": "d", "formula": "y ~ x + (1 | g)", **change}
     with pytest.raises(ConfigError, match=message):
         spec.load({"datasets": {"d": dataset}, "models": {"m": model}})
+
+
+def test_a_chunk_that_failed_runs_again_alone(folder: Path, tmp_path: Path) -> None:
+    """Through Snakemake: one file of two is damaged, named, mended, and read anew."""
+    for name in ("Snakefile", "workflow", "profiles"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copy(folder / "one.parquet", tmp_path / "a.parquet")
+    damaged(folder / "two.parquet", tmp_path / "b.parquet")
+    dataset = {
+        "source": {"files": ["a.parquet", "b.parquet"]},
+        "cluster": "g",
+        "levels": {"size": ["small", "middle", "large"]},
+        "chunks": 2,
+    }
+    model = {"dataset": "d", "formula": "y ~ x + size + (1 | g)"}
+    config = {"datasets": {"d": dataset}, "models": {"m": model}}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config), "utf-8")
+    run = snakemake(tmp_path, "--keep-going")
+    assert run.returncode != 0
+    said = run.stdout + run.stderr
+    assert "b.parquet, chunk 2 of 2: cannot be read" in said
+    assert "Traceback" not in said
+    chunks = tmp_path / "results" / "datasets" / "d" / ".chunks"
+    left = {path.name: path.stat().st_mtime_ns for path in chunks.iterdir()}
+    assert set(left) == {"1-1.npz", "1-2.npz", "2-1.npz"}
+    # Mended without a new time, as by a disk that answers again.
+    times = (tmp_path / "b.parquet").stat()
+    shutil.copy(folder / "two.parquet", tmp_path / "b.parquet")
+    os.utime(tmp_path / "b.parquet", ns=(times.st_atime_ns, times.st_mtime_ns))
+    run = snakemake(tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert {name: (chunks / name).stat().st_mtime_ns for name in left} == left
+    assert (chunks / "2-2.npz").exists()
+    assert scatter.load_products(tmp_path / "results/models/m/products.npz").sums.n_obs > 5000
+
+
+def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", "--cores", "2", *options),
+            *("--configfile", "c.yaml", "--", "results/models/m/products.npz"),
+        ],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
 
 def test_nothing_in_a_chunk_is_a_pickle(folder: Path, gathered: scatter.Gathered) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mixedflow.spec import AtSpec, RankSpec
 
 MOST_SHOWN = 100  # clusters in pairs, probabilities and figures, unless chosen
+MOST_RANKED = 20_000  # clusters; their drawn ranks take 1.6 GB
 _BINS = 50  # of ranks, where there are more clusters than MOST_SHOWN
 _GRID = 11  # values of the covariate
 _MOST_SWAPS = 1000
@@ -75,6 +76,12 @@ def rank_model(
     by, sign = by_of(spec.by), ranking.sign_of(spec.best)
     combination = ranking.combine(posterior, by, where)
     n = len(combination.mean)
+    if n > MOST_RANKED:
+        raise RankingError(
+            where,
+            f"{n} clusters: ranks and their uncertainty rest on every pair, of up to {MOST_RANKED}",
+            "leave rank out; cluster_effects.csv has the estimates and their comparative errors",
+        )
     top = ranking.top_of(spec.top, spec.select.share, n, where)
     highlight = _places(posterior, spec.highlight, f"{where}.highlight")
     order = np.argsort(-sign * combination.mean, kind="stable")

@@ -294,6 +294,9 @@ class Model:
             ("AIC, BIC", f"{number(fit['aic'])}, {number(fit['bic'])}"),
             ("Tests; intervals", f"{_TESTS[how['df']]}; {_INTERVALS[how['intervals']]}"),
         ]
+        if kept := fit.get("sample"):
+            text = f"{count(kept['rows'])} rows of {count(kept['clusters'])} clusters"
+            found.append(("Sample that residuals and predictions are of", text))
         if wald:
             text = f"{number(wald['chi2'])}, {p_value(wald['p_value'])}"
             found.append((f"Wald chi2({wald['df']})", text))
