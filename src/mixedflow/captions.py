@@ -192,7 +192,9 @@ RANKING = {
         "Empirical-Bayes estimates, best first, with three bars for three questions. Dark: two "
         "clusters named beforehand differ if their dark bars do not overlap (Goldstein and Healy). "
         "Middle: this cluster, named beforehand, differs from the average if its bar excludes 0. "
-        "Pale: the same for all clusters at once, so also for those picked by looking.",
+        "Pale: the same for all clusters at once, so also for those picked by looking. All "
+        "three take the variance components as known; with few clusters (20) the pale bars are "
+        "then too short.",
     ),
     "rank_intervals": Caption(
         "What is known of each rank",
