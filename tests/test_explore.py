@@ -66,3 +66,11 @@ def test_autocorrelation_of_a_known_process():
     scaled = pd.DataFrame(z * [1.0, 2.0, 4.0, 8.0])
     acf = explore.autocorrelation(scaled)
     assert acf["correlation"].to_numpy() == pytest.approx([1, 0.6, 0.36, 0.216], abs=0.02)
+
+
+def test_autocorrelation_of_missed_visits_is_a_correlation():
+    """Those seen twice are the extremes of the first visit, and keep their place exactly."""
+    wide = pd.DataFrame({1: [-9.0, 9.0, 0.0, 0.0, 0.0, 0.0], 2: [-3.0, 3.0, 0.0, *[np.nan] * 3]})
+    told = explore.autocorrelation(wide).set_index("lag").loc[1]
+    assert told["pairs"] == 3
+    assert told["correlation"] == pytest.approx(1, rel=1e-12)

@@ -59,6 +59,7 @@ def test_long_tables_say_what_is_left_out(tmp_path):
         (1 / 3, "0.3333"),
         (768.5149, "768.5"),
         (0.0144705, "0.01447"),
+        (0.099996, "0.1000"),
         (-14020.718, "−14 020.7"),
         (1.5e-9, "1.500e−9"),
         (math.nan, ""),
@@ -67,6 +68,10 @@ def test_long_tables_say_what_is_left_out(tmp_path):
 )
 def test_numbers(value, shown):
     assert tables.number(value).replace("\N{NARROW NO-BREAK SPACE}", " ") == shown
+
+
+def test_digits_are_those_of_the_rounded_number():
+    assert tables.number(0.09996, 3) == "0.100" and tables.number(9.9996, 3) == "10.0"
 
 
 @pytest.mark.parametrize("value,shown", [(0.0571, "0.057"), (0.00099, "< 0.001"), (0.0, "< 0.001")])

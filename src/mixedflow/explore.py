@@ -185,13 +185,16 @@ def autocorrelation(wide: pd.DataFrame) -> pd.DataFrame:
     """Correlation of residuals ``lag`` visits apart, over all pairs of visits at that lag.
 
     Columns: lag, correlation, pairs. Residuals are standardised within visits first, so that a
-    variance that grows over time is not taken for correlation.
+    variance that grows over time is not taken for correlation; and over the pairs there are, so
+    that the correlation cannot exceed 1 where visits were missed.
     """
     z = ((wide - wide.mean()) / wide.std(ddof=0)).to_numpy()
     rows = [(0, 1.0, int(np.isfinite(z).sum()))]
     for lag in range(1, z.shape[1]):
-        products = z[:, lag:] * z[:, :-lag]
-        kept = np.isfinite(products)
+        later, earlier = z[:, lag:], z[:, :-lag]
+        kept = np.isfinite(later * earlier)
+        later, earlier = later[kept], earlier[kept]
         if kept.sum() >= 3:
-            rows.append((lag, float(products[kept].mean()), int(kept.sum())))
+            scale = np.sqrt((later**2).sum() * (earlier**2).sum())
+            rows.append((lag, float((later * earlier).sum() / scale), int(kept.sum())))
     return pd.DataFrame(rows, columns=["lag", "correlation", "pairs"])

@@ -74,9 +74,9 @@ def number(value: Any, digits: int = 4) -> str:
         return ""
     if math.isinf(x):
         return f"{MINUS if x < 0 else ''}\N{INFINITY}"
-    size = abs(x)
     if x == 0:
         return "0"
+    size = float(f"{abs(x):.{digits - 1}e}")  # as rounded: 0.09995 is shown as 0.100
     if size >= 10**7 or size < 10**-5:
         mantissa, exponent = f"{x:.{digits - 1}e}".split("e")
         return f"{mantissa}e{int(exponent)}".replace("-", MINUS)
