@@ -23,6 +23,9 @@ _NO_MEMORY = (
 )
 
 
+_LEAST_MEMORY = 2**27  # bytes that a job finds free, or does not begin
+
+
 @contextmanager
 def job(snakemake: Any) -> Iterator[Mapping[str, str]]:
     """Run the body of a script as a job.
@@ -45,6 +48,8 @@ def job(snakemake: Any) -> Iterator[Mapping[str, str]]:
     terminal, progress = logging.StreamHandler(), logging.getLogger("mixedflow.bootstrap")
     progress.addHandler(terminal)
     try:
+        # Where memory is short OpenBLAS asks for its buffers (32 MB) again and again without end.
+        bytearray(_LEAST_MEMORY)
         handler = _handler(log)
         for output in outputs:
             files.remove_partial(output)
