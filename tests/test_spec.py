@@ -144,7 +144,7 @@ def test_derivations_in_a_circle_keep_the_order_of_writing():
             {"file": "a.csv", "url": "https://b"},
             "2 of file, files, rdataset",
         ),
-        ("datasets/london/source", {}, "0 of file, rdataset and url"),
+        ("datasets/london/source", {}, "0 of file, files, rdataset and url"),
         ("datasets/london/explore/predictor", None, "needs a predictor"),
         ("datasets/children/explore/trend", None, "visit and trend come together"),
         ("datasets/lon don", CONFIG["datasets"]["london"], "the name 'lon don' is not allowed"),
