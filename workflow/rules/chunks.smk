@@ -5,24 +5,6 @@ CHUNKED = {name for name, dataset in DATASETS.items() if dataset.chunks}
 IN_CHUNKS = {name for name, model in MODELS.items() if model.dataset in CHUNKED}
 
 
-def chunks_of(dataset):
-    """The files of a data set's chunks."""
-    of = DATASETS[dataset]
-    return [
-        f"{RESULTS}/datasets/{dataset}/.chunks/{file}-{part}.npz"
-        for file in range(1, len(of.source.files) + 1)
-        for part in range(1, of.chunks + 1)
-    ]
-
-
-def rows_of(dataset, file=None):
-    """What decides about the rows of a data set, or of one of its files."""
-    of = DATASETS[dataset]
-    files = of.source.files if file is None else (of.source.files[file - 1],)
-    source = replace(of.source, files=files)
-    return replace(of, source=source, title="", labels={}, expect={})
-
-
 rule reduce:
     input:
         source=lambda w: DATASETS[w.dataset].source.files[int(w.file) - 1],

@@ -70,6 +70,38 @@ def dataset_of(model):
     return DATASET.format(dataset=MODELS[model].dataset)
 
 
+def chunks_of(dataset):
+    """The files of a data set's chunks."""
+    of = DATASETS[dataset]
+    return [
+        f"{RESULTS}/datasets/{dataset}/.chunks/{file}-{part}.npz"
+        for file in range(1, len(of.source.files) + 1)
+        for part in range(1, of.chunks + 1)
+    ]
+
+
+def rows_of(dataset, file=None):
+    """What decides about the rows of a data set, or of one of its files."""
+    of = DATASETS[dataset]
+    files = of.source.files if file is None else (of.source.files[file - 1],)
+    source = replace(of.source, files=files)
+    return replace(of, source=source, title="", labels={}, expect={})
+
+
+def of_a_fit(model):
+    """Of a model and its data set, what its fit, tables and figures depend on."""
+    how, dataset = model.inference, DATASETS[model.dataset]
+    if model.name not in BOOTSTRAPPED:
+        how = replace(how, draws=0, seed=0)
+    explore = dataset.explore
+    if explore:
+        explore = replace(explore, outcome="", visit=None, trend=None, min_cluster_size=0)
+    return {
+        "model": replace(model, rank=None, inference=how),
+        "dataset": replace(dataset, explore=explore),
+    }
+
+
 def drawn(draws, folder):
     """The files of a bootstrap, each of them the work of a job."""
     return [f"{folder}/{part[0]}-{part[-1]}.npz" for part in parts(draws)]
