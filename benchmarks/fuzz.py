@@ -62,7 +62,7 @@ TEXTS = (
 def config_text(seed: int) -> str:
     """A valid configuration with one to four faults, as YAML."""
     draw = random.Random(seed)
-    name = draw.choice(["config.yaml", "configs/lecture.yaml", "workflow/starter.yaml"])
+    name = draw.choice(["config.yaml", "configs/lecture.yaml"])
     text = (ROOT / name).read_text("utf-8")
     if draw.random() < 0.75:
         config = yaml.safe_load(text)

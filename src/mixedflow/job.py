@@ -23,7 +23,7 @@ _NO_MEMORY = (
 )
 
 
-_LEAST_MEMORY = 2**27  # bytes that a job finds free, or does not begin
+_LEAST_MEMORY = 2**28  # bytes that a job finds free, or does not begin
 
 
 @contextmanager
