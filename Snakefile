@@ -17,6 +17,7 @@ include: "workflow/rules/chunks.smk"
 include: "workflow/rules/explore.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/rank.smk"
+include: "workflow/rules/family.smk"
 include: "workflow/rules/report.smk"
 
 

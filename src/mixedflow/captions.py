@@ -265,6 +265,15 @@ MOVES = {
     ),
 }
 
+FAMILY = {
+    "family": Caption(
+        "A family of models",
+        "The same fixed effect in many models, with 95% intervals that are not widened for their "
+        "number; p-values are adjusted for all tests of the family. A member that could not be "
+        "fitted says why, and takes no part in the adjustment.",
+    ),
+}
+
 TOGETHER = {
     "comparisons": Caption(
         "Likelihood-ratio tests",
@@ -280,12 +289,16 @@ TOGETHER = {
     "report": Caption("Report", "The whole analysis on one page that needs no network."),
 }
 
-ALL = {**DATA, **EXPLORE, **MODEL, **RANKING, **MOVES, **TOGETHER}
+ALL = {**DATA, **EXPLORE, **MODEL, **RANKING, **MOVES, **FAMILY, **TOGETHER}
 
 _OF_DATASET = "\nData set ``{{ snakemake.wildcards.dataset }}``.\n"
 _OF_MODEL = (
     "\nModel ``{{ snakemake.wildcards.model }}``: "
     '``{{ snakemake.config["models"][snakemake.wildcards.model]["formula"] }}``\n'
+)
+_OF_FAMILY = (
+    "\nFamily ``{{ snakemake.wildcards.family }}``: "
+    '``{{ snakemake.config["families"][snakemake.wildcards.family]["formula"] }}``\n'
 )
 _WORKFLOW = """\
 Linear mixed models of {{ snakemake.config["datasets"]|length }} data set(s):
@@ -306,6 +319,8 @@ def rst() -> dict[str, str]:
             tail = _OF_MODEL
         elif name in EXPLORE or name in DATA or name in MOVES:
             tail = _OF_DATASET
+        elif name in FAMILY:
+            tail = _OF_FAMILY
         files[f"{name}.rst"] = f"{caption.text}\n{tail}"
     return files
 

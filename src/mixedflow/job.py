@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import shutil
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -105,6 +106,8 @@ def _handler(log: Path) -> logging.Handler:
 def _fail(line: str, log: Path, outputs: list[Path]) -> None:
     for output in outputs:
         with contextlib.suppress(OSError):
+            if output.is_dir():
+                shutil.rmtree(output)
             output.unlink(missing_ok=True)
     with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as stream:
         print(line, file=stream)

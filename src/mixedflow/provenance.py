@@ -176,15 +176,22 @@ def record(
 ) -> dict[str, Any]:
     """What a job did: which files it read and made, by which code, configuration and versions."""
     resting = fingerprint(task)
+    inputs, outputs = _files(inputs), _files(outputs)
     return {
         "rule": rule,
         "wildcards": dict(wildcards),
         **resting,
         "seeds": _seeds(resting["config"]),
-        "inputs": {path.as_posix(): sha256(path) for path in sorted(set(inputs))},
-        "outputs": {path.as_posix(): sha256(path) for path in sorted(set(outputs))},
+        "inputs": {path.as_posix(): sha256(path) for path in inputs},
+        "outputs": {path.as_posix(): sha256(path) for path in outputs},
         "environment": environment(),
     }
+
+
+def _files(paths: Iterable[Path]) -> list[Path]:
+    """In order, once each; a folder stands for the files in it, but for Snakemake's own mark."""
+    found = {file for path in paths for file in (path.iterdir() if path.is_dir() else [path])}
+    return sorted(path for path in found if path.name != ".snakemake_timestamp")
 
 
 def _seeds(config: Mapping[str, Any]) -> dict[str, int]:
@@ -216,7 +223,7 @@ def manifest(paths: Iterable[Path], records: Path) -> dict[str, Any]:
     SourceError
         An artifact is not as its job left it, or an input not as its job has read it.
     """
-    paths = set(paths)
+    paths = set(_files(paths))
     told = sorted(path for path in paths if path.is_relative_to(records))
     jobs = {
         path.relative_to(records).with_suffix("").as_posix(): json.loads(path.read_text("utf-8"))

@@ -10,7 +10,9 @@ import datetime
 import heapq
 import json
 import math
+import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -20,7 +22,7 @@ from typing import Any, Self, cast
 import jsonschema
 import yaml
 
-from mixedflow import expressions, formula
+from mixedflow import expressions, family, formula
 from mixedflow.errors import ConfigError, MixedflowError, nearest, quote
 
 _MOST_VALUES, _MOST_LEVELS = 100_000, 50  # of a configuration
@@ -211,6 +213,38 @@ class ModelSpec(_Spec):
 
 
 @dataclass(frozen=True)
+class FamilySpec(_Spec):
+    """``columns``: the columns of each placeholder, in the order in which the formula has them.
+
+    ``files`` and ``subsets`` are pairs of name and path, name and expression.
+    """
+
+    name: str
+    title: str
+    datasets: tuple[str, ...]
+    formula: str
+    method: str
+    df: str
+    columns: tuple[tuple[str, tuple[str, ...]], ...]
+    subsets: tuple[tuple[str, str], ...]
+    files: tuple[tuple[str, str], ...]
+    term: str | None
+    adjust: str
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        return cls(
+            **{
+                **values,
+                "datasets": tuple(values["datasets"]),
+                "columns": tuple((str(key), tuple(names)) for key, names in values["columns"]),
+                "subsets": tuple((str(name), str(text)) for name, text in values["subsets"]),
+                "files": tuple((str(name), str(path)) for name, path in values["files"]),
+            }
+        )
+
+
+@dataclass(frozen=True)
 class ComparisonSpec(_Spec):
     name: str
     null: str
@@ -229,6 +263,7 @@ class ReportSpec(_Spec):
 class Config(_Spec):
     datasets: dict[str, DatasetSpec]
     models: dict[str, ModelSpec]
+    families: dict[str, FamilySpec]
     comparisons: dict[str, ComparisonSpec]
     report: ReportSpec
     results: str
@@ -238,6 +273,7 @@ class Config(_Spec):
         return cls(
             datasets={n: DatasetSpec.of(v) for n, v in values["datasets"].items()},
             models={n: ModelSpec.of(v) for n, v in values["models"].items()},
+            families={n: FamilySpec.of(v) for n, v in values["families"].items()},
             comparisons={n: ComparisonSpec.of(v) for n, v in values["comparisons"].items()},
             report=ReportSpec.of(values["report"]),
             results=values["results"],
@@ -319,7 +355,7 @@ def load(config: Any, origin: str = "config.yaml") -> Config:
     config = _plain(config, origin, ())
     _validate(config, origin)
     filled = _fill(config, schema())
-    for kind in ("datasets", "models", "comparisons"):
+    for kind in ("datasets", "models", "families", "comparisons"):
         for name, part in filled[kind].items():
             part["name"] = name
             if kind != "comparisons":
@@ -329,7 +365,27 @@ def load(config: Any, origin: str = "config.yaml") -> Config:
     for part in filled["models"].values():
         if part["rank"]:
             part["rank"]["beside"] = sorted(part["rank"]["beside"].items(), key=_along)
+    for part in filled["families"].values():
+        part |= _members(part.pop("dataset"), part.pop("for"), part["formula"])
     return _Checks(filled, origin).run()
+
+
+def _members(dataset: Any, given: dict[str, Any], text: str) -> dict[str, Any]:
+    """What the members of a family differ in, in an order that does not depend on keys."""
+    files, subsets = given.pop("file", []), given.pop("subset", {})
+    if isinstance(files, list):
+        files = [(family.slug(path), path) for path in files]
+    else:
+        files = sorted(files.items())
+    met = [match[1] for match in family.PLACEHOLDER.finditer(text)]
+    place = {key: number for number, key in enumerate(dict.fromkeys(met))}
+    columns = sorted(given.items(), key=lambda item: (place.get(item[0], len(place)), item[0]))
+    return {
+        "datasets": [dataset] if isinstance(dataset, str) else dataset,
+        "files": files,
+        "columns": columns,
+        "subsets": sorted(subsets.items()),
+    }
 
 
 def _along(beside: tuple[str, str | Mapping[str, Any]]) -> tuple[bool, list[Any], str]:
@@ -448,6 +504,10 @@ def _told(error: Any, origin: str) -> ConfigError:
     return ConfigError(where, " ".join(str(error.message).split())[:200])
 
 
+_COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
+_LONGEST_NAME = 120  # of a member's folder
+
 _KINDS = {
     "string": "text",
     "number": "a number",
@@ -468,13 +528,15 @@ class _Checks:
         return f"{self.origin}: {'.'.join(keys)}"
 
     def run(self) -> Config:
-        for kind in ("datasets", "models", "comparisons"):
+        for kind in ("datasets", "models", "families", "comparisons"):
             self.distinct(kind, self.values[kind])
         self.folder(self.values["results"])
         for name, part in self.values["datasets"].items():
             self.dataset(name, part)
         config = Config.of(self.values)
         parsed = {name: self.model(config, model) for name, model in config.models.items()}
+        for one in config.families.values():
+            self.family(config, one)
         for comparison in config.comparisons.values():
             self.comparison(config, comparison, parsed)
         return config
@@ -604,14 +666,25 @@ class _Checks:
 
     def model(self, config: Config, model: ModelSpec) -> formula.Parsed:
         where = ("models", model.name)
-        if model.dataset not in config.datasets:
-            raise ConfigError(
-                self.at(*where, "dataset"), f"unknown dataset {quote(model.dataset)}",
-                nearest(model.dataset, config.datasets, "datasets"),
-            )  # fmt: skip
+        self.known_dataset((*where, "dataset"), config, model.dataset)
         here = self.at(*where, "formula")
-        parsed = formula.parse(model.formula, here)
-        cluster = config.datasets[model.dataset].cluster
+        parsed = self.mixed_formula(model.formula, config.datasets[model.dataset].cluster, here)
+        self.kenward_roger((*where, "inference", "df"), model.inference.df, model.method)
+        if model.rank is not None:
+            beside = [(("beside", name), by) for name, by in model.rank.beside]
+            for key, by in ((("by",), model.rank.by), *beside):
+                self.ranked((*where, "rank", *key), by, parsed.random_terms)
+        return parsed
+
+    def known_dataset(self, where: tuple[str, ...], config: Config, name: str) -> None:
+        if name not in config.datasets:
+            raise ConfigError(
+                self.at(*where), f"unknown dataset {quote(name)}",
+                nearest(name, config.datasets, "datasets"),
+            )  # fmt: skip
+
+    def mixed_formula(self, text: str, cluster: str, here: str) -> formula.Parsed:
+        parsed = formula.parse(text, here)
         if parsed.group is None:
             raise ConfigError(here, "no grouping factor", f"add a random part: + (1 | {cluster})")
         if parsed.group != cluster:
@@ -619,9 +692,12 @@ class _Checks:
                 here, f"the grouping factor {quote(parsed.group)} is not the data set's cluster",
                 f"did you mean {quote(cluster)}?",
             )  # fmt: skip
-        if model.inference.df == "kenward-roger" and model.method != "reml":
+        return parsed
+
+    def kenward_roger(self, where: tuple[str, ...], df: str, method: str) -> None:
+        if df == "kenward-roger" and method != "reml":
             raise ConfigError(
-                self.at(*where, "inference", "df"), "Kenward-Roger needs a REML fit",
+                self.at(*where), "Kenward-Roger needs a REML fit",
                 "use method: reml, or df: satterthwaite",
             )  # fmt: skip
         if config.datasets[model.dataset].chunks:
@@ -631,6 +707,115 @@ class _Checks:
             for key, by in ((("by",), model.rank.by), *beside):
                 self.ranked((*where, "rank", *key), by, parsed.random_terms)
         return parsed
+
+    def family(self, config: Config, spec: FamilySpec) -> None:
+        where = ("families", spec.name)
+        for name in spec.datasets:
+            self.known_dataset((*where, "dataset"), config, name)
+            if config.datasets[name].chunks:
+                raise ConfigError(
+                    self.at(*where, "dataset"), f"{name} is read in chunks, which families are not",
+                    "make each member a model of its own",
+                )  # fmt: skip
+        self.kenward_roger((*where, "df"), spec.df, spec.method)
+        self.members(where, spec)
+        for name, text in spec.subsets:
+            expressions.check(text, self.at(*where, "for", "subset", name))
+        if spec.term is not None:
+            self.placeholders(where, "term", spec.term, spec)
+        # Some combinations may make no model (an outcome that is a predictor too): these become
+        # rows that say so. If all of them fail, it is the formula.
+        errors, parsed = [], []
+        texts = {(m.formula, config.datasets[m.dataset].cluster): m for m in family.expand(spec)}
+        for (text, cluster), member in texts.items():
+            try:
+                found = self.mixed_formula(text, cluster, self.at(*where, "formula"))
+                parsed.append((member, found))
+            except MixedflowError as error:
+                errors.append(error)
+        if not parsed:
+            raise errors[0]
+        if spec.term is None:
+            return
+        # The levels of categories, as in schgend[boys], are known to the data only.
+        plain = [(m.term or "", re.sub(r"\[[^\]]*\]", "", m.term or ""), p) for m, p in parsed]
+        if not any({term, bare} & set(found.fixed) for term, bare, found in plain):
+            raise ConfigError(
+                self.at(*where, "term"), f"no fixed effect {quote(plain[0][0])} in the formula",
+                nearest(plain[0][1], plain[0][2].fixed, "fixed effects"),
+            )  # fmt: skip
+
+    def members(self, where: tuple[str, ...], spec: FamilySpec) -> None:
+        """What varies is named once, legal, and used."""
+        here = (*where, "for")
+        if not (spec.columns or spec.subsets or spec.files or len(spec.datasets) > 1):
+            raise ConfigError(
+                self.at(*where), "has one member only",
+                "list what varies under for, or several data sets",
+            )  # fmt: skip
+        self.placeholders(where, "formula", spec.formula, spec)
+        used = [match[1] for match in family.PLACEHOLDER.finditer(spec.formula)]
+        for key, names in spec.columns:
+            if key in family.COLUMNS:
+                hint = "list data sets under dataset" if key == "dataset" else "call it otherwise"
+                raise ConfigError(
+                    self.at(*here, key), "is a column of the family's table already", hint
+                )
+            if key not in used:
+                raise ConfigError(
+                    self.at(*here, key), f"is not used: no {{{key}}} in the formula",
+                    nearest(key, used, "placeholders"),
+                )  # fmt: skip
+            for name in names:
+                if not _COLUMN.fullmatch(name):
+                    raise ConfigError(
+                        self.at(*here, key), f"{quote(name)} is not a plain column name",
+                        "letters, digits and underscores; give others a name under rename",
+                    )  # fmt: skip
+            self.distinct_members((*here, key), names)
+        self.distinct_members((*where, "dataset"), spec.datasets)
+        self.distinct_members((*here, "subset"), [name for name, _ in spec.subsets])
+        self.distinct_members((*here, "file"), [name for name, _ in spec.files])
+        if spec.files and len(spec.datasets) > 1:
+            raise ConfigError(
+                self.at(*here, "file"), "files are read as the source of one data set",
+                "name one under dataset",
+            )  # fmt: skip
+        if family.size(spec) > family.MOST_MEMBERS:
+            raise ConfigError(
+                self.at(*where), f"{family.size(spec)} members, more than {family.MOST_MEMBERS}",
+                "make several families",
+            )  # fmt: skip
+        for member in family.expand(spec):
+            if len(member.name) > _LONGEST_NAME:
+                raise ConfigError(
+                    self.at(*where), f"the name {quote(member.name)} is too long for a folder",
+                    f"at most {_LONGEST_NAME} letters",
+                )  # fmt: skip
+            reserved = [p for p in member.name.split(".") if _RESERVED.fullmatch(p)]
+            if reserved:
+                raise ConfigError(
+                    self.at(*where), f"no folder can be called {quote(reserved[0])} on Windows",
+                    "give it another name",
+                )  # fmt: skip
+
+    def placeholders(self, where: tuple[str, ...], key: str, text: str, spec: FamilySpec) -> None:
+        known = [name for name, _ in spec.columns]
+        for match in family.PLACEHOLDER.finditer(text):
+            if match[1] not in known:
+                hint = nearest(match[1], known, "placeholders") or "list its columns under for"
+                raise ConfigError(
+                    self.at(*where, key), f"unknown placeholder {quote(match[0])}", hint
+                )
+
+    def distinct_members(self, where: tuple[str, ...], names: Sequence[str]) -> None:
+        for name, number in Counter(names).items():
+            if number > 1:
+                hint = "give the files names: {name: path}" if where[-1] == "file" else ""
+                raise ConfigError(
+                    self.at(*where), f"two members would be called {quote(name)}", hint
+                )
+        self.distinct(".".join(where), dict.fromkeys(names))
 
     def model_in_chunks(
         self, dataset: DatasetSpec, model: ModelSpec, parsed: formula.Parsed

@@ -25,11 +25,11 @@ _TEXT_COLUMNS = (
     "surely", "separable", "ranking", "predictor",
 )  # fmt: skip
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-_P_COLUMNS = ("p_value", "p_bootstrap")
+_P_COLUMNS = ("p_value", "p_bootstrap", "p_adjusted")
 _PROBABILITY_COLUMNS = (
     "p_top", "p_bottom", "p_first_better", "p_swap", "p_top_uncertain",
 )  # fmt: skip
-_SHARE_COLUMNS = ("reliability", "correlation", "vpc", "vpc_low", "vpc_high")
+_SHARE_COLUMNS = ("reliability", "correlation", "icc", "vpc", "vpc_low", "vpc_high")
 _COUNT_COLUMNS = (
     "n",
     "df",
@@ -41,11 +41,13 @@ _COUNT_COLUMNS = (
     "lag",
     "pairs",
     "n_obs",
+    "n_groups",
 )
 _HEADINGS = {
     "std_error": "SE",
     "p_value": "p",
     "p_bootstrap": "p (bootstrap)",
+    "p_adjusted": "p (adjusted)",
     "df_num": "df (numerator)",
     "cooks_distance": "Cook's distance",
     "conf_low": "95% low",
@@ -143,18 +145,22 @@ def write(
         write_text(page, html_page(frame, title))
 
 
-def read(csv: Path | str) -> pd.DataFrame:
-    """A table as ``write`` left it: labels as text, numbers as numbers."""
+def read(csv: Path | str, texts: Sequence[str] = ()) -> pd.DataFrame:
+    """A table as ``write`` left it: labels as text, numbers as numbers.
+
+    ``texts`` are columns of labels that only this table has.
+    """
     import pandas as pd
 
     with open(csv, encoding="utf-8", newline="") as file:
         header = file.readline().strip().split(",")
-    text = {name: "str" for name in header if name in _TEXT_COLUMNS}
+    known = {*_TEXT_COLUMNS, *texts}
+    text = {name: "str" for name in header if name in known}
     frame = pd.read_csv(
         csv,
         dtype=text,
         keep_default_na=False,
-        na_values={name: [""] for name in header if name not in _TEXT_COLUMNS},
+        na_values={name: [""] for name in header if name not in known},
     )
     for name in text:
         frame[name] = [v[1:] if v[:1] == "'" and v[1:2] in _GUARDED else v for v in frame[name]]

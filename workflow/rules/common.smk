@@ -17,16 +17,21 @@ try:
     for path in workflow.configfiles:
         spec.parse(path)  # of two equal keys Snakemake silently keeps the last
     SETTINGS = spec.load(config, origin=(workflow.configfiles or ["config"])[-1])
-    for name, dataset in SETTINGS.datasets.items():
+    SOURCES = {f"datasets.{name}.source": d.source for name, d in SETTINGS.datasets.items()}
+    for name, one in SETTINGS.families.items():
+        source = SETTINGS.datasets[one.datasets[0]].source
+        for key, path in one.files:
+            SOURCES[f"families.{name}.for.file.{key}"] = replace(source, file=path, rdataset=None)
+    for where, source in SOURCES.items():
         # Said here, because Snakemake's own words about a missing input name no way out.
-        for source in dataset.source.files or filter(None, [dataset.source.file]):
+        for path in source.files or filter(None, [source.file]):
             # A workflow that loads this one as a module may have a rule that makes the file.
-            made = any(rule.is_producer(source) for rule in workflow.rules)
-            if not made and not os.path.isfile(source):
+            made = any(rule.is_producer(path) for rule in workflow.rules)
+            if not made and not os.path.isfile(path):
                 from mixedflow.sources import read_source
 
-                one = replace(dataset.source, file=source)
-                read_source(one, Path(), Path("downloads"), f"datasets.{name}.source")
+                only = replace(source, file=path, url=None)
+                read_source(only, Path(), Path("downloads"), where)
 except MixedflowError as error:
     sys.exit(str(error))
 
@@ -86,20 +91,6 @@ def rows_of(dataset, file=None):
     files = of.source.files if file is None else (of.source.files[file - 1],)
     source = replace(of.source, files=files)
     return replace(of, source=source, title="", labels={}, expect={})
-
-
-def of_a_fit(model):
-    """Of a model and its data set, what its fit, tables and figures depend on."""
-    how, dataset = model.inference, DATASETS[model.dataset]
-    if model.name not in BOOTSTRAPPED:
-        how = replace(how, draws=0, seed=0)
-    explore = dataset.explore
-    if explore:
-        explore = replace(explore, outcome="", visit=None, trend=None, min_cluster_size=0)
-    return {
-        "model": replace(model, rank=None, inference=how),
-        "dataset": replace(dataset, explore=explore),
-    }
 
 
 def drawn(draws, folder):

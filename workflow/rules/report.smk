@@ -90,6 +90,8 @@ WORK = [
     *((rules.rank, {"model": name}) for name in sorted(set(RANKED) - SLOPED)),
     *((rules.rank_over, {"model": name}) for name in sorted(SLOPED)),
     *((rules.moves, {"dataset": name}) for name in sorted(MOVED)),
+    *((getattr(rules, name), {}) for name in BATCHES),
+    *((rules.family, {"family": name}) for name in sorted(FAMILIES)),
     *([(rules.compare, {})] if COMPARED else []),
     (rules.publish, {}),
 ]
