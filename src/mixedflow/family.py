@@ -213,19 +213,25 @@ def _prepared(dataset: DatasetSpec, file: str) -> Prepared:
 
 
 def rows_of(member: Member, prepared: Prepared) -> pd.DataFrame:
-    """The rows of a member's subset, (n, columns), numbered anew.
+    """The rows of a member's subset, numbered anew, and of the columns those that it uses.
+
+    All columns, if it names one that is not there: the error then knows what could be meant.
 
     Raises
     ------
-    ExpressionError
-        As ``expressions.condition``.
+    FormulaError, ExpressionError
+        As ``formula.parse`` and ``expressions.condition``.
     DataError
         No row is left.
     """
-    from mixedflow import expressions
+    from mixedflow import expressions, formula
 
+    frame = prepared.frame
+    used = formula.parse(member.formula, member.where).variables
+    if used <= set(frame.columns):
+        frame = frame[sorted(used)]
     if member.filter is None:
-        return prepared.frame
+        return frame
     labels = {
         variable["name"]: {
             level["value"]: level["label"] for level in variable["levels"] if level["label"]
@@ -233,10 +239,11 @@ def rows_of(member: Member, prepared: Prepared) -> pd.DataFrame:
         for variable in prepared.card["variables"]
     }
     labels = {name: found for name, found in labels.items() if found}
-    held = expressions.condition(member.filter, prepared.frame, member.where, labels)
+    where = f"subset {dict(member.about)['subset']}"
+    held = expressions.condition(member.filter, prepared.frame, where, labels)
     if not held.any():
-        raise DataError(member.where, "no row is in the subset", member.filter)
-    return prepared.frame[held].reset_index(drop=True)
+        raise DataError(where, "no row is left", member.filter)
+    return frame[held].reset_index(drop=True)
 
 
 def fit_member(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,12 +117,6 @@ def adjusted(frame: pd.DataFrame, method: str) -> np.ndarray:
     if used.any():
         found[used] = multipletests(p[used], method=method)[1]
     return found
-
-
-def read(csv: Path, placeholders: Sequence[str] = ()) -> pd.DataFrame:
-    """The table as it was written; the columns of ``placeholders`` are text."""
-    texts = ("member", *_APART, "converged", "singular", "failure", *placeholders)
-    return tables.read(csv, texts)
 
 
 def drawn(frame: pd.DataFrame, spec: FamilySpec) -> pd.DataFrame:

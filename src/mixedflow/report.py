@@ -20,6 +20,7 @@ from mixedflow import (
     captions,
     cards,
     equations,
+    family_report,
     files,
     findings,
     interpret,
@@ -465,6 +466,8 @@ def page(results_dir: Path, config: Mapping[str, Any]) -> str:
     script = environment().get_template("report/script.js.j2").render()
     used_cards = [dataset.card for dataset in datasets]
     ranked = {model.name: records(model.ranks) for model in models if model.ranks is not None}
+    families = family_report.sections(results_dir, config)
+    cautions = findings.cautions([d.card for d in datasets], list(fits.values()), rows)
     return (
         environment()
         .get_template("report/report.html.j2")
@@ -475,7 +478,8 @@ def page(results_dir: Path, config: Mapping[str, Any]) -> str:
             models=models,
             overview=_overview(models),
             headlines={d.name: _headlines(d, rows) for d in datasets},
-            cautions=findings.cautions([d.card for d in datasets], list(fits.values()), rows),
+            families=families,
+            cautions=[*(caution for one in families for caution in one.cautions), *cautions],
             methods=methods.paragraphs(list(fits.values()), used_cards, ranked),
             citations=methods.citations(list(fits.values()), used_cards, ranked),
             comparison_sentences=[findings.comparison_sentence(row, fits) for row in rows],

@@ -56,7 +56,7 @@ def forest(rows: pd.DataFrame, adjust: str) -> Figure:
     for slot, axis in zip(panels, axes, strict=True):
         part = rows[(rows["slot"] == slot) & rows["member"].isin(place)]
         beyond = _panel(axis, part, np.array([place[m] for m in part["member"]]), few)
-        cut = f" ({beyond} beyond the axis)" if beyond else ""
+        cut = f" ({beyond} reach beyond the axis)" if beyond else ""
         axis.set_xlabel(f"{plain(slot, 40)}{cut}")
     axes[0].set_ylim(len(order) + 0.7, 0.3)
     if few:
@@ -86,7 +86,7 @@ def forest(rows: pd.DataFrame, adjust: str) -> Figure:
 
 
 def _panel(axis: Axes, part: pd.DataFrame, y: np.ndarray, few: bool) -> int:
-    """Draw one effect; how many estimates lie beyond the axis."""
+    """Draw one effect; how many intervals reach beyond the axis."""
     estimate, p = part["estimate"].to_numpy(float), part["p_adjusted"].to_numpy(float)
     low, high = part["conf_low"].to_numpy(float), part["conf_high"].to_numpy(float)
     accepted = (part["converged"] == "yes").to_numpy()
@@ -105,7 +105,7 @@ def _panel(axis: Axes, part: pd.DataFrame, y: np.ndarray, few: bool) -> int:
     axis.axvline(0, color="#222222", linewidth=0.8)
     axis.set_xlim(left, right)
     axis.grid(axis="y", visible=False)
-    return int(((estimate < left) | (estimate > right)).sum())
+    return int(((low < left) | (high > right)).sum())
 
 
 def _limits(ends: np.ndarray) -> tuple[float, float]:
