@@ -670,6 +670,8 @@ class _Checks:
         here = self.at(*where, "formula")
         parsed = self.mixed_formula(model.formula, config.datasets[model.dataset].cluster, here)
         self.kenward_roger((*where, "inference", "df"), model.inference.df, model.method)
+        if config.datasets[model.dataset].chunks:
+            self.model_in_chunks(config.datasets[model.dataset], model, parsed)
         if model.rank is not None:
             beside = [(("beside", name), by) for name, by in model.rank.beside]
             for key, by in ((("by",), model.rank.by), *beside):
@@ -700,13 +702,6 @@ class _Checks:
                 self.at(*where), "Kenward-Roger needs a REML fit",
                 "use method: reml, or df: satterthwaite",
             )  # fmt: skip
-        if config.datasets[model.dataset].chunks:
-            self.model_in_chunks(config.datasets[model.dataset], model, parsed)
-        if model.rank is not None:
-            beside = [(("beside", name), by) for name, by in model.rank.beside]
-            for key, by in ((("by",), model.rank.by), *beside):
-                self.ranked((*where, "rank", *key), by, parsed.random_terms)
-        return parsed
 
     def family(self, config: Config, spec: FamilySpec) -> None:
         where = ("families", spec.name)
