@@ -1,0 +1,178 @@
+"""Families of models: each member is the fit it would be alone, and p-values are adjusted right."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from mixedflow import mixed, spec, tables, verify
+from mixedflow.errors import MixedflowError
+
+ROOT = Path(__file__).resolve().parents[1]
+HOSTILE = "<b>a & \N{SHEEP}</b>"
+OUTCOMES = ["y0", "y1", "y2", "flat"]
+SUBSETS = {"girls": 'sex == "girl"', "boys": 'sex == "boy"', "nobody": "x > 99"}
+
+
+def dataset() -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    g = np.repeat(np.arange(20), 15)
+    x = rng.normal(size=300)
+    frame = pd.DataFrame({"g": g, "x": x, "sex": np.where(rng.random(300) < 0.5, "girl", "boy")})
+    for k, slope in enumerate((0.0, 0.15, 0.4)):
+        frame[f"y{k}"] = slope * x + rng.normal(size=20)[g] + rng.normal(size=300)
+    return frame.assign(flat=1.0)
+
+
+def configuration() -> dict[str, Any]:
+    return {
+        "datasets": {"d": {"source": {"file": "all.csv"}, "cluster": "g"}},
+        "models": {"one": {"dataset": "d", "formula": "y1 ~ x + (1 | g)"}},
+        "families": {
+            "scores": {
+                "title": HOSTILE,
+                "dataset": "d",
+                "formula": "{outcome} ~ x + (1 | g)",
+                "term": "x",
+                "for": {"outcome": OUTCOMES, "subset": SUBSETS},
+            },
+            "years": {
+                "dataset": "d",
+                "formula": "y1 ~ x + (1 | g)",
+                "adjust": "fdr_bh",
+                "for": {"file": {"whole": "all.csv", "part": "part.csv"}},
+            },
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("family")
+    dataset().to_csv(folder / "all.csv", index=False)
+    dataset().iloc[:200].to_csv(folder / "part.csv", index=False)
+    (folder / "config.yaml").write_text(yaml.safe_dump(configuration()), "utf-8")
+    ended = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "2"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    return folder
+
+
+def table(run: Path, name: str, *texts: str) -> pd.DataFrame:
+    return tables.read(run / f"results/families/{name}/family.csv", ("member", "failure", *texts))
+
+
+def test_members_are_the_fits_they_would_be_alone(run: Path) -> None:
+    frame, found = dataset(), table(run, "scores").set_index("member")
+    for outcome in OUTCOMES[:3]:
+        for subset, sex in (("girls", "girl"), ("boys", "boy")):
+            alone = mixed.fit(f"{outcome} ~ x + (1 | g)", frame[frame["sex"] == sex])
+            slope = alone.fixed_effects.set_index("term").loc["x"]
+            row = found.loc[f"{outcome}.{subset}"]
+            # The same computation: what differs is the ten digits of a CSV.
+            for column in ("estimate", "std_error", "p_value", "conf_low", "conf_high"):
+                assert row[column] == pytest.approx(slope[column], rel=1e-9)
+            assert row["n_obs"] == (frame["sex"] == sex).sum()
+            folder = run / f"results/families/scores/members/{outcome}.{subset}"
+            report = json.loads((folder / "fit.json").read_text("utf-8"))
+            assert report["log_likelihood"] == pytest.approx(alone.log_likelihood, abs=1e-9)
+            assert report["converged"] is True
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """By the definition of Holm (1979): step down, never falling, at most 1."""
+    order = np.argsort(p)
+    stepped = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(stepped, 1)
+    return adjusted
+
+
+def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
+    """By the definition of Benjamini and Hochberg (1995)."""
+    order = np.argsort(p)[::-1]
+    stepped = np.minimum.accumulate(len(p) / np.arange(len(p), 0, -1) * p[order])
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(stepped, 1)
+    return adjusted
+
+
+@pytest.mark.parametrize("name,rule", [("scores", holm), ("years", benjamini_hochberg)])
+def test_p_values_are_adjusted_over_all_tests_of_a_family(run: Path, name: str, rule) -> None:
+    found = table(run, name)
+    tested = found[found["p_value"].notna()]
+    assert len(tested) == {"scores": 6, "years": 2}[name]
+    expected = rule(tested["p_value"].to_numpy())
+    assert tested["p_adjusted"].to_numpy() == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_member_that_fails_says_why_and_loses_no_other(run: Path) -> None:
+    failures = table(run, "scores").set_index("member")["failure"]
+    assert len(failures) == len(OUTCOMES) * len(SUBSETS)
+    assert "constant" in failures["flat.girls"]
+    assert "no row is left" in failures["y0.nobody"]
+    assert (failures[[f"{y}.{s}" for y in OUTCOMES[:3] for s in ("girls", "boys")]] == "").all()
+    page = (run / "results/report.html").read_text("utf-8")
+    assert "could not be fitted" in page and "constant" in page
+
+
+def test_a_file_is_read_as_the_source_would_be(run: Path) -> None:
+    found = table(run, "years", "file").set_index("member")
+    assert found["n_obs"].to_dict() == {"part": 200, "whole": 300}
+    alone = pd.read_csv(run / "results/models/one/fixed_effects.csv", index_col="term")
+    assert found.loc["whole", "estimate"] == pytest.approx(alone.loc["x", "estimate"], rel=1e-9)
+
+
+def test_names_are_escaped_and_everything_has_a_record(run: Path, monkeypatch) -> None:
+    page = (run / "results/report.html").read_text("utf-8")
+    assert HOSTILE not in page and "&lt;b&gt;a &amp; \N{SHEEP}&lt;/b&gt;" in page
+    svg = (run / "results/families/scores/family.svg").read_text("utf-8")
+    assert "<b>" not in svg
+    monkeypatch.chdir(run)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    assert verify.verify(ROOT / "Snakefile") == []
+    told = json.loads((run / "results/manifest.json").read_text("utf-8"))
+    path = "results/families/scores/members/y1.girls/fixed_effects.csv"
+    assert told["artifacts"][path]["job"].startswith("family_batch/scores/")
+
+
+@pytest.mark.parametrize(
+    "change,words",
+    [
+        ({"formula": "{result} ~ x + (1 | g)"}, "unknown placeholder '{result}'"),
+        ({"for": {"outcome": ["y0", "y0"]}}, "two members would be called 'y0'"),
+        ({"for": {"outcome": ["y0"], "pupil": ["x"]}}, "pupil: is not used"),
+        ({"for": {"outcome": ["y 0"]}}, "'y 0' is not a plain column name"),
+        ({"for": {}}, "has one member only"),
+        ({"dataset": "e"}, "unknown dataset 'e'"),
+        ({"term": "z"}, "no fixed effect 'z'"),
+        ({"adjust": "sidak!"}, "adjust"),
+        ({"formula": "{outcome} ~ x + (1 | h)"}, "grouping factor 'h'"),
+        ({"for": {"outcome": ["y0"], "subset": {"a": "x.__class__"}}}, "subset.a"),
+        ({"for": {"outcome": [f"y{k}" for k in range(200)], "p": [f"x{k}" for k in range(200)]},
+          "formula": "{outcome} ~ {p} + (1 | g)"}, "members, more than"),
+    ],
+)  # fmt: skip
+def test_faults_of_a_family_are_told_in_one_line(change: dict[str, Any], words: str) -> None:
+    config = configuration()
+    config["families"]["scores"] |= change
+    with pytest.raises(MixedflowError) as caught:
+        spec.load(config, "config.yaml")
+    line = str(caught.value)
+    assert line.startswith("config.yaml: families.scores") and words in line
+    assert line.isprintable()
