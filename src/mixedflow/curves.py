@@ -50,10 +50,14 @@ class Axes:
         def moving(name: str) -> tuple[str, ...]:
             return tuple(v for v in used if v == name or name in ancestors.get(v, set()))
 
+        explore = dataset.explore
+        # A file may have thousands of columns that no model uses.
+        asked = {dataset.time, explore and explore.by, explore and explore.predictor}
+        asked |= {*parsed.variables, *parsed.fixed, *parsed.random_terms}
+        frame = frame[[name for name in frame.columns if name in asked]]
         rows = frame.iloc[fit.rows].reset_index(drop=True)
         numeric = {v for v in frame.columns if _is_number(frame[v])}
         slopes = [t for t in parsed.random_terms if t in numeric]
-        explore = dataset.explore
         predictor = explore.predictor if explore and explore.predictor in used else None
         wished: list[str] = [*slopes, dataset.time or "", predictor or ""]
         wished += [t for t in parsed.fixed if t in numeric and rows[t].nunique() > 2]
