@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 LOCK := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-header --no-emit-index-url \
 	--no-emit-find-links --no-emit-trusted-host --annotation-style=line
 
-.PHONY: all lint docs test reproduce lock clean
+.PHONY: all lint docs test reproduce audit lock clean
 
 all: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
@@ -47,6 +47,12 @@ lock: $(READY)
 	{ sed '/- pip:/q' envs/environment.yaml; sed 's/^/      - /' envs/pins.txt; } > envs/new.yaml
 	mv envs/new.yaml envs/environment.yaml
 	rm envs/pins.txt
+
+# Known vulnerabilities of the locked packages; asks a public service.
+audit: $(READY)
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/python -m pip --disable-pip-version-check install --quiet pip-audit
+	.venv/audit/bin/pip-audit --require-hashes --disable-pip --requirement requirements.lock
 
 clean:
 	rm -rf .venv .snakemake logs dist .mypy_cache .pytest_cache .ruff_cache
