@@ -16,6 +16,7 @@ import yaml
 
 from mixedflow import mixed, spec, tables, verify
 from mixedflow.errors import MixedflowError
+from mixedflow.figures import family as draw
 
 ROOT = Path(__file__).resolve().parents[1]
 HOSTILE = "<b>a & \N{SHEEP}</b>"
@@ -129,6 +130,32 @@ def test_a_member_that_fails_says_why_and_loses_no_other(run: Path) -> None:
     assert (failures[[f"{y}.{s}" for y in OUTCOMES[:3] for s in ("girls", "boys")]] == "").all()
     page = (run / "results/report.html").read_text("utf-8")
     assert "could not be fitted" in page and "constant" in page
+
+
+@pytest.mark.parametrize(
+    "members,fitted,named", [(5, 4, 5), (65, 65, 65), (100, 3, 3), (500, 499, 0)]
+)
+def test_a_figure_names_every_member_it_has_room_for(members: int, fitted: int, named: int) -> None:
+    rng = np.random.default_rng(1)
+    there = np.arange(members) < fitted
+    estimate = np.where(there, rng.normal(size=members), np.nan)
+    rows = pd.DataFrame({"member": [f"y{k}" for k in range(members)], "estimate": estimate})
+    rows["slot"], rows["converged"] = np.where(there, "x", ""), np.where(there, "yes", "")
+    rows["p_adjusted"] = np.where(there, 0.2, np.nan)
+    rows["conf_low"], rows["conf_high"] = estimate - 1, estimate + 1
+    made = draw.forest(rows, "holm")
+    axis, height = made.axes[0], made.get_figheight()
+    shown = axis.get_yticklabels()
+    assert len(shown) == named
+    # Seven tenths of a row's height are letters at most (72 points an inch).
+    assert all(label.get_fontsize() < 0.7 * 72 * height / named for label in shown)
+    if not named:  # the ends, in the order of the estimates
+        order = rows.dropna().sort_values("estimate", ascending=False)["member"].tolist()
+        texts = sorted((text.get_position()[1], text.get_text()) for text in axis.texts)
+        assert [text for _, text in texts] == [*order[:6], *order[-6:]]
+    (remarks, *more) = (text.get_text() for text in made.texts)
+    told = f"{members - fitted} failed" in " ".join([remarks, *more])
+    assert told == (members > 70 and fitted < members)
 
 
 def test_a_file_is_read_as_the_source_would_be(run: Path) -> None:

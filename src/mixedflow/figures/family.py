@@ -13,9 +13,11 @@ from mixedflow.figures.style import BLUE, GREY, MOST_LINES, ORANGE, PALE, figure
 if TYPE_CHECKING:
     import pandas as pd
 
-_NAMED_ROWS = 60  # members that all get a row with a name; of more, the ends are named
+_NAMED_ROWS = 70  # members that all get a row with a name; of more, the ends are named
 _ENDS = 6
-_ROW = 0.17  # inches
+_ROW = 0.17  # inches, of a row with a name
+_LOW_ROW = 0.135  # of one among more than _ROOMY, so that the figure stays on a page
+_ROOMY = 40
 _TALL = 6.0  # inches, of a panel with many rows
 _PANELS = 4
 _LEVEL = 0.05
@@ -26,17 +28,17 @@ def forest(rows: pd.DataFrame, adjust: str) -> Figure:
     """A panel for each fixed effect: estimates with 95% intervals, a row a member.
 
     ``rows`` have member, slot (the fixed effect; empty for a member that failed), estimate,
-    conf_low, conf_high, p_adjusted and converged. Up to 60 members stand in their own order with
-    their names. More stand in the order of the first effect's estimates; of more than 200 an even
-    sample is drawn, and the ends are named.
+    conf_low, conf_high, p_adjusted and converged. Up to 70 members stand in their own order with
+    their names. More stand in the order of the first effect's estimates with the ends named; of
+    more than 200 the ends and an even sample are drawn, one below the other.
     """
     slots = list(dict.fromkeys(slot for slot in rows["slot"] if slot))
     members = list(dict.fromkeys(rows["member"]))
     failed = [m for m in members if m not in set(rows.loc[rows["slot"] != "", "member"])]
-    few = len(members) <= _NAMED_ROWS
     first = rows[rows["slot"] == slots[0]].sort_values("estimate", kind="stable")
     # From top to bottom; members without the first effect have no place in its order.
-    order = members if few else list(first["member"])[::-1]
+    order = members if len(members) <= _NAMED_ROWS else list(first["member"])[::-1]
+    few = len(order) <= _NAMED_ROWS
     shown = list(range(len(order)))
     if not few:
         ends = {*range(_ENDS), *range(len(order) - _ENDS, len(order))}
@@ -46,38 +48,40 @@ def forest(rows: pd.DataFrame, adjust: str) -> Figure:
     named = order if few else [*order[:_ENDS], *order[-_ENDS:]]
     left = 0.35 + _LETTER * max(len(names[m]) for m in named) + (0.0 if few else 0.25)
     each = 4.4 if len(panels) == 1 else 2.6
-    height = 1.15 + (_ROW * len(order) if few else _TALL)
+    row, letters = (_ROW, 7.5) if len(order) <= _ROOMY else (_LOW_ROW, 6.5)
+    height = 1.15 + (row * len(order) if few else _TALL)
     made = figure(left + each * len(panels) + 0.2 * (len(panels) - 1) + 0.15, height)
     made.subplots_adjust(
         left=left / made.get_figwidth(), top=1 - 0.6 / height, bottom=0.5 / height, wspace=0.08
     )
     axes = made.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    place = {order[i]: i + 1 for i in shown}
+    drawn = [order[i] for i in shown]
+    place = {member: row for row, member in enumerate(drawn, 1)}
     for slot, axis in zip(panels, axes, strict=True):
         part = rows[(rows["slot"] == slot) & rows["member"].isin(place)]
         beyond = _panel(axis, part, np.array([place[m] for m in part["member"]]), few)
         cut = f" ({beyond} reach beyond the axis)" if beyond else ""
         axis.set_xlabel(f"{plain(slot, 40)}{cut}")
-    axes[0].set_ylim(len(order) + 0.7, 0.3)
+    axes[0].set_ylim(len(drawn) + 0.7, 0.3)
     if few:
-        axes[0].set_yticks(range(1, len(order) + 1), [names[m] for m in order], fontsize=7.5)
+        axes[0].set_yticks(range(1, len(order) + 1), [names[m] for m in order], fontsize=letters)
         for axis in axes:
             axis.tick_params(axis="y", length=0)
     else:
-        _name_ends(axes[0], order, names)
+        _name_ends(axes[0], drawn, names)
     remarks = [f"Blue: p < {_LEVEL:g} after adjustment ({adjust})"]
     if (rows["converged"] == "no").any():
         remarks.append("orange: not accepted as the optimum")
-    if len(shown) < len(order):
+    if len(drawn) < len(order):
         remarks.append(
-            f"{len(shown)} of {len(order)} members drawn: the {_ENDS} at each end and an even "
+            f"{len(drawn)} of {len(order)} members drawn: the {_ENDS} at each end and an even "
             "sample of the order"
         )
-    if not few and failed:
+    if failed and len(members) > _NAMED_ROWS:
         remarks.append(f"{len(failed)} failed")
     if len(slots) > _PANELS:
         remarks.append(f"{_PANELS} of {len(slots)} fixed effects")
-    lines = [", ".join(remarks[:2]), ", ".join(remarks[2:])]
+    lines = ["; ".join(remarks[:2]), "; ".join(remarks[2:])]
     for k, line in enumerate(filter(None, lines)):
         made.text(
             0.1 / made.get_figwidth(), 1 - (0.2 + 0.16 * k) / height, line, fontsize=7.5, color=GREY
@@ -118,9 +122,9 @@ def _limits(ends: np.ndarray) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _name_ends(axis: Axes, order: list[str], names: dict[str, str]) -> None:
+def _name_ends(axis: Axes, drawn: list[str], names: dict[str, str]) -> None:
     """Names of the members at both ends, each with a line to its row."""
-    n = len(order)
+    n = len(drawn)
     step = n * _ROW / _TALL  # rows that a name takes
     gap = -0.25 / (axis.get_position().width * axis.get_figure().get_figwidth())  # type: ignore[union-attr]
     across = axis.get_yaxis_transform()
@@ -129,6 +133,6 @@ def _name_ends(axis: Axes, order: list[str], names: dict[str, str]) -> None:
         for row, at in ((k + 1, 1 + k * step), (n - k, n - k * step)):
             axis.plot([gap, 0], [at, row], transform=across, color=PALE, lw=0.6, clip_on=False)
             axis.text(
-                1.1 * gap, at, names[order[row - 1]], transform=across, ha="right", va="center",
+                1.1 * gap, at, names[drawn[row - 1]], transform=across, ha="right", va="center",
                 fontsize=7.5,
             )  # fmt: skip
