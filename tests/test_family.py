@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,13 +15,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from mixedflow import mixed, spec, tables, verify
+from mixedflow import family, family_table, mixed, spec, tables, verify
 from mixedflow.errors import MixedflowError
 from mixedflow.figures import family as draw
 
 ROOT = Path(__file__).resolve().parents[1]
 HOSTILE = "<b>a & \N{SHEEP}</b>"
-OUTCOMES = ["y0", "y1", "y2", "flat"]
+OUTCOMES = ["y0", "y1", "y2", "flat", "y9"]
 SUBSETS = {"girls": 'sex == "girl"', "boys": 'sex == "boy"', "nobody": "x > 99"}
 
 
@@ -126,10 +127,44 @@ def test_a_member_that_fails_says_why_and_loses_no_other(run: Path) -> None:
     failures = table(run, "scores").set_index("member")["failure"]
     assert len(failures) == len(OUTCOMES) * len(SUBSETS)
     assert "constant" in failures["flat.girls"]
+    assert failures["y9.boys"].startswith("unknown variable 'y9'; known: ")
     assert "no row is left" in failures["y0.nobody"]
     assert (failures[[f"{y}.{s}" for y in OUTCOMES[:3] for s in ("girls", "boys")]] == "").all()
     page = (run / "results/report.html").read_text("utf-8")
     assert "could not be fitted" in page and "constant" in page
+
+
+def test_a_fit_that_is_no_optimum_is_shown_and_not_counted(run: Path, tmp_path: Path) -> None:
+    folders = tmp_path / "members"
+    shutil.copytree(run / "results/families/scores/members", folders)
+    doubtful = folders / "y2.girls/fit.json"
+    fit = json.loads(doubtful.read_text("utf-8"))
+    doubtful.write_text(json.dumps(fit | {"converged": False, "warnings": ["searches differ"]}))
+    of = spec.load(configuration(), "config.yaml").families["scores"]
+    found = family_table.table(of, {path.name: path for path in folders.iterdir()})
+    row = found.set_index("member").loc["y2.girls"]
+    assert (row["converged"], row["failure"]) == ("no", "searches differ")
+    assert np.isfinite(row["p_value"]) and np.isnan(row["p_adjusted"])
+    counted = found[found["converged"] == "yes"]
+    assert len(counted) == 5
+    expected = holm(counted["p_value"].to_numpy())
+    assert counted["p_adjusted"].to_numpy() == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_member_more_changes_one_batch_only() -> None:
+    def batches(outcomes: list[str]) -> dict[str, str]:
+        config = configuration()
+        config["families"]["scores"] |= {"for": {"outcome": outcomes}}
+        made = family.batches(spec.load(config, "config.yaml").families["scores"])
+        return {name: batch.to_json() for name, batch in made.items()}
+
+    outcomes = [f"y{k}" for k in range(64)]
+    all_of_them = batches(outcomes)
+    fewer = batches(outcomes[:-1])
+    assert all_of_them.keys() == fewer.keys() == set("0123")
+    assert sum(fewer[name] != all_of_them[name] for name in fewer) == 1
+    assert batches(outcomes[::-1]) == all_of_them
+    assert len(batches([*outcomes, "y64"])) == 8  # here all of them are fitted anew
 
 
 @pytest.mark.parametrize(

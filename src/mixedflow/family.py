@@ -132,14 +132,15 @@ def batches(spec: FamilySpec) -> dict[str, Batch]:
     """Members by batch, as few batches as keep PER_BATCH members in each on average.
 
     Their number is a power of two and a member's place comes from its name alone: a member that
-    comes or goes leaves the other batches as they are, unless the number of batches changes.
+    comes or goes leaves the other batches as they are, unless the number of batches changes, and
+    another order of members changes none.
     """
     members = expand(spec)
     count = 1
     while len(members) > PER_BATCH * count:
         count *= 2
     found: dict[str, list[Member]] = {}
-    for member in members:
+    for member in sorted(members, key=lambda one: one.name):
         digest = hashlib.sha256(member.name.encode()).digest()
         number = int.from_bytes(digest[:8], "big") % count
         found.setdefault(f"{number:0{len(str(count - 1))}d}", []).append(member)
