@@ -5,10 +5,11 @@
 Runs in a copy of the checkout: one data set of ``--rows`` rows in clusters of 50 with an outcome
 for each model (or, with --files, a CSV file for each), and a family over them, on 2 cores.
 "whole run" is `snakemake --cores 2` from nothing to the report; "family" what it takes more than
-the same configuration without a family; "fit" is one call of `mixedflow.fit` on the same rows in
-a process of its own, the median of 30, before and after each run, and "verdict" the fit with its
-tables and the evidence of fit.json, which each member leaves. A star marks a family that costs more
-than twice the fit and 0.3 s a model.
+the same configuration without a family; "its cores" what all processes together take more, in
+seconds of one core and a model, which other work on the machine changes little; "fit" is one call
+of `mixedflow.fit` on the same rows in a process of its own, the median of 30, before and after each
+run, and "verdict" the fit with its tables and the evidence of fit.json, which each member leaves. A
+star marks a family that costs more than twice the fit and 0.3 s a model.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -80,14 +82,21 @@ def configuration(models: int, files: list[str]) -> dict[str, Any]:
     return config
 
 
-def run(folder: Path, *command: str) -> tuple[float, str]:
+def run(folder: Path, *command: str) -> tuple[float, float, str]:
+    """Seconds of the clock, seconds of cores, and what the command said."""
     environment = {**os.environ, "PYTHONPATH": str(folder / "src"), "OPENBLAS_NUM_THREADS": "1"}
-    start = time.perf_counter()
+    before, start = of_cores(), time.perf_counter()
     done = subprocess.run(
         [sys.executable, *command], cwd=folder, env=environment, check=True, text=True,
         capture_output=True,
     )  # fmt: skip
-    return time.perf_counter() - start, done.stdout + done.stderr
+    return time.perf_counter() - start, of_cores() - before, done.stdout + done.stderr
+
+
+def of_cores() -> float:
+    """Seconds of cores that ended children took."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def measured(folder: Path, models: int, rows: int, by_files: bool) -> dict[str, float]:
@@ -108,10 +117,10 @@ def measured(folder: Path, models: int, rows: int, by_files: bool) -> dict[str, 
     ):
         (folder / f"{name}.yaml").write_text(json.dumps(config), encoding="utf-8")
         shutil.rmtree(folder / "results", ignore_errors=True)
-        bare.append(json.loads(run(folder, "-c", BARE)[1]))
-        seconds[name], _ = run(folder, *snakemake, f"{name}.yaml")
-    bare.append(json.loads(run(folder, "-c", BARE)[1]))
-    seconds["again"], _ = run(folder, *snakemake, "whole.yaml")
+        bare.append(json.loads(run(folder, "-c", BARE)[2]))
+        seconds[name], seconds[f"cores_{name}"], _ = run(folder, *snakemake, f"{name}.yaml")
+    bare.append(json.loads(run(folder, "-c", BARE)[2]))
+    seconds["again"], _, _ = run(folder, *snakemake, "whole.yaml")
     for name in ("fit", "verdict"):
         seconds[name] = statistics.median(found[name] for found in bare)
     return seconds
@@ -123,11 +132,9 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=5000)
     parser.add_argument("--files", action="store_true", help="a file for each model")
     options = parser.parse_args()
-    print(
-        "| models | whole run (s) | nothing to do (s) | family (s) | a model (s) | fit (s) ", end=""
-    )
-    print("| verdict (s) | twice the fit + 0.3 (s) |")
-    print("|--:|--:|--:|--:|--:|--:|--:|--:|")
+    print("| models | whole run (s) | nothing to do (s) | family (s) | a model (s) ", end="")
+    print("| its cores (s) | fit (s) | verdict (s) | twice the fit + 0.3 (s) |")
+    print("|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
     for models in options.models:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
@@ -136,12 +143,13 @@ def main() -> int:
                 (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
             found = measured(folder, models, options.rows, options.files)
         family = found["whole"] - found["without"]
+        cores = found["cores_whole"] - found["cores_without"]
         allowed = 2.0 * found["fit"] + 0.3
         mark = "*" if family / models > allowed else ""
         cells = [
             f"{models}", f"{found['whole']:.1f}", f"{found['again']:.1f}", f"{family:.1f}",
-            f"{family / models:.3f}{mark}", f"{found['fit']:.4f}", f"{found['verdict']:.4f}",
-            f"{allowed:.3f}",
+            f"{family / models:.3f}{mark}", f"{cores / models:.3f}", f"{found['fit']:.4f}",
+            f"{found['verdict']:.4f}", f"{allowed:.3f}",
         ]  # fmt: skip
         print(f"| {' | '.join(cells)} |", flush=True)
     return 0

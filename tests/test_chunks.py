@@ -24,6 +24,7 @@ import yaml
 from pyarrow import parquet
 
 from mixedflow import data, mixed, scatter, spec
+from mixedflow.cli import main
 from mixedflow.errors import ConfigError, DataError, MixedflowError, SourceError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -367,7 +368,12 @@ def test_models_that_need_all_rows_are_refused(change: dict[str, object], messag
         spec.load({"datasets": {"d": dataset}, "models": {"m": model}})
 
 
-def test_a_chunk_that_failed_runs_again_alone(folder: Path, tmp_path: Path) -> None:
+def test_a_chunk_that_failed_runs_again_alone(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Through Snakemake: one file of two is damaged, named, mended, and read anew."""
     for name in ("Snakefile", "workflow", "profiles"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -398,6 +404,8 @@ def test_a_chunk_that_failed_runs_again_alone(folder: Path, tmp_path: Path) -> N
     assert run.returncode == 0, run.stderr
     assert {name: (chunks / name).stat().st_mtime_ns for name in left} == left
     assert (chunks / "2-2.npz").exists()
+    monkeypatch.chdir(tmp_path)
+    assert main(["verify", "--config", "c.yaml"]) == 0, capsys.readouterr().out
     assert scatter.load_products(tmp_path / "results/models/m/products.npz").sums.n_obs > 5000
 
 
@@ -405,7 +413,7 @@ def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
             *(sys.executable, "-m", "snakemake", "--cores", "2", *options),
-            *("--configfile", "c.yaml", "--", "results/models/m/products.npz"),
+            *("--configfile", "c.yaml"),
         ],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},

@@ -193,6 +193,21 @@ def test_a_figure_names_every_member_it_has_room_for(members: int, fitted: int, 
     assert told == (members > 70 and fitted < members)
 
 
+@pytest.mark.parametrize(
+    "middle,low,high", [(0.55, -0.1, 0.0), (-0.55, -0.7, -0.5), (100, 99, 100)]
+)
+def test_the_axis_of_a_figure_holds_0_if_intervals_stay_long_enough(
+    middle: float, low: float, high: float
+) -> None:
+    rows = pd.DataFrame({"member": ["a", "b"], "slot": "x", "estimate": [middle, middle + 0.01]})
+    rows["conf_low"], rows["conf_high"] = rows["estimate"] - 0.04, rows["estimate"] + 0.04
+    left, right = (
+        draw.forest(rows.assign(p_adjusted=0.01, converged="yes"), "holm").axes[0].get_xlim()
+    )
+    assert low < left < high
+    assert (left < 0 < right) == (middle < 100)
+
+
 def test_a_file_is_read_as_the_source_would_be(run: Path) -> None:
     found = table(run, "years", "file").set_index("member")
     assert found["n_obs"].to_dict() == {"part": 200, "whole": 300}

@@ -56,11 +56,29 @@ def test_each_choice_brings_its_reference() -> None:
     assert keys([FIT], [CARD], {"a": None}) == keys([FIT], [CARD])
 
 
+def test_a_family_brings_its_models_its_tests_and_its_adjustment() -> None:
+    family = {"name": "scores", "method": "reml", "df": "satterthwaite", "adjust": "holm"}
+    other = family | {"name": "years", "adjust": "fdr_bh"}
+    text = plain(Markup(" ").join(methods.paragraphs([], [CARD], (), [family, other])))
+    assert "were fitted by restricted maximum likelihood" in text
+    assert "tested by t tests with Satterthwaite’s degrees of freedom" in text
+    assert "of a family of models (scores) were adjusted by Holm’s method (Holm 1979)." in text
+    assert (
+        "(years) were adjusted for the false discovery rate (Benjamini and Hochberg 1995)" in text
+    )
+    alone = {"laird1982", "bates2015", "patterson1971", "giesbrecht1985", "kuznetsova2017"}
+    assert keys([], [CARD], (), [family]) == alone | {"holm1979"}
+    assert keys([FIT], [CARD]).isdisjoint({"holm1979", "benjamini1995", "benjamini2001"})
+
+
 def test_every_sentence_cites_what_it_names() -> None:
     every = {citation.short: citation.key for citation in methods.citations()}
-    text = plain(Markup(" ").join(methods.paragraphs([FIT], [CARD], [[1]])))
+    adjusted = ("holm", "bonferroni", "fdr_bh", "fdr_by")
+    families = [{"name": a, "method": "reml", "df": "normal", "adjust": a} for a in adjusted]
+    used = [FIT], [CARD], [[1]], families
+    text = plain(Markup(" ").join(methods.paragraphs(*used)))
     named = {key for short, key in every.items() if short in text}
-    assert named == keys([FIT], [CARD], [[1]])
+    assert named == keys(*used)
 
 
 def test_references_as_text_and_as_bibtex() -> None:
@@ -80,7 +98,9 @@ def test_references_as_text_and_as_bibtex() -> None:
         "  doi = {10.1177/0049124194022003004},\n"
         "}"
     )
-    assert list(found)[:3] == ["bates2015", "giesbrecht1985", "goldstein1995"]
+    assert found["holm1979"].text.endswith("Scandinavian Journal of Statistics 6(2), 65–70.")
+    assert "doi" not in found["holm1979"].bibtex
+    assert list(found)[:3] == ["bates2015", "benjamini1995", "benjamini2001"]
 
 
 def test_titles_of_strangers_are_escaped() -> None:

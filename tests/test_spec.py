@@ -20,8 +20,8 @@ CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
 
 
 HEADINGS = {
-    "datasets", "models", "comparisons", "report", "source", "expect", "explore", "rank", "select",
-    "inference",
+    "datasets", "models", "families", "comparisons", "report", "source", "expect", "explore",
+    "rank", "select", "inference",
     "at",
 }  # fmt: skip
 

@@ -23,7 +23,10 @@ _SOFTWARE = ("numpy", "scipy", "pandas", "statsmodels", "snakemake")
 
 @dataclass(frozen=True)
 class Citation:
-    """An article: ``authors`` as "Family, Given" each, ``pages`` with an en dash."""
+    """An article: ``authors`` as "Family, Given" each, ``pages`` with an en dash.
+
+    ``doi`` is empty where there is none.
+    """
 
     key: str
     authors: tuple[str, ...]
@@ -47,10 +50,8 @@ class Citation:
         """One line of a list of references."""
         *first, last = self.authors
         names = f"{'; '.join(first)} and {last}" if first else last
-        return (
-            f"{names} ({self.year}). {self.title}. {self.journal} {self.volume}, {self.pages}. "
-            f"doi:{self.doi}"
-        )
+        said = f"{names} ({self.year}). {self.title}. {self.journal} {self.volume}, {self.pages}."
+        return f"{said} doi:{self.doi}" if self.doi else said
 
     @property
     def bibtex(self) -> str:
@@ -64,7 +65,8 @@ class Citation:
             "pages": self.pages.replace("–", "--"),
             "doi": self.doi,
         }
-        inside = "".join(f"  {name} = {{{_tex(value)}}},\n" for name, value in fields.items())
+        told = {name: value for name, value in fields.items() if value}
+        inside = "".join(f"  {name} = {{{_tex(value)}}},\n" for name, value in told.items())
         return f"@article{{{self.key},\n{inside}}}"
 
 
@@ -85,6 +87,27 @@ _ALL = (
         "67(1)",
         "1–48",
         "10.18637/jss.v067.i01",
+    ),
+    Citation(
+        "benjamini1995",
+        ("Benjamini, Yoav", "Hochberg, Yosef"),
+        1995,
+        "Controlling the false discovery rate: a practical and powerful approach to multiple "
+        "testing",
+        "Journal of the Royal Statistical Society, Series B",
+        "57(1)",
+        "289–300",
+        "10.1111/j.2517-6161.1995.tb02031.x",
+    ),
+    Citation(
+        "benjamini2001",
+        ("Benjamini, Yoav", "Yekutieli, Daniel"),
+        2001,
+        "The control of the false discovery rate in multiple testing under dependency",
+        "Annals of Statistics",
+        "29(4)",
+        "1165–1188",
+        "10.1214/aos/1013699998",
     ),
     Citation(
         "giesbrecht1985",
@@ -116,6 +139,16 @@ _ALL = (
         "91(1)",
         "1–41",
         "10.3982/ECTA19304",
+    ),
+    Citation(
+        "holm1979",
+        ("Holm, Sture",),
+        1979,
+        "A simple sequentially rejective multiple test procedure",
+        "Scandinavian Journal of Statistics",
+        "6(2)",
+        "65–70",
+        "",
     ),
     Citation(
         "johnson2014",
@@ -253,25 +286,30 @@ _ALL = (
 _BY_KEY = {citation.key: citation for citation in _ALL}
 
 Ranks = Mapping[str, Any] | Sequence[Any]
+Families = Sequence[Mapping[str, Any]]
 
 
 def paragraphs(
     fits: Sequence[Mapping[str, Any]],
     cards: Sequence[Mapping[str, Any]],
     ranks: Ranks = (),
+    families: Families = (),
 ) -> list[Markup]:
     """The methods text of a run, a paragraph each for models, inference, clusters, software.
 
     ``fits`` are the models' fit.json, ``cards`` the data sets' data_card.json; ``ranks`` holds the
     rows of ranking.csv of each ranked model (by name or in a list), and nothing where none is.
+    ``families`` are the families of models as the run had them.
     """
-    return [Markup(" ").join(said for said, _ in part) for part in _parts(fits, cards, ranks)]
+    parts = _parts(fits, cards, ranks, families)
+    return [Markup(" ").join(said for said, _ in part) for part in parts]
 
 
 def citations(
     fits: Sequence[Mapping[str, Any]] | None = None,
     cards: Sequence[Mapping[str, Any]] = (),
     ranks: Ranks = (),
+    families: Families = (),
 ) -> list[Citation]:
     """The references that :func:`paragraphs` cites for the same arguments; without any, all.
 
@@ -279,7 +317,8 @@ def citations(
     """
     used = set(_BY_KEY)
     if fits is not None:
-        used = {key for part in _parts(fits, cards, ranks) for _, keys in part for key in keys}
+        parts = _parts(fits, cards, ranks, families)
+        used = {key for part in parts for _, keys in part for key in keys}
     found = [_BY_KEY[key] for key in used]
     return sorted(found, key=lambda c: (c.authors[0].casefold(), c.year, c.key))
 
@@ -293,9 +332,23 @@ def _say(text: str, *keys: str, models: Markup | str = "") -> _Said:
 
 
 def _parts(
-    fits: Sequence[Mapping[str, Any]], cards: Sequence[Mapping[str, Any]], ranks: Ranks
+    fits: Sequence[Mapping[str, Any]],
+    cards: Sequence[Mapping[str, Any]],
+    ranks: Ranks,
+    families: Families,
 ) -> list[list[_Said]]:
-    parts = [_models(fits, cards), _inference(fits), _clusters(fits), _ranking(ranks), _software()]
+    # What the members of a family share is told as of a model with the family's name.
+    shared = [
+        {
+            "model": one["name"],
+            "method": one["method"],
+            "inference": {"df": one["df"], "intervals": "wald"},
+        }
+        for one in families
+    ]
+    every = [*fits, *shared]
+    tests = [*_inference(every), *_families(families)]
+    parts = [_models(every, cards), tests, _clusters(every), _ranking(ranks), _software()]
     return [part for part in parts if part]
 
 
@@ -418,6 +471,26 @@ def _inference(fits: Sequence[Mapping[str, Any]]) -> list[_Said]:
                 "liang1986",
             )
         )
+    return found
+
+
+_ADJUSTED: dict[str, tuple[str, tuple[str, ...]]] = {
+    "holm": ("by Holm’s method ({})", ("holm1979",)),
+    "bonferroni": ("by Bonferroni’s method", ()),
+    "fdr_bh": ("for the false discovery rate ({})", ("benjamini1995",)),
+    "fdr_by": ("for the false discovery rate under any dependence ({})", ("benjamini2001",)),
+}
+
+
+def _families(families: Families) -> list[_Said]:
+    found = []
+    for method, (how, keys) in _ADJUSTED.items():
+        names = [isolated(one["name"]) for one in families if one["adjust"] == method]
+        if names:
+            text = (
+                f"The p-values of all tests of a family of models ({{models}}) were adjusted {how}."
+            )
+            found.append(_say(text, *keys, models=Markup(", ").join(names)))
     return found
 
 

@@ -467,6 +467,7 @@ def page(results_dir: Path, config: Mapping[str, Any]) -> str:
     used_cards = [dataset.card for dataset in datasets]
     ranked = {model.name: records(model.ranks) for model in models if model.ranks is not None}
     families = family_report.sections(results_dir, config)
+    used = list(fits.values()), used_cards, ranked, [family.spec for family in families]
     cautions = findings.cautions([d.card for d in datasets], list(fits.values()), rows)
     return (
         environment()
@@ -480,8 +481,8 @@ def page(results_dir: Path, config: Mapping[str, Any]) -> str:
             headlines={d.name: _headlines(d, rows) for d in datasets},
             families=families,
             cautions=[*(caution for one in families for caution in one.cautions), *cautions],
-            methods=methods.paragraphs(list(fits.values()), used_cards, ranked),
-            citations=methods.citations(list(fits.values()), used_cards, ranked),
+            methods=methods.paragraphs(*used),
+            citations=methods.citations(*used),
             comparison_sentences=[findings.comparison_sentence(row, fits) for row in rows],
             comparisons_table=None if compared is None else _comparisons(compared, fits),
             compared_sentence=lambda row: findings.comparison_sentence(row, fits),

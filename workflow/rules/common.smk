@@ -53,22 +53,26 @@ def one_of(names):
     return "|".join(map(re.escape, sorted(names))) or "(?!)"
 
 
-def task(*modules, spare=(), **specs):
+def task(*modules, spare=(), source=None, **specs):
     """All that a job's result depends on besides its files, as the one tracked parameter.
 
     Snakemake tracks neither the configuration nor imported packages, compares parameters as a
     set, and dictionaries with their key order: hence one canonical text.
     """
-    texts = {name: canonical(part) for name, part in specs.items()}
-    return json.dumps({"code": code_digest(*modules, spare=spare), **texts}, sort_keys=True)
+    known = {"code": code_digest(*modules, spare=spare)} | (
+        {} if source is None else {"source": source}
+    )
+    texts = {name: json.dumps(plain(part), sort_keys=True) for name, part in specs.items()}
+    return json.dumps(known | texts, sort_keys=True)
 
 
-def canonical(part):
+def plain(part):
+    """A part of the configuration as JSON's own types."""
     if isinstance(part, str):
         return part
     if isinstance(part, dict):
-        return json.dumps({n: json.loads(canonical(p)) for n, p in part.items()}, sort_keys=True)
-    return part.to_json()
+        return {name: plain(value) for name, value in part.items()}
+    return json.loads(part.to_json())
 
 
 def dataset_of(model):

@@ -1,5 +1,5 @@
 # Families of models: members in batches, because starting an interpreter with its libraries costs
-# as much as twenty small fits; then one table and one figure over all members of a family.
+# as much as thirty small fits; then one table and one figure over all members of a family.
 
 from mixedflow import family
 
@@ -29,6 +29,9 @@ for family_name, family_spec in FAMILIES.items():
                 record=f"{RECORDS}/family_batch/{family_name}/{batch_name}.json",
             log:
                 f"{LOGS}/families/{family_name}/{batch_name}.log",
+            # Of the profile for Slurm, which cannot name these rules; alone it does nothing.
+            group:
+                "models"
             threads: 1
             resources:
                 mem_mb=growing(1000, per_mb=60),

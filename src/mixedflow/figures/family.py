@@ -94,7 +94,7 @@ def _panel(axis: Axes, part: pd.DataFrame, y: np.ndarray, few: bool) -> int:
     estimate, p = part["estimate"].to_numpy(float), part["p_adjusted"].to_numpy(float)
     low, high = part["conf_low"].to_numpy(float), part["conf_high"].to_numpy(float)
     accepted = (part["converged"] == "yes").to_numpy()
-    left, right = _limits(np.concatenate([low, high, estimate, [0.0]]))
+    left, right = _limits(np.concatenate([low, high, estimate]))
     found = accepted & (p < _LEVEL)
     looks: list[tuple[np.ndarray, dict[str, Any]]] = [
         (accepted & ~found, {"color": GREY}),
@@ -106,18 +106,25 @@ def _panel(axis: Axes, part: pd.DataFrame, y: np.ndarray, few: bool) -> int:
             width, size = (1.3, 4.0) if few else (0.7, 1.8)
             axis.hlines(y[chosen], low[chosen], high[chosen], linewidth=width, alpha=0.75, **look)
             axis.plot(estimate[chosen], y[chosen], "o", markersize=size, mew=0, **look)
-    axis.axvline(0, color="#222222", linewidth=0.8)
+    if left < 0 < right:
+        axis.axvline(0, color="#222222", linewidth=0.8)
     axis.set_xlim(left, right)
     axis.grid(axis="y", visible=False)
     return int(((low < left) | (high > right)).sum())
 
 
 def _limits(ends: np.ndarray) -> tuple[float, float]:
-    """Limits that hold nearly everything: one member may know its effect to the nearest million."""
+    """Limits that hold nearly everything: one member may know its effect to the nearest million.
+
+    They hold 0, unless intervals would be too short to be told apart.
+    """
     ends = ends[np.isfinite(ends)]
     low, high = (float(np.quantile(ends, q)) for q in (0.25, 0.75))
-    reach = 6.0 * max(high - low, 1e-12)
-    low, high = max(float(ends.min()), low - reach), min(float(ends.max()), high + reach)
+    middle, spread = (low + high) / 2, max(high - low, 1e-12)
+    low = max(float(ends.min()), low - 6.0 * spread)
+    high = min(float(ends.max()), high + 6.0 * spread)
+    if abs(middle) < 15.0 * spread:
+        low, high = min(low, 0.0), max(high, 0.0)
     margin = 0.04 * max(high - low, 1e-12)
     return low - margin, high + margin
 
