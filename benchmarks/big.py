@@ -1,12 +1,13 @@
-"""Data larger than memory: the workflow's jobs on 1e4 to 1e8 rows, two jobs at a time.
+"""Data larger than memory: ``snakemake --cores 2`` on 1e4 to 1e8 rows, from Parquet to the report.
 
     python benchmarks/big.py 10000 100000 1000000 10000000 [100000000] [--folder FOLDER]
 
 Makes y = 1 + 0.5 x + u_j + 0.3 v_j x + e in N / 100 clusters as Parquet, rows of a cluster on both
-sides of every border between row groups, runs what ``snakemake`` runs for a data set in chunks (the
-chunks' jobs two at a time, then their sum, the card and the fit), and prints a row a size: seconds
-of each stage, of all per million rows, the largest resident memory of a job, and up to IN_MEMORY
-rows the largest relative difference from the fit to all rows in memory. Files stay in FOLDER.
+sides of every border between row groups, and runs the workflow on a data set in chunks with one
+ranked model, in stages: the chunks' jobs, their sum, the fit, the ranking, then figures, tables and
+the report. Prints a line a size: seconds of each stage (Snakemake's own start of 2 s or so among
+them), of all per million rows, the largest resident memory of a process, and up to IN_MEMORY rows
+the largest relative difference from the fit to all rows in memory. Files stay in FOLDER.
 """
 
 from __future__ import annotations
@@ -14,71 +15,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+ROOT = Path(__file__).resolve().parents[1]
 IN_MEMORY = 1_000_000
 GROUP = 1_000_000  # rows of a row group
 CHUNK = 5_000_000
 FORMULA = "y ~ x + (1 + x | g)"
-
-JOBS = {
-    "reduce": """
-from mixedflow import scatter
-part = int(sys.argv[2])
-scatter.write(scatter.reduce(one, {"m": FORMULA}, 1, part), folder / f"{part}.npz")
-""",
-    "add": """
-from mixedflow import scatter
-scatter.save_products(scatter.gather(one, paths).products("m", FORMULA), folder / "products.npz")
-""",
-    "gather": """
-from mixedflow import data, scatter
-data.save(scatter.gather(one, paths).prepared, folder / "data.parquet", folder / "card.json")
-""",
-    "fit": """
-from mixedflow import data, mixed
-from mixedflow.scatter import load_products
-prepared = data.load(folder / "data.parquet", folder / "card.json")
-products = load_products(folder / "products.npz")
-found = mixed.fit_model(config.models["m"], prepared, one, products=products)
-found.write(folder / "model")
-np.savez(folder / "estimates.npz", **estimates(found.fit))
-""",
-    "memory": """
-import pandas as pd
-from mixedflow import mixed
-found = mixed.fit(FORMULA, pd.read_parquet(folder / "data_in.parquet"))
-np.savez(folder / "in_memory.npz", **estimates(found))
-""",
-}
-BEFORE = """
-import sys, resource, json, time
-from pathlib import Path
-import numpy as np
-from mixedflow import spec
-began = time.perf_counter()
-folder, parts, FORMULA = Path(sys.argv[1]), int(sys.argv[3]), sys.argv[4]
-config = spec.load({
-    "datasets": {"d": {"source": {"file": str(folder / "data_in.parquet")}, "cluster": "g",
-                       "chunks": parts}},
-    "models": {"m": {"dataset": "d", "formula": FORMULA}}})
-one = config.datasets["d"]
-paths = [folder / f"{k}.npz" for k in range(1, parts + 1)]
-def estimates(fit):
-    at = fit.solution
-    return {"log_likelihood": fit.log_likelihood, "beta": at.beta, "se": np.sqrt(np.diag(at.phi)),
-            "G": at.G, "s2": at.s2, "u": at.u, "C": at.C}
-"""
-AFTER = """
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-"""
+MODEL = Path("results/models/m")
+ESTIMATES = ("beta", "phi", "G", "u", "C", "theta")
 
 
 def make(path: Path, n: int) -> None:
@@ -103,55 +56,78 @@ def make(path: Path, n: int) -> None:
             writer.write_table(pa.table({"g": g, "x": x, "y": y}), row_group_size=GROUP)
 
 
-def run(job: str, folder: Path, part: int, parts: int) -> tuple[float, float]:
-    """A job as a process of its own: its seconds, start included, and peak memory in MB."""
+def run(folder: Path, *targets: str) -> float:
+    """Snakemake up to these files, or to the end; its seconds."""
     began = time.perf_counter()
-    code = BEFORE + JOBS[job] + AFTER
     told = subprocess.run(
-        [sys.executable, "-c", code, str(folder), str(part), str(parts), FORMULA],
-        capture_output=True, text=True, check=False,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        [
+            *(sys.executable, "-m", "snakemake", "--cores", "2", "--snakefile", ROOT / "Snakefile"),
+            *("--directory", folder, "--configfile", folder / "big.yaml", "--", *targets),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )
     if told.returncode:
-        sys.exit(f"{job} {part}: {told.stderr[-2000:]}")
-    return time.perf_counter() - began, int(told.stdout.split()[-1]) / 1024.0
+        sys.exit(told.stdout[-3000:] + told.stderr[-3000:])
+    return time.perf_counter() - began
 
 
 def difference(folder: Path) -> float:
-    """The largest difference of an estimate, relative to the largest of its kind."""
-    with np.load(folder / "estimates.npz") as one, np.load(folder / "in_memory.npz") as other:
-        return max(
-            float(np.abs(one[name] - other[name]).max() / np.abs(other[name]).max())
-            for name in one.files
-        )
+    """From the fit to all rows in memory: the largest, relative to the largest of its kind."""
+    import pandas as pd
+
+    from mixedflow import effects, mixed
+
+    fit = mixed.fit(FORMULA, pd.read_parquet(folder / "rows.parquet"))
+    whole = {**effects.posterior(fit), "log_likelihood": fit.log_likelihood}
+    told = json.loads((folder / MODEL / "fit.json").read_text("utf-8"))
+    with np.load(folder / MODEL / "posterior.npz") as stored:
+        found = {name: stored[name] for name in ESTIMATES}
+    found["log_likelihood"] = told["log_likelihood"]
+    return max(
+        float(np.abs(found[name] - whole[name]).max() / np.abs(whole[name]).max()) for name in found
+    )
 
 
 def measure(n: int, folder: Path) -> dict[str, float]:
     """One size."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "data_in.parquet"
+    path = folder / "rows.parquet"
     if not path.exists():
         make(path, n)
     parts = max(2, n // CHUNK)
+    config = {
+        "datasets": {"d": {"source": {"file": path.name}, "cluster": "g", "chunks": parts}},
+        "models": {"m": {"dataset": "d", "formula": FORMULA, "rank": {"by": "Intercept"}}},
+    }
+    (folder / "big.yaml").write_text(json.dumps(config), "utf-8")
+    for name in ("results", "logs", ".snakemake"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    chunks = "results/datasets/d/.chunks"
+    stages = {
+        "reduce": [f"{chunks}/1-{part}.npz" for part in range(1, parts + 1)],
+        "sum": ["results/datasets/d/data.parquet", f"{MODEL}/products.npz"],
+        "fit": [f"{MODEL}/fit.json"],
+        "rank": [f"{MODEL}/ranking.csv"],
+        "rest": [],
+    }
+    seconds = {f"{name}, s": run(folder, *targets) for name, targets in stages.items()}
     found: dict[str, float] = {
         "rows": n,
         "chunks": parts,
         "MB of Parquet": path.stat().st_size / 1e6,
+        **seconds,
+        "s per million rows": sum(seconds.values()) / n * 1e6,
+        # Of this process's children and theirs; sizes are measured from small to large.
+        "largest process, MB": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024.0,
+        "chunk files, MB": sum(p.stat().st_size for p in (folder / chunks).iterdir()) / 1e6,
+        "results, MB": sum(p.stat().st_size for p in (folder / "results").rglob("*.*")) / 1e6,
     }
-    began = time.perf_counter()
-    with ThreadPoolExecutor(2) as pool:
-        each = list(pool.map(lambda k: run("reduce", folder, k, parts), range(1, parts + 1)))
-    found["reduce, s"] = time.perf_counter() - began
-    found["a chunk, MB"] = max(memory for _, memory in each)
-    for job in ("add", "gather", "fit"):
-        found[f"{job}, s"], found[f"{job}, MB"] = run(job, folder, 0, parts)
-    stages = ("reduce", "add", "gather", "fit")
-    found["s per million rows"] = sum(found[f"{job}, s"] for job in stages) / n * 1e6
-    found["chunk files, MB"] = sum(p.stat().st_size for p in folder.glob("[0-9]*.npz")) / 1e6
     if n <= IN_MEMORY:
-        found["in memory, s"], found["in memory, MB"] = run("memory", folder, 0, parts)
         found["difference"] = difference(folder)
-    return found
+    return {name: float(f"{value:.4g}") for name, value in found.items()}
 
 
 def main() -> None:

@@ -366,6 +366,49 @@ def test_above_the_stepwise_size_sets_are_wider(monkeypatch):
     assert bound.separable < exact.separable
 
 
+# Very many clusters
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch):
+    """Sets of ranks as of more clusters than pairs are gone through for."""
+    monkeypatch.setattr(ranksets, "STEPWISE_UP_TO", 10)
+
+    def sets(estimates):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ranksets, "PAIRS_UP_TO", 10)
+            return ranksets.rank_sets(estimates)
+
+    return sets
+
+
+def test_equal_errors_lose_nothing_without_pairs(many):
+    """The bound of a standard error is then the standard error; Holm's test takes three rounds."""
+    rng = np.random.default_rng(8)
+    estimates = independent(rng.normal(size=400) * 5, np.ones(400))
+    exact, found = ranksets.rank_sets(estimates), many(estimates)
+    assert pairs_of(found) == pairs_of(exact)
+    assert pairs_of(found, marginal=True) == pairs_of(exact, marginal=True)
+    assert (found.tier == exact.tier).all() and found.tier.max() > 3
+    assert found.separable == exact.separable
+
+
+def test_unequal_errors_lose_little_without_pairs(many):
+    rng = np.random.default_rng(9)
+    own, factor = rng.uniform(0.2, 2.0, 600), rng.normal(size=(600, 2)) * 0.05
+    value = rng.normal(size=600) * 4
+    value[7] = np.nan
+    estimates = Estimates(value, own, factor, 500.0)
+    exact, found = ranksets.rank_sets(estimates), many(estimates)
+    for name in ("low", "low_marginal"):
+        assert (getattr(found, name) <= getattr(exact, name)).all()
+    for name in ("high", "high_marginal"):
+        assert (getattr(found, name) >= getattr(exact, name)).all()
+    assert 0.96 * exact.separable < found.separable < exact.separable
+    assert np.nanmax(exact.tier - found.tier) <= 1 and np.nanmin(exact.tier - found.tier) >= 0
+    assert np.isnan(found.tier[7])
+
+
 # Tiers
 
 

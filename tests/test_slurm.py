@@ -124,7 +124,7 @@ def test_artifacts_are_those_of_a_local_run(tmp_path: Path, start: Start) -> Non
     # Draws of two jobs side by side, tables, figures, pages: all of them to the last byte.
     assert [p for p in artifacts if (there / p).read_bytes() != (here / p).read_bytes()] == []
     # Ten jobs of the workflow are fewer of Slurm's.
-    assert said.count("has been submitted with SLURM jobid") == 6
+    assert 0 < said.count("has been submitted with SLURM jobid") < 10
 
 
 def test_lost_jobs_are_said_and_run_again(tmp_path: Path, cluster: Cluster, start: Start) -> None:

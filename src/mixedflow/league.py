@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import ndtr, owens_t
-from scipy.stats import rankdata
+from scipy.stats import kendalltau, rankdata
 
 from mixedflow import files, ranking, tables, verdicts
 from mixedflow.errors import RankingError, nearest, quote
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from mixedflow.spec import AtSpec, RankSpec
 
 MOST_SHOWN = 100  # clusters in pairs, probabilities and figures, unless chosen
-MOST_RANKED = 20_000  # clusters; their drawn ranks take 1.6 GB
 _BINS = 50  # of ranks, where there are more clusters than MOST_SHOWN
 _GRID = 11  # values of the covariate
 _MOST_SWAPS = 1000
@@ -76,12 +75,6 @@ def rank_model(
     by, sign = by_of(spec.by), ranking.sign_of(spec.best)
     combination = ranking.combine(posterior, by, where)
     n = len(combination.mean)
-    if n > MOST_RANKED:
-        raise RankingError(
-            where,
-            f"{n} clusters: ranks and their uncertainty rest on every pair, of up to {MOST_RANKED}",
-            "leave rank out; cluster_effects.csv has the estimates and their comparative errors",
-        )
     top = ranking.top_of(spec.top, spec.select.share, n, where)
     highlight = _places(posterior, spec.highlight, f"{where}.highlight")
     order = np.argsort(-sign * combination.mean, kind="stable")
@@ -220,12 +213,8 @@ def _pairs(
 def _alone(combination: Combination, sign: float) -> int:
     """Pairs whose difference exceeds what chance explains for a single pair."""
     estimates = combination.estimates(sign)
-    known, limit = estimates.known, float(estimates.quantile(0.025))
-    step = max(1, 4_000_000 // max(len(known), 1))
-    return sum(
-        int((estimates.statistics(known[at : at + step], known) > limit).sum())
-        for at in range(0, len(known), step)
-    )
+    limit = np.full(len(estimates.known), float(estimates.quantile(0.025)))
+    return int(estimates.beyond(limit)[0].sum())
 
 
 def _probabilities(
@@ -258,7 +247,7 @@ def _sensitivity(
         wider = combination.with_variances
         drawn = ranking.posterior_ranks(wider, sign, top)
         columns = {
-            "expected_rank": ranking.expected_ranks(wider, sign),
+            "expected_rank": drawn.expected,
             "rank_low": drawn.low,
             "rank_high": drawn.high,
             "p_top": np.round(drawn.p_top, 2),
@@ -309,7 +298,7 @@ def _beside(
                 "conf_low": other.mean - half,
                 "conf_high": other.mean + half,
                 "rank": other.places(sign),
-                "expected_rank": ranking.expected_ranks(other, sign),
+                "expected_rank": drawn.expected,
                 "rank_low": drawn.low,
                 "rank_high": drawn.high,
                 "p_top": np.round(drawn.p_top, 2),
@@ -396,13 +385,20 @@ def _order(
 
 
 def discordant(one: Array, other: Array) -> int:
-    """Pairs in one order by ``one`` and in the opposite by ``other``."""
-    count, step = 0, max(1, 4_000_000 // len(one))
-    for start in range(0, len(one), step):
-        rows = slice(start, start + step)
-        product = (one[rows, None] - one) * (other[rows, None] - other)
-        count += int((product < 0).sum())
-    return count // 2
+    """Pairs in one order by ``one`` and in the opposite by ``other``; J log J (Knight 1966)."""
+    pairs = _pairs_among(np.array([len(one)]))
+    ties = [_pairs_among(np.unique(x, return_counts=True)[1]) for x in (one, other)]
+    both = np.unique(np.column_stack([one, other]), axis=0, return_counts=True)[1]
+    if pairs in ties:
+        return 0
+    # tau-b is (concordant - discordant) over this root, whose rounding is far below half a pair.
+    root = np.sqrt(float(pairs - ties[0])) * np.sqrt(float(pairs - ties[1]))
+    excess = round(float(kendalltau(one, other).statistic) * root)
+    return (pairs - sum(ties) + _pairs_among(both) - excess) // 2
+
+
+def _pairs_among(counts: Array) -> int:
+    return int((counts * (counts - 1) // 2).sum())
 
 
 def binormal(h: Array, k: Array, correlation: Array) -> Array:

@@ -19,6 +19,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
 from mixedflow import effects
+from mixedflow.crowd import Crowd
 from mixedflow.errors import RankingError, nearest, quote
 from mixedflow.formula import INTERCEPT
 from mixedflow.inference import Z95
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 By = str | Mapping[str, float]
 DRAWS = 40_000
+DRAWN_UP_TO = 3000  # clusters; above, what the crowd leaves out is below the error of draws
 SEED = 20240229
 SHARE, FDR = 0.1, 0.1
 _CHUNK = 2_000_000  # numbers held at once
@@ -188,14 +190,16 @@ def expected_ranks(combination: Combination, sign: float) -> Array:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What seeded draws of the joint posterior say; arrays are (J,) unless stated.
+    """What the joint posterior says of the ranks; arrays are (J,) unless stated.
 
-    ``low``, ``high``: 95% interval of each rank. ``p_top``, ``p_bottom``: probability of being
-    among the ``top`` best and worst. ``band``: how many posterior SDs to go up and down so that all
-    clusters lie inside at once with 95%. ``probabilities`` (shown, bins): of the ranks up to each
-    of ``edges``, for the clusters ``shown``.
+    ``expected``: expectation of each rank; ``low``, ``high``: its 95% interval. ``p_top``,
+    ``p_bottom``: probability of being among the ``top`` best and worst. ``band``: how many
+    posterior SDs to go up and down so that all clusters lie inside at once with 95%.
+    ``probabilities`` (shown, bins): of the ranks up to each of ``edges``, for the clusters
+    ``shown``.
     """
 
+    expected: Array
     low: Array
     high: Array
     p_top: Array
@@ -213,10 +217,15 @@ def posterior_ranks(
 ) -> Drawn:
     """Posterior distribution of the ranks from DRAWS seeded draws.
 
-    A probability has a standard error of at most 0.0025: two printed decimals hold.
+    A probability has a standard error of at most 0.0025: two printed decimals hold. More than
+    DRAWN_UP_TO clusters are not drawn but placed in the crowd (:mod:`mixedflow.crowd`).
     """
-    generator = np.random.default_rng(SEED)
+    shown = np.arange(0) if shown is None else shown
     n = len(combination.mean)
+    edges = np.array([n]) if edges is None else edges
+    if n > DRAWN_UP_TO:
+        return _placed(combination, sign, top, shown, edges)
+    generator = np.random.default_rng(SEED)
     ranks = np.empty((n, DRAWS), dtype=np.uint16 if n < 2**16 else np.int32)
     largest = np.empty(DRAWS)
     p_top, p_bottom = np.zeros(n), np.zeros(n)
@@ -241,8 +250,6 @@ def posterior_ranks(
         ranks[:, part] = drawn.T
     first, last = int(0.025 * DRAWS), int(np.ceil(0.975 * DRAWS)) - 1
     low, high = np.empty(n, dtype=int), np.empty(n, dtype=int)
-    shown = np.arange(0) if shown is None else shown
-    edges = np.array([n]) if edges is None else edges
     counts = np.empty((len(shown), len(edges)))
     for row, j in enumerate(shown):
         counts[row] = np.histogram(ranks[j], [0.5, *(edges + 0.5)])[0]
@@ -250,12 +257,32 @@ def posterior_ranks(
         block = np.partition(ranks[rows : rows + 256], (first, last), axis=1)
         low[rows : rows + 256], high[rows : rows + 256] = block[:, first], block[:, last]
     return Drawn(
+        expected_ranks(combination, sign),
         low,
         high,
         p_top / DRAWS,
         p_bottom / DRAWS,
         float(np.quantile(largest, 0.95)),
         counts / DRAWS,
+    )
+
+
+def _placed(combination: Combination, sign: float, top: int, shown: Array, edges: Array) -> Drawn:
+    """What :func:`posterior_ranks` says, of too many clusters for draws and pairs."""
+    mean, n = sign * combination.mean, len(combination.mean)
+    tie = 1e-12 * (float(np.abs(mean).max()) or 1.0)
+    crowd = Crowd.of(mean, np.maximum(np.sqrt(combination.variance), tie))
+    low, high = crowd.interval(Z95)
+    up_to = np.column_stack([crowd.within(float(edge), shown) for edge in edges])
+    return Drawn(
+        crowd.expected(),
+        low,
+        high,
+        crowd.within(top, np.arange(n)),
+        1.0 - crowd.within(n - top, np.arange(n)),
+        # All inside at once under any dependence of normal errors (Sidak 1967).
+        float(ndtri(0.5 + 0.5 * 0.95 ** (1.0 / n))),
+        np.diff(up_to, axis=1, prepend=0.0),
     )
 
 
@@ -358,7 +385,7 @@ def table(
 
     mean, n = combination.mean, len(combination.mean)
     sd = np.sqrt(combination.variance)
-    expected = expected_ranks(combination, sign)
+    expected = drawn.expected
     bar = overlap_factor(np.sqrt(combination.own)) * np.sqrt(combination.own)
     selected = [select(combination, side * sign, *selection) for side in (1.0, -1.0)]
     frame = pd.DataFrame(

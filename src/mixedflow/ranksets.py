@@ -22,6 +22,9 @@ LEVEL = 0.95
 DRAWS = 10_000
 SEED = 20240301
 STEPWISE_UP_TO = 300  # clusters; above, Holm's procedure, which needs no draws
+PAIRS_UP_TO = 20_000  # clusters; above, no computation goes through all pairs
+_GROUPS = 48  # of clusters with errors of like size, above PAIRS_UP_TO
+_ROUNDS = 3  # of Holm's procedure there: to stop early is valid, and loses next to nothing
 _DEPENDENT = 1e-10
 _CHUNK = 4_000_000  # pairs held at once
 
@@ -133,6 +136,43 @@ class Estimates:
         """(len(one), len(other)) differences in their standard errors; positive: ``one`` better."""
         return (self.value[one, None] - self.value[other]) / self.deviations(one, other)
 
+    def beyond(self, limits: Array) -> tuple[Array, Array]:
+        """Numbers of known clusters shown better and worse than each; (K,) integers each.
+
+        A pair counts for i if its difference exceeds ``limits``[i] standard errors; among more than
+        PAIRS_UP_TO clusters, if it exceeds as many of an upper bound of its standard error.
+        """
+        known, n = self.known, len(self.known)
+        better, worse = np.zeros((2, n), dtype=np.int64)
+        if n > PAIRS_UP_TO:
+            value, bound = self.value[known], self.bounds
+            for members, largest in self.groups:
+                reach = limits * np.sqrt(bound + largest)
+                theirs = np.sort(value[members])
+                better += len(theirs) - np.searchsorted(theirs, value + reach, "right")
+                worse += np.searchsorted(theirs, value - reach, "left")
+            return better, worse
+        for rows in _blocks(n):
+            statistic = self.statistics(known[rows], known)
+            better[rows] = (statistic < -limits[rows, None]).sum(axis=1)
+            worse[rows] = (statistic > limits[rows, None]).sum(axis=1)
+        return better, worse
+
+    @cached_property
+    def bounds(self) -> Array:
+        """(K,) parts b of the known clusters: b_i + b_k is at least the variance of a difference.
+
+        From |F_i - F_k|² <= 2 |F_i - m|² + 2 |F_k - m|².
+        """
+        apart = self.factor[self.known] - self.factor[self.known].mean(axis=0)
+        return np.asarray(self.own[self.known] + 2.0 * np.einsum("jk,jk->j", apart, apart))
+
+    @cached_property
+    def groups(self) -> list[tuple[Array, float]]:
+        """Known clusters with bounds of like size, by their places, and the largest of each."""
+        order = np.argsort(self.bounds, kind="stable")
+        return [(part, float(self.bounds[part[-1]])) for part in np.array_split(order, _GROUPS)]
+
     def quantile(self, tail: Array | float) -> Array:
         """Beyond which a single difference lies with probability ``tail`` under equality."""
         df = np.minimum(self.df, 1e10)
@@ -154,7 +194,8 @@ def rank_sets(estimates: Estimates) -> RankSets:
 
     Up to STEPWISE_UP_TO clusters by the stepwise procedure of Mogstad, Romano, Shaikh and Wilhelm
     (2024), whose critical values come from draws of the estimates' joint errors; above by Holm's
-    (1979) procedure over the same hypotheses, valid under any dependence and wider.
+    (1979) procedure over the same hypotheses, valid under any dependence and wider; above
+    PAIRS_UP_TO with an upper bound of the standard error of each pair, a little wider again.
 
     A cluster without an estimate gets [1, J], and every other set makes room for it.
     """
@@ -252,20 +293,14 @@ def _holm(estimates: Estimates) -> tuple[Array, float]:
     Holm's step-down test: with m hypotheses left, reject beyond the tail (1 - LEVEL) / m, until
     nothing more falls; for all ordered pairs, and for the 2 (J - 1) pairs with each cluster.
     """
-    known, tail = estimates.known, 1.0 - LEVEL
-    n = len(known)
+    tail, n = 1.0 - LEVEL, len(estimates.known)
     critical = float(estimates.quantile(tail / (n * (n - 1))))
     own_critical = np.full(n, float(estimates.quantile(tail / (2 * (n - 1)))))
-    before = np.full((4, n), -1)
+    before, rounds = np.full((4, n), -1), 0
     while True:
-        counts = np.zeros((4, n), dtype=int)
-        for rows in _blocks(n):
-            statistic = estimates.statistics(known[rows], known)
-            counts[0, rows] = (statistic < -critical).sum(axis=1)
-            counts[1, rows] = (statistic > critical).sum(axis=1)
-            counts[2, rows] = (statistic < -own_critical[rows, None]).sum(axis=1)
-            counts[3, rows] = (statistic > own_critical[rows, None]).sum(axis=1)
-        if (counts == before).all():
+        found = [*estimates.beyond(np.full(n, critical)), *estimates.beyond(own_critical)]
+        counts, rounds = np.array(found), rounds + 1
+        if (counts == before).all() or (n > PAIRS_UP_TO and rounds == _ROUNDS):
             return counts, critical
         before = counts
         left = max(n * (n - 1) - int(counts[0].sum()), 1)
@@ -282,6 +317,8 @@ def _blocks(n: int) -> Iterator[slice]:
 
 def _tiers(estimates: Estimates, critical: float) -> Array:
     """(J,) the length of the longest chain of separable clusters that ends in each."""
+    if len(estimates.known) > PAIRS_UP_TO:
+        return _tiers_by_groups(estimates, critical)
     tier = np.full(len(estimates.value), np.nan)
     order = estimates.known[np.argsort(-estimates.value[estimates.known], kind="stable")]
     for place, i in enumerate(order):
@@ -289,3 +326,35 @@ def _tiers(estimates: Estimates, critical: float) -> Array:
         shown = estimates.statistics(np.array([i]), above)[0] < -critical
         tier[i] = 1 + tier[above[shown]].max(initial=0)
     return tier
+
+
+def _tiers_by_groups(estimates: Estimates, critical: float) -> Array:
+    """The same with the bounds of standard errors, for a run of values at a time.
+
+    A run is so short that no two clusters within it are separable.
+    """
+    known, n = estimates.known, len(estimates.known)
+    value, bound = estimates.value[known], estimates.bounds
+    order = np.argsort(-value, kind="stable")
+    rank = np.empty(n, dtype=int)
+    rank[order] = np.arange(n)
+    members = [np.sort(rank[part]) for part, _ in estimates.groups]  # places in the order
+    descending, spread = -value[order], bound[order]
+    highest = [np.zeros(len(part) + 1, dtype=int) for part in members]  # tier of the first so many
+    tier = np.ones(n, dtype=int)
+    run = critical * np.sqrt(2.0 * spread.min())
+    start = 0
+    while start < n:
+        stop = max(int(np.searchsorted(descending, descending[start] + run, "left")), start + 1)
+        for part, top, (_, largest) in zip(members, highest, estimates.groups, strict=True):
+            reach = critical * np.sqrt(spread[start:stop] + largest)
+            above = np.searchsorted(descending[part], descending[start:stop] - reach, "left")
+            np.maximum(tier[start:stop], 1 + top[above], out=tier[start:stop])
+        for part, top in zip(members, highest, strict=True):
+            low, high = np.searchsorted(part, [start, stop])
+            top[low + 1 : high + 1] = tier[part[low:high]]
+            np.maximum.accumulate(top[low : high + 1], out=top[low : high + 1])
+        start = stop
+    found = np.full(len(estimates.value), np.nan)
+    found[known[order]] = tier
+    return found
