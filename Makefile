@@ -34,7 +34,7 @@ docs: $(READY)
 	$(BIN)/python -m mixedflow.spec docs/config.md
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
 
 # The last commit, run twice under different circumstances: every file must be the same.
 reproduce: $(READY)

@@ -7,6 +7,16 @@ from pathlib import Path
 import faults
 import pytest
 
+# Files whose tests take minutes, or wait: begun first, they end beside the others.
+LONG = (
+    "test_slurm", "test_workflow", "test_docs", "test_reruns", "test_start", "test_report_browser",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: k for k, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
+
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import http.server
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import faults
@@ -175,6 +178,68 @@ def test_verify_follows_what_rests_on_a_change(run: Path):
         "publish: is stale after a change of fit/line, prepare/small",
         "report: is stale after a change of fit/line, prepare/small, publish",
     ]
+
+
+def test_verify_finds_every_artifact_that_was_edited(run: Path):
+    """Tables, pictures, pages, fits, data: one more byte in each of them."""
+    edited = faults.artifacts(run).keys() - {"results/manifest.json"}
+    for path in edited:
+        with (run / path).open("ab") as stream:
+            stream.write(b" ")
+    found = {finding.place for finding in verify.verify(SNAKEFILE)}
+    assert {Path(path).suffix for path in edited} > {".csv", ".svg", ".html", ".json", ".parquet"}
+    assert found == {path for path in edited if not path.startswith("results/records/")}
+
+
+def test_verify_finds_code_that_changed(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    faults.checkout(tmp_path / "checkout")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "checkout" / "src"))
+    snakefile = tmp_path / "checkout" / "Snakefile"
+    assert verify.verify(snakefile) == []
+    with (tmp_path / "checkout/src/mixedflow/publication.py").open("a") as stream:
+        stream.write("# another line\n")
+    assert [str(finding) for finding in verify.verify(snakefile)] == [
+        "publish: is stale after a change of the code",
+        "report: is stale after a change of the code",
+    ]
+
+
+def test_verify_knows_what_was_downloaded(run: Path, tmp_path: Path):
+    """A job that fetched its data names the local copy, which may go but not change."""
+    served = functools.partial(http.server.SimpleHTTPRequestHandler, directory=run)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), served) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        folder = tmp_path / "web"
+        folder.mkdir()
+        config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
+        url = f"http://127.0.0.1:{server.server_address[1]}/small.csv"
+        config["datasets"]["small"]["source"] = {"url": url}
+        (folder / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
+        ended = faults.run(folder)
+        server.shutdown()
+    assert ended.returncode == 0, ended.stdout
+    assert verify.verify(SNAKEFILE, folder=folder) == []
+    (fetched,) = (folder / "downloads").iterdir()
+    fetched.write_text(faults.rows(seed=6), "utf-8")
+    name = fetched.relative_to(folder)
+    stale = f"prepare/small: is stale after a change of {name}"
+    assert stale in [str(finding) for finding in verify.verify(SNAKEFILE, folder=folder)]
+    fetched.unlink()
+    assert verify.verify(SNAKEFILE, folder=folder) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]", "{", '{"artifacts": [], "jobs": {}}', '{"artifacts": {"a": 1}, "jobs": {}}',
+        '{"artifacts": {}, "jobs": {"fit/line": {"inputs": 3}}}',
+        '{"artifacts": {}, "jobs": {"fit/line": []}}', "[" * 100_000,
+    ],
+)  # fmt: skip
+def test_a_manifest_that_is_none(tmp_path: Path, text: str):
+    (tmp_path / "manifest.json").write_text(text, "utf-8")
+    with pytest.raises(SourceError, match="is not a manifest of this version; run snakemake"):
+        verify._manifest(tmp_path / "manifest.json", "manifest.json")
 
 
 def test_verify_without_a_run_or_with_a_bad_configuration(run: Path):

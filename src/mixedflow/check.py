@@ -11,6 +11,7 @@ import numpy as np
 
 from mixedflow import contrast, explore, formula, mixed, spec
 from mixedflow.data import Prepared, RawData, prepare, read_source
+from mixedflow.download import DOWNLOADS
 from mixedflow.errors import (
     ComparisonError,
     FormulaError,
@@ -83,7 +84,7 @@ def check(path: Path) -> Checked:
             lines.append(f"{where}: is not downloaded, so only the configuration is checked")
             continue
         try:
-            raw = read_source(dataset.source, base, base / "downloads", f"{where}.source")
+            raw = read_source(dataset.source, base, base / DOWNLOADS, f"{where}.source")
             data[name] = Data.of(dataset, raw)
             lines.append(data[name].describe())
         except MixedflowError as error:

@@ -18,6 +18,7 @@ from typing import Any
 
 from mixedflow.errors import SourceError, quote
 
+DOWNLOADS = "downloads"  # in the working folder
 _SOCKET_SECONDS, _TOTAL_SECONDS = 30.0, 600.0
 _CHUNK = 1 << 16
 

@@ -205,12 +205,13 @@ def _fail(folder: Path, reason: str) -> None:
 
 def _prepared(dataset: DatasetSpec, file: str) -> Prepared:
     from mixedflow import data
+    from mixedflow.download import DOWNLOADS
 
     source = replace(dataset.source, file=file, rdataset=None, url=None, sha256=None)
     # Counts and pictures belong to the data set's own source.
     spec = replace(dataset, source=source, expect={}, explore=None)
     where = f"datasets.{dataset.name}.source"
-    return data.prepare(spec, data.read_source(source, Path(), Path("downloads"), where))
+    return data.prepare(spec, data.read_source(source, Path(), Path(DOWNLOADS), where))
 
 
 def rows_of(member: Member, prepared: Prepared) -> pd.DataFrame:

