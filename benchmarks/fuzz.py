@@ -1,20 +1,24 @@
 """Broken configurations and data files: each runs, or ends in one clear line.
 
-    python benchmarks/fuzz.py [--configs 2000] [--files 500] [--seed 1]
+    python benchmarks/fuzz.py [--configs 2000] [--files 500] [--runs 200] [--seed 1]
 
 Valid configurations and data files are damaged at random, the same way for the same seed, and
-given to the code that a run begins with. A case may take 10 s and 2 GiB. Printed are the counts
-that docs/reliability.md reports, and the seed of every case that ends otherwise.
+given to the code that a run begins with; and as many configurations as --runs says to `snakemake`,
+those that are refused, in a folder with finished results. A case may take 10 s and 2 GiB. Printed
+are the counts that docs/reliability.md reports, and the seed of every case that ends otherwise.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import collections
+import functools
 import io
 import multiprocessing
 import random
 import resource
+import shutil
 import signal
 import string
 import sys
@@ -24,6 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import faults
 import numpy as np
 import pandas as pd
 import yaml
@@ -122,6 +127,30 @@ def try_config(seed: int) -> None:
         path.write_bytes(config_text(seed).encode("utf-8", "surrogatepass"))
         found = spec.load(spec.parse(path), "config.yaml")
     found.to_json()
+
+
+@functools.cache
+def finished() -> tuple[Path, dict[str, str]]:
+    """A folder with a finished run, and the checksums of what is in it."""
+    folder = faults.tiny(Path(tempfile.mkdtemp(prefix="mixedflow-fuzz-")) / "run")
+    ended = faults.run(folder)
+    assert ended.returncode == 0, ended.stdout
+    atexit.register(shutil.rmtree, folder.parent, ignore_errors=True)
+    return folder, faults.artifacts(folder)
+
+
+def try_run(seed: int) -> None:
+    """A configuration that is refused leaves results as they are, and no traceback."""
+    try:
+        return try_config(seed)
+    except MixedflowError:
+        folder, before = finished()
+        (folder / "config.yaml").write_bytes(config_text(seed).encode("utf-8", "surrogatepass"))
+        ended = faults.run(folder)
+        assert ended.returncode != 0, "snakemake runs it"
+        assert "Traceback" not in ended.stdout, ended.stdout[-2000:]
+        assert faults.artifacts(folder) == before, "results have changed"
+        raise
 
 
 # Data files
@@ -270,7 +299,9 @@ def worker(kind: str, seeds: Any, answers: Any) -> None:
     logging.disable()
     # Addresses are not memory: threads reserve many, and use few.
     resource.setrlimit(resource.RLIMIT_AS, (6 * GIB, 6 * GIB))
-    case = {"config": try_config, "file": try_file}[kind]
+    case = {"config": try_config, "file": try_file, "run": try_run}[kind]
+    if kind == "run":
+        finished()
     while (seed := seeds.get()) is not None:
         answers.put((seed, None))  # begun: should the process die, this is the culprit
         answers.put((seed, outcome(case, seed)))
@@ -280,7 +311,7 @@ def campaign(kind: str, count: int, first: int) -> tuple[collections.Counter[str
     """Outcomes of ``count`` cases, counted; and those that are faults, by seed."""
     context = multiprocessing.get_context("spawn")
     counted: collections.Counter[str] = collections.Counter()
-    faults: dict[int, str] = {}
+    wrong: dict[int, str] = {}
     waiting = list(range(first, first + count))
     while waiting:
         seeds, answers = context.SimpleQueue(), context.Queue()
@@ -302,27 +333,29 @@ def campaign(kind: str, count: int, first: int) -> tuple[collections.Counter[str
             good = ended in ("runs", "one line")
             counted[ended if good else "fault"] += 1
             if not good:
-                faults[seed] = ended
+                wrong[seed] = ended
             if ended.startswith("the process"):
                 break
         process.kill()
         process.join()
-    return counted, faults
+    return counted, wrong
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--configs", type=int, default=2000)
     parser.add_argument("--files", type=int, default=500)
+    parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     failed = False
-    for kind, count in (("config", given.configs), ("file", given.files)):
-        counted, faults = campaign(kind, count, given.seed)
+    kinds = {"config": given.configs, "file": given.files, "run": given.runs}
+    for kind, count in kinds.items():
+        counted, wrong = campaign(kind, count, given.seed)
         print(f"{kind}: {dict(sorted(counted.items()))}", flush=True)
-        for seed, told in faults.items():
+        for seed, told in wrong.items():
             print(f"--- {kind} {seed}: {told}", flush=True)
-        failed |= bool(faults)
+        failed |= bool(wrong)
     return 1 if failed else 0
 
 
