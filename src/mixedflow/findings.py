@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from mixedflow import tables
 from mixedflow.cards import synthetic
 from mixedflow.pages import count, isolated, number, p_value
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Row = Mapping[str, Any]
 _MOST_NAMED = 6
@@ -63,13 +66,13 @@ def headlines(
     fits: Sequence[Mapping[str, Any]],
     fixed: Mapping[str, Sequence[Row]],
     comparisons: Sequence[Row],
-    ranks: Mapping[str, Sequence[Row]],
+    ranks: Mapping[str, pd.DataFrame],
 ) -> list[Markup]:
     """The two or three findings of a data set that matter most, in words with numbers.
 
     The model that the comparisons support with its leading coefficient, the share of variance
-    between clusters, and the ranking. ``fits`` are ordered from simple to complex, ``fixed`` and
-    ``ranks`` are rows of fixed_effects and ranking by model.
+    between clusters, and the ranking. ``fits`` are ordered from simple to complex, ``fixed``
+    are rows of fixed_effects by model, and ``ranks`` the tables of rankings.
     """
     fit, evidence = supported(fits, comparisons)
     if fit is None:
@@ -207,12 +210,9 @@ def comparison_sentence(row: Row, fits: Mapping[str, Mapping[str, Any]]) -> Mark
     )
 
 
-def ranking_sentence(fit: Mapping[str, Any], ranks: Sequence[Row]) -> Markup:
-    first = ranks[0]
-    named = {
-        kind: [row["cluster"] for row in ranks if row["selected"] == kind]
-        for kind in ("best", "worst")
-    }
+def ranking_sentence(fit: Mapping[str, Any], ranks: pd.DataFrame) -> Markup:
+    first = ranks.iloc[0]
+    named = {kind: list(ranks["cluster"][ranks["selected"] == kind]) for kind in ("best", "worst")}
     return Markup(
         "Of {} clusters ranked by {}, {} stand out as best{} and {} as worst{}. The first, {}, has "
         "rank {} to {} with posterior probability 95%, and {} to {} in the simultaneous confidence "

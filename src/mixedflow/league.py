@@ -146,7 +146,7 @@ def _reasons(fit: Mapping[str, Any]) -> list[str]:
 
 def _places(posterior: Posterior, names: tuple[str, ...], where: str, order: Any = None) -> Array:
     """Positions of named clusters, in the order of the ranking if it is given."""
-    place = {name: j for j, name in enumerate(posterior.names)}
+    place = {name: j for j, name in enumerate(posterior.names)} if names else {}
     for name in names:
         if name not in place:
             raise RankingError(
@@ -285,12 +285,11 @@ def _beside(
         "rank_high", "p_top",
     ]  # fmt: skip
     frames = [ranks[columns].assign(ranking=title_of(by_of(spec.by)))]
-    place = {name: j for j, name in enumerate(posterior.names)}
+    at = pd.Index(posterior.names).get_indexer(pd.Index(ranks["cluster"]))
     for name, by in wanted:
         other = ranking.combine(posterior, by, f"{where}.beside.{name}")
         drawn = ranking.posterior_ranks(other, sign, top)
         half = ranking.Z95 * np.sqrt(other.variance)
-        at = np.array([place[cluster] for cluster in ranks["cluster"]])
         frame = pd.DataFrame(
             {
                 "cluster": posterior.names,

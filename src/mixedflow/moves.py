@@ -79,8 +79,10 @@ def of_models(
         if fits[name]["outcome"] == fits[first]["outcome"]
         and (name in specs or INTERCEPT in posteriors[name].random_terms)
     ]
-    shared = set.intersection(*({*posteriors[name].names} for name in used))
-    common = [str(cluster) for cluster in posteriors[first].names if cluster in shared]
+    shared = pd.Series(posteriors[first].names)
+    for name in used:
+        shared = shared[shared.isin(posteriors[name].names)]
+    common: list[str] = shared.to_list()
     sign = ranking.sign_of(specs[first].best)
     values = {RAW: _at(posteriors[first], posteriors[first].raw_mean, common)}
     for name in used:
@@ -117,13 +119,14 @@ def of_models(
     return Moves(
         {"rank_moves": moves, "rank_agreement": agreement},
         _sentences(ranks, common, agreement, noun),
-        [name for name in interest if name in shared],
+        [name for name in interest if (shared == name).any()],
     )
 
 
 def _at(posterior: Posterior, values: Any, common: list[str]) -> Any:
-    place = {name: j for j, name in enumerate(posterior.names)}
-    return values[[place[cluster] for cluster in common]]
+    import pandas as pd
+
+    return values[pd.Index(posterior.names).get_indexer(pd.Index(common))]
 
 
 def _sentences(

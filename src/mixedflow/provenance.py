@@ -65,7 +65,8 @@ def code_digest(*modules: str, spare: tuple[str, ...] = ()) -> str:
             waiting += _imports(name)
     digest = hashlib.sha256()
     for name in sorted(found - set(spare)):
-        for path in [_file(name), *sorted(_PACKAGE.glob(_RESOURCES.get(name, "\0")))]:
+        read = _PACKAGE.glob(_RESOURCES[name]) if name in _RESOURCES else []
+        for path in [_file(name), *sorted(read)]:
             digest.update(f"{path.relative_to(_PACKAGE).as_posix()}\0".encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

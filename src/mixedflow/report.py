@@ -247,7 +247,7 @@ class Model:
     def ranking_tables(self) -> list[Shown]:
         """Every table of the ranking that exists, but for the ranking and what a figure shows."""
         return [
-            Shown(f"{self.name}-{key}-table", caption, table(tables.read(path)), table=True)
+            Shown(f"{self.name}-{key}-table", caption, Markup(tables.html_of(path)), table=True)
             for key, caption in captions.RANKING.items()
             if key not in ("ranking", "ranking_probabilities")
             and (path := self.folder / f"{key}.csv").exists()
@@ -391,7 +391,7 @@ class Dataset:
         found = [figure(path, f"{self.name}-rank_moves", caption)] if path.exists() else []
         for key, caption in captions.MOVES.items():
             if (path := self.folder / f"{key}.csv").exists():
-                body = table(tables.read(path))
+                body = Markup(tables.html_of(path))
                 found.append(Shown(f"{self.name}-{key}-table", caption, body, table=True))
         return found
 
@@ -430,7 +430,7 @@ class Dataset:
             if path.exists() and kind == "svg":
                 found.append(figure(path, place, caption))
             elif path.exists():
-                body = table(tables.read(path))
+                body = Markup(tables.html_of(path))
                 found.append(Shown(f"{place}-table", caption, body, table=True))
         return found
 
@@ -465,7 +465,7 @@ def page(results_dir: Path, config: Mapping[str, Any]) -> str:
     report = config.get("report") or {}
     script = environment().get_template("report/script.js.j2").render()
     used_cards = [dataset.card for dataset in datasets]
-    ranked = {model.name: records(model.ranks) for model in models if model.ranks is not None}
+    ranked = {model.name: model.ranks for model in models if model.ranks is not None}
     families = family_report.sections(results_dir, config)
     used = list(fits.values()), used_cards, ranked, [family.spec for family in families]
     cautions = findings.cautions([d.card for d in datasets], list(fits.values()), rows)
@@ -486,7 +486,7 @@ def page(results_dir: Path, config: Mapping[str, Any]) -> str:
             comparison_sentences=[findings.comparison_sentence(row, fits) for row in rows],
             comparisons_table=None if compared is None else _comparisons(compared, fits),
             compared_sentence=lambda row: findings.comparison_sentence(row, fits),
-            ranking_sentence=lambda m: findings.ranking_sentence(m.fit, records(m.ranks)),
+            ranking_sentence=lambda m: findings.ranking_sentence(m.fit, m.ranks),
             marked=findings.marked,
             captions=captions.ALL,
             sources=_sources(datasets),
@@ -511,7 +511,7 @@ def _headlines(dataset: Dataset, rows: list[dict[str, Any]]) -> list[Markup]:
         [model.fit for model in dataset.models],
         {model.name: records(model.fixed) for model in dataset.models},
         [row for row in rows if row["alternative"] in names],
-        {m.name: records(m.ranks) for m in dataset.models if m.ranks is not None},
+        {m.name: m.ranks for m in dataset.models if m.ranks is not None},
     )
 
 

@@ -10,6 +10,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from csv import reader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,9 @@ from mixedflow.files import replacing, write_text
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_ROWS = 200
+MOST_ROWS = 200  # of a table in HTML
+MOST_LATEX = 2000
+_AT_ONCE = 100_000  # rows that are written at once
 _TEXT_COLUMNS = (
     "cluster", "term", "term1", "term2", "group", "scale", "by", "level", "visit", "comparison",
     "null", "alternative", "distribution", "method", "selected", "warning", "first", "second",
@@ -132,21 +135,22 @@ def write(
     Numbers keep ``digits`` significant digits. Text that a spreadsheet would run as a formula gets
     a leading apostrophe, which ``read`` takes off again.
     """
-    safe = frame.copy()
-    for name in safe.columns:
-        if not _numeric(safe[name]):
-            safe[name] = [_guard(v) for v in safe[name]]
-    with replacing(csv) as temporary:
-        safe.to_csv(
-            temporary, index=False, float_format=f"%.{digits}g", lineterminator="\n",
-            encoding="utf-8",
-        )  # fmt: skip
+    with replacing(csv) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        for start in range(0, max(len(frame), 1), _AT_ONCE):
+            safe = frame.iloc[start : start + _AT_ONCE].copy()
+            for name in safe.columns:
+                if not _numeric(safe[name]):
+                    safe[name] = [_guard(v) for v in safe[name]]
+            safe.to_csv(
+                file, index=False, header=start == 0, float_format=f"%.{digits}g",
+                lineterminator="\n",
+            )  # fmt: skip
     if page is not None:
         write_text(page, html_page(frame, title))
 
 
-def read(csv: Path | str, texts: Sequence[str] = ()) -> pd.DataFrame:
-    """A table as ``write`` left it: labels as text, numbers as numbers.
+def read(csv: Path | str, texts: Sequence[str] = (), most: int | None = None) -> pd.DataFrame:
+    """A table as ``write`` left it, or its first ``most`` rows: labels as text, numbers as numbers.
 
     ``texts`` are columns of labels that only this table has.
     """
@@ -158,6 +162,7 @@ def read(csv: Path | str, texts: Sequence[str] = ()) -> pd.DataFrame:
     text = {name: "str" for name in header if name in known}
     frame = pd.read_csv(
         csv,
+        nrows=most,
         dtype=text,
         keep_default_na=False,
         na_values={name: [""] for name in header if name not in known},
@@ -206,10 +211,23 @@ def heading(name: str) -> str:
     return _HEADINGS.get(name, name.replace("_", " "))
 
 
+def html_of(csv: Path) -> str:
+    """An HTML table of the first rows of a table as ``write`` left it."""
+    with csv.open(encoding="utf-8", newline="") as file:
+        total = sum(1 for _ in reader(file)) - 1
+    return html_table(read(csv, most=MOST_ROWS), total=total)
+
+
 def html_table(
-    frame: pd.DataFrame, labels: Mapping[str, str] | None = None, most: int = MOST_ROWS
+    frame: pd.DataFrame,
+    labels: Mapping[str, str] | None = None,
+    most: int = MOST_ROWS,
+    total: int | None = None,
 ) -> str:
-    """An HTML table of the first ``most`` rows; everything from the data is escaped."""
+    """An HTML table of the first ``most`` rows; everything from the data is escaped.
+
+    ``total`` is the number of rows of which ``frame`` has the first, its own by default.
+    """
     numeric = {name: _numeric(frame[name]) for name in frame.columns}
     head = "".join(
         f'<th scope="col"{_align(numeric[n])}>{html.escape((labels or {}).get(n, heading(n)))}</th>'
@@ -222,7 +240,7 @@ def html_table(
             for n, v in zip(frame.columns, row, strict=True)
         )
         body.append(f"<tr>{cells}</tr>")
-    more = len(frame) - most
+    more = (len(frame) if total is None else total) - most
     note = f"<p>{count(more)} more rows are in the CSV.</p>" if more > 0 else ""
     rows = "\n".join(body)
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>{note}\n"
@@ -251,7 +269,7 @@ def latex_text(text: object) -> str:
 
 
 def latex(frame: pd.DataFrame, caption: str, label: str) -> str:
-    """A LaTeX table of every row of ``frame``, with rules of booktabs; all text is escaped.
+    """A LaTeX table of the first MOST_LATEX rows, with rules of booktabs; all text is escaped.
 
     It is a longtable, because a ranking may go over several pages. ``label`` is what ``\\ref``
     finds: letters, digits and underscores.
@@ -259,11 +277,15 @@ def latex(frame: pd.DataFrame, caption: str, label: str) -> str:
     numeric = {name: _numeric(frame[name]) for name in frame.columns}
     rows = [
         [latex_text(_shown(n, v, numeric[n])) for n, v in zip(frame.columns, row, strict=True)]
-        for row in frame.itertuples(index=False, name=None)
+        for row in frame.head(MOST_LATEX).itertuples(index=False, name=None)
     ]
+    lines = [latex_row(row) for row in rows]
+    if (more := len(frame) - MOST_LATEX) > 0:
+        told = latex_text(f"{count(more)} more rows are in the CSV.")
+        lines.append(f"\\multicolumn{{{len(frame.columns)}}}{{l}}{{{told}}} \\\\\n")
     head = [latex_text(heading(name)) for name in frame.columns]
     columns = "".join("r" if numeric[name] else "l" for name in frame.columns)
-    return latex_rows(columns, head, [latex_row(row) for row in rows], caption, label)
+    return latex_rows(columns, head, lines, caption, label)
 
 
 def latex_rows(
