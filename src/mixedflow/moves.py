@@ -82,7 +82,7 @@ def of_models(
     shared = pd.Series(posteriors[first].names)
     for name in used:
         shared = shared[shared.isin(posteriors[name].names)]
-    common: list[str] = shared.to_list()
+    common = [str(cluster) for cluster in shared]
     sign = ranking.sign_of(specs[first].best)
     values = {RAW: _at(posteriors[first], posteriors[first].raw_mean, common)}
     for name in used:
