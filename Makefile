@@ -33,8 +33,10 @@ lint: $(READY)
 docs: $(READY)
 	$(BIN)/python -m mixedflow.spec docs/config.md
 
+# A worker more than there are cores: the one that tests Slurm waits most of its time.
 test: lint
-	$(BIN)/python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder \
+		--numprocesses $$($(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 # The last commit, run twice under different circumstances: every file must be the same.
 reproduce: $(READY)

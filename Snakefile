@@ -2,7 +2,7 @@
 
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.12")
 
 
 # A user's own file stands alone: Snakemake would merge it with this one.
