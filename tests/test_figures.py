@@ -106,6 +106,20 @@ def test_ranking_figures(ranked, tmp_path):
         assert len(text) < 300_000
 
 
+@pytest.mark.parametrize("kind", [draw_rank.caterpillar, draw_rank.rank_intervals])
+def test_of_many_clusters_a_sample_is_drawn(ranked, kind, tmp_path):
+    """As of 40,000: a picture of some kilobytes that says so, with the cluster of interest."""
+    ranks = ranked.tables["ranking"]
+    many = pd.concat([ranks] * (40_000 // len(ranks)), ignore_index=True)
+    many["cluster"] = [f"c{j}" for j in range(len(many))]
+    drawn = kind(many, "G", {**ranked.verdict, "clusters": len(many)}, {"c12345": "#0072b2"})
+    save(drawn, tmp_path / "f.svg", alt="")
+    text = (tmp_path / "f.svg").read_text("utf-8")
+    assert len(text) < 600_000
+    assert "1\u202f515 of 40\u202f000" in text and ">c12345<" in text
+    assert drawn.axes[0].get_xlim() == (0, len(many) + 1)
+
+
 def test_caterpillar_draws_the_table(ranked):
     """Three bars a cluster where they fit, else three bands; one dot each, best first."""
     table = ranked.tables["ranking"]

@@ -337,7 +337,8 @@ class _Preparation:
         labels = self.value_labels.get(name)
         if labels and all(label_of(labels, code) is not None for code in present.unique()):
             return "category"
-        return "indicator" if present.isin([0, 1]).all() else "number"
+        values = present.to_numpy()
+        return "indicator" if ((values == 0) | (values == 1)).all() else "number"
 
     def levels(self, name: str, present: pd.Series) -> list[dict[str, Any]]:
         labels = self.value_labels.get(name, {})
@@ -423,12 +424,14 @@ def _plain(value: Any) -> Any:
 
 
 def moments(values: pd.Series) -> dict[str, float | None]:
-    """Mean, SD (n - 1), minimum and maximum; to 12 digits, the same on every machine."""
-    numbers = values.astype("float64")
-    with np.errstate(invalid="ignore"):  # infinite values have no SD
+    """Mean, SD (n - 1), minimum and maximum of present values, to 12 digits on every machine."""
+    numbers = values.to_numpy("float64")
+    if not len(numbers):
+        return dict.fromkeys(("mean", "sd", "min", "max"))
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite values have no SD
         found = {
             "mean": numbers.mean(),
-            "sd": numbers.std(),
+            "sd": numbers.std(ddof=1) if len(numbers) > 1 else None,
             "min": numbers.min(),
             "max": numbers.max(),
         }

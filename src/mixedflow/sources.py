@@ -278,6 +278,8 @@ def _tidy(frame: pd.DataFrame, shown: str, where: str) -> pd.DataFrame:
 def column(values: pd.Series) -> pd.Series:
     """A column of one of the few types."""
     dtype = values.dtype
+    if dtype == np.float64 or dtype == np.int64:
+        return values
     if pd.api.types.is_bool_dtype(dtype):
         return values.astype("float64" if values.isna().any() else "bool")
     if pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype):

@@ -32,12 +32,14 @@ from mixedflow.figures.style import (
     plain,
     sample,
 )
+from mixedflow.tables import count
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _NAMED = 8  # clusters named at each end, at most
 _BARS = 150  # clusters; of more, bands
+_POINTS = 1500  # clusters; of more, an even sample
 _LINES = 200
 _INTEREST = (ORANGE, GREEN, PURPLE, YELLOW, "#8c510a", "#01665e", "#762a83", "#b2182b")
 _INK = "#222222"
@@ -107,25 +109,45 @@ def _named(ranks: pd.DataFrame, colours: Mapping[str, str]) -> list[int]:
     return sorted(ends | {names.index(name) for name in colours})
 
 
+def _drawn(ranks: pd.DataFrame, colours: Mapping[str, str]) -> tuple[pd.DataFrame, np.ndarray]:
+    """Clusters to draw and their places: all, or of many the ends, a sample, those of interest."""
+    n = len(ranks)
+    kept = {*sample(n, _POINTS), *range(min(_NAMED, n)), *range(max(n - _NAMED, 0), n)}
+    kept |= {*np.flatnonzero(ranks["cluster"].isin(list(colours)))}
+    rows = np.array(sorted(kept))
+    return ranks.iloc[rows].reset_index(drop=True), rows + 1
+
+
 def _bars(
-    axes: Axes, low: pd.Series, high: pd.Series, colour: str, width: float, label: str
+    axes: Axes,
+    place: np.ndarray,
+    low: pd.Series,
+    high: pd.Series,
+    colour: str,
+    width: float,
+    label: str,
 ) -> None:
-    """Vertical bars over 1..n, or a band where bars would run together."""
-    n = len(low)
-    place = np.arange(1, n + 1)
-    if n <= _BARS:
+    """Vertical bars, or a band where bars would run together."""
+    if len(place) <= _BARS:
         axes.vlines(place, low, high, color=colour, linewidth=width, label=label)
     else:
         axes.fill_between(place, low, high, color=colour, linewidth=0, label=label)
 
 
-def _name_ticks(axes: Axes, ranks: pd.DataFrame, noun: str, colours: Mapping[str, str]) -> None:
-    """Names below the axis; of interest in their colour."""
+def _name_ticks(
+    axes: Axes,
+    ranks: pd.DataFrame,
+    place: np.ndarray,
+    of: int,
+    noun: str,
+    colours: Mapping[str, str],
+) -> None:
+    """Names below the axis, which has ``of`` places; of interest in their colour."""
     n, names = len(ranks), list(ranks["cluster"])
     every = _named(ranks, colours)
     shown = [plain(names[i], 14) for i in every]
     size = 5.5 if n > 40 else 7
-    axes.set_xticks([i + 1 for i in every], shown, fontsize=size)
+    axes.set_xticks(place[every], shown, fontsize=size)
     if n > 40 or max(map(len, shown)) > 2:
         axes.tick_params(axis="x", rotation=90)
         made, more = axes.get_figure(root=True), _inches(shown, size)
@@ -135,8 +157,13 @@ def _name_ticks(axes: Axes, ranks: pd.DataFrame, noun: str, colours: Mapping[str
     for i, label in zip(every, axes.get_xticklabels(), strict=True):
         if names[i] in colours:
             label.set(color=ink(colours[names[i]]), fontweight="bold")
-    axes.set_xlim(0, n + 1)
-    axes.set_xlabel(f"{noun}, best first")
+    axes.set_xlim(0, of + 1)
+    some = (
+        f" (an even sample, the ends and those of interest: {count(n)} of {count(of)})"
+        if n < of
+        else ""
+    )
+    axes.set_xlabel(f"{noun}, best first{some}")
     axes.grid(axis="x", visible=False)
 
 
@@ -166,21 +193,21 @@ def caterpillar(
 ) -> Figure:
     """EB estimates, best first, with three bars that answer three questions."""
     made, axes = _panel()
-    n = len(ranks)
+    n, inside = len(ranks), int(((ranks["conf_low"] <= 0) & (ranks["conf_high"] >= 0)).sum())
+    ranks, place = _drawn(ranks, colours)
     wide = float(np.clip(190 / n, 1.2, 5.0))
     _bars(
-        axes, ranks["simultaneous_low"], ranks["simultaneous_high"], "#d9e6ee", wide,
+        axes, place, ranks["simultaneous_low"], ranks["simultaneous_high"], "#d9e6ee", wide,
         "pale: all clusters against the average at once",
     )  # fmt: skip
     _bars(
-        axes, ranks["conf_low"], ranks["conf_high"], SKY, wide,
+        axes, place, ranks["conf_low"], ranks["conf_high"], SKY, wide,
         "middle: this one cluster against the average (95%)",
     )  # fmt: skip
     _bars(
-        axes, ranks["overlap_low"], ranks["overlap_high"], BLUE, wide,
+        axes, place, ranks["overlap_low"], ranks["overlap_high"], BLUE, wide,
         "dark: two clusters differ if these do not overlap",
     )  # fmt: skip
-    place = np.arange(1, n + 1)
     size = float(np.clip(320 / n, 0.6, 9))
     dots = axes.scatter(place, ranks["estimate"], s=size, color="white", linewidths=0, zorder=3)
     name_points(dots, _told(ranks, "estimate", "conf_low", "conf_high"))
@@ -188,23 +215,24 @@ def caterpillar(
     for name, colour in colours.items():
         i = names.index(name)
         axes.plot(
-            i + 1, ranks["estimate"][i], "D", color=colour, markersize=5, zorder=4,
+            place[i], ranks["estimate"][i], "D", color=colour, markersize=5, zorder=4,
             markeredgecolor="white", markeredgewidth=0.6,
         )  # fmt: skip
         up = ranks["estimate"][i] >= 0
         end = ranks["simultaneous_high" if up else "simultaneous_low"][i]
         axes.annotate(
-            plain(name, 14), (i + 1, end), xytext=(0, 3 if up else -3),
+            plain(name, 14), (place[i], end), xytext=(0, 3 if up else -3),
             textcoords="offset points", ha="center", va="bottom" if up else "top", fontsize=7,
             fontweight="bold", color=ink(colour),
         )  # fmt: skip
     axes.axhline(0, color=_INK, linewidth=0.8)
     axes.margins(y=0.1)
     axes.set_ylabel("EB deviation from the average")
-    _name_ticks(axes, ranks, noun, colours)
+    _name_ticks(axes, ranks, place, n, noun, colours)
     _legend(axes)
-    inside = int(((ranks["conf_low"] <= 0) & (ranks["conf_high"] >= 0)).sum())
-    _note(axes, verdict, f"{inside} of {n} cannot be told from the average one by one")
+    _note(
+        axes, verdict, f"{count(inside)} of {count(n)} cannot be told from the average one by one"
+    )
     return made
 
 
@@ -214,6 +242,7 @@ def rank_intervals(
     """What is known of each rank: posterior interval inside the two confidence sets."""
     made, axes = _panel()
     n = len(ranks)
+    ranks, place = _drawn(ranks, colours)
     wide = float(np.clip(190 / n, 1.2, 5.0))
     half = 0.35  # a rank known exactly is still seen
     for low, high, colour, label in (
@@ -224,8 +253,7 @@ def rank_intervals(
         ),
         ("rank_low", "rank_high", BLUE, "95% posterior probability, given the model"),
     ):  # fmt: skip
-        _bars(axes, ranks[low] - half, ranks[high] + half, colour, wide, label)
-    place = np.arange(1, n + 1)
+        _bars(axes, place, ranks[low] - half, ranks[high] + half, colour, wide, label)
     dots = axes.scatter(
         place, ranks["expected_rank"], s=float(np.clip(320 / n, 0.6, 9)), color="white",
         linewidths=0, zorder=3,
@@ -235,15 +263,17 @@ def rank_intervals(
     for name, colour in colours.items():
         i = names.index(name)
         axes.plot(
-            i + 1, ranks["expected_rank"][i], "D", color=colour, markersize=5, zorder=4,
+            place[i], ranks["expected_rank"][i], "D", color=colour, markersize=5, zorder=4,
             markeredgecolor="white", markeredgewidth=0.6,
         )  # fmt: skip
     axes.set_ylim(n + 1, 0)
     axes.set_yticks([1, *[t for t in axes.get_yticks() if 1 < t < n], n])
     axes.set_ylabel("Rank, 1 = best; dot: expected rank")
-    _name_ticks(axes, ranks, noun, colours)
+    _name_ticks(axes, ranks, place, n, noun, colours)
     _legend(axes)
-    _note(axes, verdict, f"{verdict['tiers']} tiers, not {n} places, are what the data support")
+    _note(
+        axes, verdict, f"{verdict['tiers']} tiers, not {count(n)} places, are what the data support"
+    )
     return made
 
 
@@ -354,7 +384,7 @@ def summary(ranks: pd.DataFrame, noun: str, verdict: Mapping[str, Any]) -> Figur
     better, worse = (below, above) if low else (above, below)
     n, apart, alone = len(ranks), verdict["separable"], verdict["separable_alone"]
     _stack(
-        rows[0], f"{verdict['pairs']:,} pairs".replace(",", " "),
+        rows[0], f"{count(verdict['pairs'])} pairs",
         [
             (apart, BLUE, "told apart, all at once"),
             (max(alone - apart, 0), SKY, "only if named beforehand"),
@@ -362,7 +392,7 @@ def summary(ranks: pd.DataFrame, noun: str, verdict: Mapping[str, Any]) -> Figur
         ],
     )  # fmt: skip
     _stack(
-        rows[1], f"{n} against\nthe average",
+        rows[1], f"{count(n)} against\nthe average",
         [
             (better[0], BLUE, "better, all at once"),
             (better[1] - better[0], SKY, "better, alone"),
