@@ -236,6 +236,15 @@ def caterpillar(
     return made
 
 
+def _rank_ticks(axes: Axes, n: int) -> None:
+    """Ranks from 1 to ``n`` on the vertical axis, and room for long ones beside it."""
+    ticks = [1, *[t for t in axes.get_yticks() if 1 < t < n], n]
+    axes.set_yticks(ticks, [count(t) for t in ticks])
+    made = axes.get_figure(root=True)
+    if n >= 10_000 and made is not None:
+        made.subplots_adjust(left=0.08 + 0.011 * len(count(n)))
+
+
 def rank_intervals(
     ranks: pd.DataFrame, noun: str, verdict: Mapping[str, Any], colours: Mapping[str, str]
 ) -> Figure:
@@ -267,7 +276,7 @@ def rank_intervals(
             markeredgecolor="white", markeredgewidth=0.6,
         )  # fmt: skip
     axes.set_ylim(n + 1, 0)
-    axes.set_yticks([1, *[t for t in axes.get_yticks() if 1 < t < n], n])
+    _rank_ticks(axes, n)
     axes.set_ylabel("Rank, 1 = best; dot: expected rank")
     _name_ticks(axes, ranks, place, n, noun, colours)
     _legend(axes)
@@ -465,7 +474,7 @@ def bump(ranks: pd.DataFrame, noun: str, colours: Mapping[str, str]) -> Figure:
         line = ranks.loc[name].to_numpy(float)
         axes.plot(at, line, color=loud[name], linewidth=1.6, marker="o", markersize=3.2)
     axes.set_ylim(n + 0.02 * n + 0.5, 0.5 - 0.02 * n)
-    axes.set_yticks([1, *[t for t in axes.get_yticks() if 1 < t < n], n])
+    _rank_ticks(axes, n)
     axes.set_xlim(-0.12, across - 1 + 0.12)
     axes.set_xticks(at, [_folded(str(name)) for name in ranks.columns], fontsize=7.5)
     axes.xaxis.tick_top()
