@@ -107,17 +107,23 @@ def test_ranking_figures(ranked, tmp_path):
 
 
 @pytest.mark.parametrize("kind", [draw_rank.caterpillar, draw_rank.rank_intervals])
-def test_of_many_clusters_a_sample_is_drawn(ranked, kind, tmp_path):
-    """As of 40,000: a picture of some kilobytes that says so, with the cluster of interest."""
-    ranks = ranked.tables["ranking"]
-    many = pd.concat([ranks] * (40_000 // len(ranks)), ignore_index=True)
-    many["cluster"] = [f"c{j}" for j in range(len(many))]
-    drawn = kind(many, "G", {**ranked.verdict, "clusters": len(many)}, {"c12345": "#0072b2"})
+def test_of_many_clusters_a_sample_is_drawn(kind, tmp_path):
+    """Of 40,000: a picture of some kilobytes that says so, with the cluster of interest."""
+    n = 40_000
+    estimate, rank = np.linspace(3.0, -3.0, n), np.arange(1.0, n + 1)
+    table = pd.DataFrame({"estimate": estimate, "expected_rank": rank})
+    table["cluster"] = [f"c{j}" for j in range(n)]
+    for name in ("conf", "overlap", "simultaneous"):
+        table[f"{name}_low"], table[f"{name}_high"] = estimate - 1.0, estimate + 1.0
+    for name in ("rank_low", "rank_set_low", "rank_set_low_marginal"):
+        table[name], table[name.replace("low", "high")] = rank, rank
+    verdict = {"unreliable": [], "tiers": 5}
+    drawn = kind(table, "G", verdict, {"c12345": "#0072b2"})
     save(drawn, tmp_path / "f.svg", alt="")
     text = (tmp_path / "f.svg").read_text("utf-8")
     assert len(text) < 600_000
     assert "1\u202f515 of 40\u202f000" in text and ">c12345<" in text
-    assert drawn.axes[0].get_xlim() == (0, len(many) + 1)
+    assert drawn.axes[0].get_xlim() == (0, n + 1)
 
 
 def test_caterpillar_draws_the_table(ranked):

@@ -11,7 +11,7 @@ import pytest
 from mixedflow.errors import MixedflowError
 
 # Files that once took more than 10 s, all of 10,000 columns: curves copied every column.
-SLOW_FILES = [134, 425]
+SLOW_FILES = [134]
 GOOD = ("runs", "one line")
 
 

@@ -469,15 +469,15 @@ def test_the_best_school_of_the_lecture():
 )
 def test_ranks_in_a_crowd_are_those_of_draws(reliability, monkeypatch):
     """Without draws and pairs, as among more clusters than these; three of them far from all."""
-    rng, n = np.random.default_rng(3), 1500
+    rng, n = np.random.default_rng(3), 800
     known = rng.uniform(*reliability, n)
     mean = rng.standard_normal(n) * np.sqrt(known)
     mean[:3] = 6.0, 5.5, -7.0
     combination = made_up(mean, 1.0 - known)
-    edges = np.array([1, 150, 1350, n])
-    drawn = ranking.posterior_ranks(combination, -1.0, 150, np.arange(n), edges)
+    edges = np.array([1, 80, 720, n])
+    drawn = ranking.posterior_ranks(combination, -1.0, 80, np.arange(n), edges)
     monkeypatch.setattr(ranking, "DRAWN_UP_TO", 10)
-    placed = ranking.posterior_ranks(combination, -1.0, 150, np.arange(n), edges)
+    placed = ranking.posterior_ranks(combination, -1.0, 80, np.arange(n), edges)
     # The sum over all pairs is exact; ranks that are nearly known move in steps, A does not.
     assert placed.expected == pytest.approx(drawn.expected, abs=0.15)
     # Both have an error: 40,000 draws one of 0.4% of the ranks where an end is least known.

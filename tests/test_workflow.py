@@ -308,6 +308,7 @@ def test_a_bootstrap_of_a_model_and_of_a_comparison(run: Path) -> None:
     own = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
     model = {"dataset": "children", "method": "ml"}
     line = "weight ~ age_c + age_sp + (1 | id)"
+    del own["datasets"]["children"]["explore"]
     own = {
         "datasets": {"children": own["datasets"]["children"]},
         "models": {
