@@ -35,7 +35,7 @@ docs: $(READY)
 
 # A worker more than there are cores: the one that tests Slurm waits most of its time.
 test: lint
-	$(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder \
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder \
 		--numprocesses $$($(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 # The last commit, run twice under different circumstances: every file must be the same.

@@ -69,14 +69,18 @@ def rows(seed: int) -> str:
 
 
 def start(
-    folder: Path, *options: str, limit: Callable[[], None] | None = None
+    folder: Path,
+    *options: str,
+    limit: Callable[[], None] | None = None,
+    code: Path | None = None,
 ) -> subprocess.Popen[str]:
-    """Snakemake in a process group of its own."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    """Snakemake in a process group of its own, with the workflow and package of ``code``."""
+    code = code or ROOT
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(code / "Snakefile")]
     return subprocess.Popen(
         [*command, "--cores", "2", *options],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        env={**os.environ, "PYTHONPATH": str(code / "src")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -86,9 +90,12 @@ def start(
 
 
 def run(
-    folder: Path, *options: str, limit: Callable[[], None] | None = None
+    folder: Path,
+    *options: str,
+    limit: Callable[[], None] | None = None,
+    code: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    process = start(folder, *options, limit=limit)
+    process = start(folder, *options, limit=limit, code=code)
     try:
         said, _ = process.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:

@@ -107,8 +107,7 @@ def code(folder: Path, draw: random.Random) -> str:
 
 
 def snakemake(folder: Path, *options: str) -> str:
-    faults.ROOT = folder / "checkout"
-    ended = faults.run(folder, *options)
+    ended = faults.run(folder, *options, code=folder / "checkout")
     assert ended.returncode == 0, ended.stdout
     return ended.stdout
 

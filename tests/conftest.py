@@ -10,6 +10,7 @@ import pytest
 # Files whose tests take minutes, or wait: begun first, they end beside the others.
 LONG = (
     "test_slurm", "test_workflow", "test_docs", "test_reruns", "test_start", "test_report_browser",
+    "test_chunks", "test_provenance", "test_family", "test_figures", "test_fuzz",
 )  # fmt: skip
 
 

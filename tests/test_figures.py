@@ -79,7 +79,7 @@ def test_a_line_is_drawn_where_its_table_says(explored):
     assert len(segments) == min(len(found.lines), 200)
 
 
-@pytest.fixture(scope="module", params=[5, 1000])
+@pytest.fixture(scope="module", params=[5, 400])
 def fitted(request):
     from mixedflow import mixed
 

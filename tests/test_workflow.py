@@ -213,15 +213,8 @@ def in_place(*keys: str, value: Any) -> Edit:
     return edit
 
 
-HOSTILE = [
-    "weight.__class__",
-    "__import__('os').system('touch owned')",
-    "(lambda: 1)()",
-    "[x for x in weight]",
-    "log(weight)(1)",
-    "9 ** 9 ** 9",
-    "open('owned', 'w')",
-]
+# Many more in test_security.py, without a workflow around them.
+HOSTILE = ["__import__('os').system('touch owned')", "9 ** 9 ** 9", "open('owned', 'w')"]
 SLOPE = ("models", "school_slope", "formula")
 IN_CONFIG: dict[str, tuple[Edit, str]] = {
     "unknown key": (in_place("datasets", "london", "clustr", value="school"), "cluster"),
@@ -323,18 +316,17 @@ def test_a_bootstrap_of_a_model_and_of_a_comparison(run: Path) -> None:
         "results": "own",
     }
     (run / "own.yaml").write_text(yaml.safe_dump(own), "utf-8")
-    own = ("--configfile", "own.yaml")
+    names = ("models/line/bootstrap", "comparisons")
+    tables = {run / f"own/{name}.csv": b"" for name in names}
+    own = (*(f"own/{name}.csv" for name in names), "--configfile", "own.yaml")
     ended = snakemake(run, *own, "--cores", "1")
     assert ended.returncode == 0, ended.stderr[-2000:]
-    tables = {run / f"own/{name}.csv": b"" for name in ("models/line/bootstrap", "comparisons")}
     for table in tables:
         tables[table] = table.read_bytes()
         table.unlink()
     # What was interrupted goes on: draws that are there are not made again.
-    for lost in ("report.html", "models/line/.bootstrap/250-299.npz"):
-        (run / "own" / lost).unlink()
-    jobs = planned(run, *own) - {"publish", "report", "manifest", "all"}
-    assert jobs == {"bootstrap:line,", "fit_bootstrapped:line", "compare"}
+    (run / "own/models/line/.bootstrap/250-299.npz").unlink()
+    assert planned(run, *own) == {"bootstrap:line,", "fit_bootstrapped:line", "compare"}
     ended = snakemake(run, *own, "--cores", "2")
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert tables == {table: table.read_bytes() for table in tables}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 RISE = 3.841458820694124  # the .95 quantile of chi-squared with 1 df
 _RESTARTS = 6
 _FAR = 1e10  # instead of infinity, which a line search cannot interpolate
+_LOG_S = 100.0  # as far as log s goes, up or down, in the core's scale
 _REACHED = 1e-4  # deviance by which an end may miss the edge of the region
 
 
@@ -138,6 +139,8 @@ def _extreme(
     n = objective.n_effective
 
     def psi(x: Array) -> float:
+        # A search may try a step of hundreds in log s, whose square is not a number of the machine.
+        x = np.append(x[:-1], np.clip(x[-1], -_LOG_S, _LOG_S))
         return function(*solution.covariance_parameters(x))
 
     def psi_gradient(x: Array) -> Array:
@@ -160,7 +163,7 @@ def _extreme(
                 at = objective.evaluate(x[:-1])
             except np.linalg.LinAlgError:
                 return _FAR, np.zeros_like(x)
-            s2 = float(np.exp(2.0 * np.clip(x[-1], -100.0, 100.0)))
+            s2 = float(np.exp(2.0 * np.clip(x[-1], -_LOG_S, _LOG_S)))
             value = at.deviance - n * (1.0 + np.log(at.rss / n)) + n * 2.0 * x[-1] + at.rss / s2
             slope = np.append(objective.gradient(x[:-1], at, s2), 2.0 * n - 2.0 * at.rss / s2)
             memory[key] = (float(value), slope)
