@@ -213,40 +213,22 @@ def in_place(*keys: str, value: Any) -> Edit:
     return edit
 
 
-# Many more in test_security.py, without a workflow around them.
-HOSTILE = ["__import__('os').system('touch owned')", "9 ** 9 ** 9", "open('owned', 'w')"]
 SLOPE = ("models", "school_slope", "formula")
+CODE = "__import__('os').system('touch owned')"
+# A fault of every kind; many more, without a workflow around them, in test_spec and test_security.
 IN_CONFIG: dict[str, tuple[Edit, str]] = {
     "unknown key": (in_place("datasets", "london", "clustr", value="school"), "cluster"),
-    "unknown dataset": (in_place("models", "growth", "dataset", value="childern"), "children"),
-    "unknown model in a comparison": (
-        in_place("comparisons", "x", value={"null": "grwth", "alternative": "school_slope"}),
-        "growth",
-    ),
-    "unknown function": (in_place("datasets", "london", "derive", "z", value="lgo(lrt)"), "log"),
     "formula syntax": (in_place(*SLOPE, value="gcse ~ lrt_groupc + + (1 | school"), "formula"),
-    "no grouping factor": (in_place(*SLOPE, value="gcse ~ lrt_groupc"), "group"),
-    "two grouping factors": (
-        in_place(*SLOPE, value="gcse ~ 1 + (1 | school) + (1 | student)"),
-        "two grouping factors",
-    ),
-    "code in a formula": (
-        in_place(*SLOPE, value="gcse ~ __import__('os') + (1|school)"),
-        "formula",
+    "code in a formula": (in_place(*SLOPE, value=f"gcse ~ {CODE} + (1|school)"), "formula"),
+    "code in an expression": (
+        in_place("datasets", "children", "derive", "z", value=CODE),
+        "derive",
     ),
     "file missing": (
         in_place("datasets", "children", "source", "file", value="data/childre.dta"),
         "children_synthetic.dta",
     ),
-    "results elsewhere": (in_place("results", value="../elsewhere"), "results"),
     "not a mapping": (in_place("datasets", value=[]), "datasets"),
-    **{
-        f"expression {text}": (
-            in_place("datasets", "children", "derive", "z", value=text),
-            "derive",
-        )
-        for text in HOSTILE
-    },
 }
 
 
