@@ -14,7 +14,7 @@ import pyreadstat
 import pytest
 
 from lecture_data import shared
-from mixedflow import data
+from mixedflow import data, scatter
 from mixedflow.errors import DataError, ExpressionError, MixedflowError, SourceError
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -211,6 +211,22 @@ def test_truncated_files(tmp_path: Path, small: pd.DataFrame, suffix: str, share
     with pytest.raises(SourceError, match=r"truncated|cannot read|not a") as caught:
         read(truncated(path, share))
     assert "\n" not in str(caught.value)
+
+
+def test_too_little_memory_is_not_called_damage_alone(
+    tmp_path: Path, small: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise MemoryError
+
+    path = tmp_path / "s.parquet"
+    small.to_parquet(path)
+    monkeypatch.setattr("mixedflow.sources._read_parquet", full)
+    with pytest.raises(SourceError, match=r"more memory than there is.*or damaged"):
+        read(path)
+    monkeypatch.setattr("mixedflow.scatter._parquet", full)
+    with pytest.raises(SourceError, match=r"chunk 1 of 2.* more memory .*more chunks"):
+        scatter.read_chunk(path, "s.parquet", 1, 2, {"id"})
 
 
 @pytest.mark.parametrize(

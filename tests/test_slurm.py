@@ -96,7 +96,7 @@ def start(cluster: Cluster) -> Iterator[Start]:
 def end(run: subprocess.Popen[str]) -> str:
     """What it said, once it has ended."""
     try:
-        # Four times what it takes when nothing else runs: a guard against waiting for ever.
+        # Three times what it takes when nothing else runs: a guard against waiting for ever.
         said, _ = run.communicate(timeout=400)
     except subprocess.TimeoutExpired:
         run.kill()

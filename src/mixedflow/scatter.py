@@ -57,6 +57,9 @@ def read_chunk(path: Path, shown: str, part: int, parts: int, wanted: set[str]) 
     reader = _parquet if suffix == ".parquet" else _labelled
     try:
         return reader(path, shown, part, parts, wanted)
+    except MemoryError:  # also of a file whose damaged header promises too much
+        hint = "let fewer jobs run at once, or ask for more chunks; or is the file damaged?"
+        raise SourceError(where, "takes more memory than there is", hint) from None
     except Exception as error:
         # The parsers raise all sorts of things, on files that nobody but the user can mend.
         reason = str(error) or type(error).__name__

@@ -98,6 +98,9 @@ def _from_file(path: Path, kind: str, description: str, where: str) -> RawData:
             raw = RawData(_read_csv(path))
         else:
             raw = RawData(_read_parquet(path))
+    except MemoryError:  # also of a file whose damaged header promises too much
+        what = f"reading {shown} as {suffix} takes more memory than there is"
+        raise SourceError(where, what, "too large for this machine, or damaged?") from None
     except Exception as error:
         # The parsers raise all sorts of things, on files that nobody but the user can mend.
         reason = str(error) or type(error).__name__
