@@ -77,6 +77,12 @@ def test_sentences_and_cautions_of_a_ranking_are_shown(html: str) -> None:
     assert f"A sentence {HOSTILE}" in words and f"A caution {HOSTILE}" in words
 
 
+def test_ranks_in_a_sentence_are_whole_numbers(html: str) -> None:
+    words = " ".join("".join(Page(html).words).split())
+    told = "has rank 1 to 2 with posterior probability 95%, and 1 to 2 in the simultaneous"
+    assert words.count(told) >= 1 and not re.search(r"has rank \d+\.", words)
+
+
 def _row(null: str, alternative: str, p: float) -> dict[str, object]:
     return {"null": null, "alternative": alternative, "p_value": p}
 

@@ -225,7 +225,7 @@ def ranking_sentence(fit: Mapping[str, Any], ranks: pd.DataFrame) -> Markup:
         count(len(named["worst"])),
         _names(named["worst"]),
         isolated(first["cluster"]),
-        *(number(first[k]) for k in ("rank_low", "rank_high", "rank_set_low", "rank_set_high")),
+        *(count(first[k]) for k in ("rank_low", "rank_high", "rank_set_low", "rank_set_high")),
     )
 
 
