@@ -28,10 +28,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check --compact-diff Snakefile workflow
 	$(BIN)/mypy
-	$(BIN)/python -m mixedflow.spec --check docs/config.md
+	$(BIN)/python -m mixedflow.config.reference --check docs/config.md
 
 docs: $(READY)
-	$(BIN)/python -m mixedflow.spec docs/config.md
+	$(BIN)/python -m mixedflow.config.reference docs/config.md
 
 # A worker more than there are cores: the one that tests Slurm waits most of its time.
 test: lint

@@ -46,7 +46,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: a process is
 import numpy as np
 
 from mixedflow import inference, mixed, profile, smallsample
-from mixedflow.spec import ComparisonSpec
+from mixedflow.config.specs import ComparisonSpec
 
 Outcome = dict[str, float]
 

@@ -33,9 +33,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from mixedflow import data, spec
+from mixedflow import data
+from mixedflow.config import reading
+from mixedflow.config.specs import DatasetSpec, ModelSpec
 from mixedflow.errors import MixedflowError
-from mixedflow.spec import DatasetSpec, ModelSpec
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS, GIB = 10, 2**30
@@ -125,7 +126,7 @@ def try_config(seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.yaml"
         path.write_bytes(config_text(seed).encode("utf-8", "surrogatepass"))
-        found = spec.load(spec.parse(path), "config.yaml")
+        found = reading.load(reading.parse(path), "config.yaml")
     found.to_json()
 
 
@@ -250,7 +251,7 @@ def read_and_fit(folder: Path, name: str) -> None:
         "datasets": {"d": {"source": {"file": name}, "cluster": "g", "derive": {"z": "2 * x"}}},
         "models": {"m": {"dataset": "d", "formula": "y ~ z + (1 + z | g)"}},
     }
-    checked = spec.load(config)
+    checked = reading.load(config)
     dataset: DatasetSpec = checked.datasets["d"]
     model: ModelSpec = checked.models["m"]
     raw = data.read_source(dataset.source, folder, folder / "downloads", "datasets.d.source")

@@ -43,7 +43,7 @@ def measure(what: str, clusters: int) -> dict[str, float]:
     import numpy as np
 
     from mixedflow import league, mixed, ranking
-    from mixedflow.spec import AtSpec, RankSpec, SelectSpec
+    from mixedflow.config.specs import AtSpec, RankSpec, SelectSpec
 
     rng = np.random.default_rng(1)
     cluster = np.repeat(np.arange(clusters), 8)

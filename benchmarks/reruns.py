@@ -96,14 +96,14 @@ def data_cell(folder: Path, draw: random.Random) -> str:
 
 
 def code(folder: Path, draw: random.Random) -> str:
-    """A module of the package with one more comment."""
+    """A module of the package with one more name."""
     package = folder / "checkout" / "src" / "mixedflow"
     name = draw.choice(
         ["explore", "likelihood", "league", "moves", "report", "publication", "data"]
     )
     with (package / f"{name}.py").open("a", encoding="utf-8") as stream:
-        stream.write(f"\n# {draw.random()}\n")
-    return f"comment in {name}.py"
+        stream.write(f"\n_ANOTHER = {draw.random()}\n")
+    return f"name in {name}.py"
 
 
 def snakemake(folder: Path, *options: str) -> str:
@@ -112,9 +112,9 @@ def snakemake(folder: Path, *options: str) -> str:
     return ended.stdout
 
 
-def planned(folder: Path) -> set[str]:
+def planned(folder: Path, *options: str) -> set[str]:
     """The names of the jobs that would run, as those of records: fit/line."""
-    said = snakemake(folder, "--dry-run")
+    said = snakemake(folder, "--dry-run", *options)
     said = "\n".join(re.findall(r"^ +output: .*", said, re.MULTILINE))
     return set(re.findall(r"results/records/([\w./-]+)\.json", said))
 

@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 
 from mixedflow import bootstrap, chunks, mixed
+from mixedflow.config.specs import ModelSpec
 from mixedflow.errors import ComparisonError
 from mixedflow.mixed import Reporting
-from mixedflow.spec import ModelSpec
 
 J, N = 15, 6  # clusters and their rows in the balanced one-way design
 DRAWS = 600

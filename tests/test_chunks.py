@@ -23,8 +23,10 @@ import pytest
 import yaml
 from pyarrow import parquet
 
-from mixedflow import data, mixed, scatter, spec
+from mixedflow import data, mixed, scatter
 from mixedflow.cli import main
+from mixedflow.config import reading
+from mixedflow.config.specs import DatasetSpec
 from mixedflow.errors import ConfigError, DataError, MixedflowError, SourceError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,7 +53,7 @@ def rows(n: int = 6000, clusters: int = 120, seed: int = 7) -> pd.DataFrame:
     return frame
 
 
-def configured(files: list[Path], chunks: int | None, **more: object) -> spec.DatasetSpec:
+def configured(files: list[Path], chunks: int | None, **more: object) -> DatasetSpec:
     source = {"files": [str(f) for f in files]} if chunks else {"file": str(files[0])}
     dataset = {
         "source": source,
@@ -63,11 +65,11 @@ def configured(files: list[Path], chunks: int | None, **more: object) -> spec.Da
         **more,
     }
     models = {"m": {"dataset": "d", "formula": "y ~ w + (1 | g)"}}
-    return spec.load({"datasets": {"d": dataset}, "models": models}).datasets["d"]
+    return reading.load({"datasets": {"d": dataset}, "models": models}).datasets["d"]
 
 
 def reduced(
-    dataset: spec.DatasetSpec, folder: Path, formulas: dict[str, str] | None = None
+    dataset: DatasetSpec, folder: Path, formulas: dict[str, str] | None = None
 ) -> list[Path]:
     paths = []
     for number, file in enumerate(dataset.source.files, 1):
@@ -87,7 +89,7 @@ def fitted(gathered: scatter.Gathered, model: str, method: str, folder: Path) ->
     return mixed.fit_products(FORMULAS[model], products, sample, like, method)
 
 
-def in_memory(dataset: spec.DatasetSpec, model: str, method: str) -> mixed.Fit:
+def in_memory(dataset: DatasetSpec, model: str, method: str) -> mixed.Fit:
     raw = data.read_source(dataset.source, Path(), Path())
     return mixed.fit(FORMULAS[model], data.prepare(dataset, raw).frame, method)
 
@@ -127,20 +129,20 @@ def gathered(folder: Path) -> scatter.Gathered:
 
 
 @pytest.fixture(scope="module")
-def whole(folder: Path) -> spec.DatasetSpec:
+def whole(folder: Path) -> DatasetSpec:
     return configured([folder / "all.parquet"], None)
 
 
 @pytest.mark.parametrize("method", ["reml", "ml"])
 @pytest.mark.parametrize("model", FORMULAS)
 def test_the_fit_is_that_of_all_rows(
-    gathered: scatter.Gathered, whole: spec.DatasetSpec, model: str, method: str, tmp_path: Path
+    gathered: scatter.Gathered, whole: DatasetSpec, model: str, method: str, tmp_path: Path
 ) -> None:
     assert_same(fitted(gathered, model, method, tmp_path), in_memory(whole, model, method))
 
 
 def test_tables_and_report_are_those_of_all_rows(
-    gathered: scatter.Gathered, whole: spec.DatasetSpec, tmp_path: Path
+    gathered: scatter.Gathered, whole: DatasetSpec, tmp_path: Path
 ) -> None:
     one = fitted(gathered, "intercept", "reml", tmp_path)
     other = in_memory(whole, "intercept", "reml")
@@ -167,7 +169,7 @@ def test_neither_size_nor_order_of_chunks_matters(
         pd.testing.assert_frame_equal(other.sample, gathered.sample)
 
 
-def test_the_card_counts_all_rows(gathered: scatter.Gathered, whole: spec.DatasetSpec) -> None:
+def test_the_card_counts_all_rows(gathered: scatter.Gathered, whole: DatasetSpec) -> None:
     raw = data.read_source(whole.source, Path(), Path())
     expected, card = data.prepare(whole, raw).card, gathered.card()
     for key in ("rows_read", "rows", "clusters", "cluster_sizes"):
@@ -365,7 +367,7 @@ def test_models_that_need_all_rows_are_refused(change: dict[str, object], messag
     dataset = {"source": {"file": "a.parquet"}, "cluster": "g", "chunks": 2}
     model = {"dataset": "d", "formula": "y ~ x + (1 | g)", **change}
     with pytest.raises(ConfigError, match=message):
-        spec.load({"datasets": {"d": dataset}, "models": {"m": model}})
+        reading.load({"datasets": {"d": dataset}, "models": {"m": model}})
 
 
 def test_a_chunk_that_failed_runs_again_alone(

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixedflow import data, mixed, spec
+from mixedflow import data, mixed
+from mixedflow.config import reading
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
 def results():
-    config = spec.read(ROOT / "config.yaml")
+    config = reading.read(ROOT / "config.yaml")
     found = {}
     for name in ("growth", "school_intercept", "school_slope", "school_gender"):
         model = config.models[name]

@@ -8,7 +8,7 @@ import pytest
 
 from lecture_data import children, golden, london
 from mixedflow import explore
-from mixedflow.spec import ExploreSpec
+from mixedflow.config.specs import ExploreSpec
 
 
 def test_school_sizes_as_printed():

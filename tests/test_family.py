@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from mixedflow import family, family_table, mixed, spec, tables, verify
-from mixedflow.errors import MixedflowError
+from mixedflow import family_table, mixed, tables, verify
+from mixedflow.config import reading
 from mixedflow.figures import family as draw
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -140,7 +140,7 @@ def test_a_fit_that_is_no_optimum_is_shown_and_not_counted(run: Path, tmp_path: 
     doubtful = folders / "y2.girls/fit.json"
     fit = json.loads(doubtful.read_text("utf-8"))
     doubtful.write_text(json.dumps(fit | {"converged": False, "warnings": ["searches differ"]}))
-    of = spec.load(configuration(), "config.yaml").families["scores"]
+    of = reading.load(configuration(), "config.yaml").families["scores"]
     found = family_table.table(of, {path.name: path for path in folders.iterdir()})
     row = found.set_index("member").loc["y2.girls"]
     assert (row["converged"], row["failure"]) == ("no", "searches differ")
@@ -149,22 +149,6 @@ def test_a_fit_that_is_no_optimum_is_shown_and_not_counted(run: Path, tmp_path: 
     assert len(counted) == 5
     expected = holm(counted["p_value"].to_numpy())
     assert counted["p_adjusted"].to_numpy() == pytest.approx(expected, rel=1e-12)
-
-
-def test_a_member_more_changes_one_batch_only() -> None:
-    def batches(outcomes: list[str]) -> dict[str, str]:
-        config = configuration()
-        config["families"]["scores"] |= {"for": {"outcome": outcomes}}
-        made = family.batches(spec.load(config, "config.yaml").families["scores"])
-        return {name: batch.to_json() for name, batch in made.items()}
-
-    outcomes = [f"y{k}" for k in range(64)]
-    all_of_them = batches(outcomes)
-    fewer = batches(outcomes[:-1])
-    assert all_of_them.keys() == fewer.keys() == set("0123")
-    assert sum(fewer[name] != all_of_them[name] for name in fewer) == 1
-    assert batches(outcomes[::-1]) == all_of_them
-    assert len(batches([*outcomes, "y64"])) == 8  # here all of them are fitted anew
 
 
 @pytest.mark.parametrize(
@@ -226,30 +210,3 @@ def test_names_are_escaped_and_everything_has_a_record(run: Path, monkeypatch) -
     told = json.loads((run / "results/manifest.json").read_text("utf-8"))
     path = "results/families/scores/members/y1.girls/fixed_effects.csv"
     assert told["artifacts"][path]["job"].startswith("family_batch/scores/")
-
-
-@pytest.mark.parametrize(
-    "change,words",
-    [
-        ({"formula": "{result} ~ x + (1 | g)"}, "unknown placeholder '{result}'"),
-        ({"for": {"outcome": ["y0", "y0"]}}, "two members would be called 'y0'"),
-        ({"for": {"outcome": ["y0"], "pupil": ["x"]}}, "pupil: is not used"),
-        ({"for": {"outcome": ["y 0"]}}, "'y 0' is not a plain column name"),
-        ({"for": {}}, "has one member only"),
-        ({"dataset": "e"}, "unknown dataset 'e'"),
-        ({"term": "z"}, "no fixed effect 'z'"),
-        ({"adjust": "sidak!"}, "adjust"),
-        ({"formula": "{outcome} ~ x + (1 | h)"}, "grouping factor 'h'"),
-        ({"for": {"outcome": ["y0"], "subset": {"a": "x.__class__"}}}, "subset.a"),
-        ({"for": {"outcome": [f"y{k}" for k in range(200)], "p": [f"x{k}" for k in range(200)]},
-          "formula": "{outcome} ~ {p} + (1 | g)"}, "members, more than"),
-    ],
-)  # fmt: skip
-def test_faults_of_a_family_are_told_in_one_line(change: dict[str, Any], words: str) -> None:
-    config = configuration()
-    config["families"]["scores"] |= change
-    with pytest.raises(MixedflowError) as caught:
-        spec.load(config, "config.yaml")
-    line = str(caught.value)
-    assert line.startswith("config.yaml: families.scores") and words in line
-    assert line.isprintable()

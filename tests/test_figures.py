@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from mixedflow import explore, league
+from mixedflow.config.specs import DatasetSpec, ExploreSpec, RankSpec, SelectSpec, SourceSpec
 from mixedflow.figures import explore as draw_data
 from mixedflow.figures import models as draw_model
 from mixedflow.figures import ranking as draw_rank
@@ -25,7 +26,6 @@ from mixedflow.figures.style import (
     save,
 )
 from mixedflow.ranking import Posterior
-from mixedflow.spec import DatasetSpec, ExploreSpec, RankSpec, SelectSpec, SourceSpec
 
 HOSTILE = 'a $x$ <b>"&' + "long " * 20
 

@@ -10,8 +10,8 @@ import pytest
 from scipy.stats import multivariate_normal, norm, rankdata
 
 from mixedflow import league, mixed, ranking, ranksets
+from mixedflow.config.specs import AtSpec, RankSpec, SelectSpec
 from mixedflow.errors import RankingError
-from mixedflow.spec import AtSpec, RankSpec, SelectSpec
 from test_ranking import MONTE_CARLO, dense_covariance, simulate
 
 J = 14

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from lecture_data import golden, shared
-from mixedflow import data, mixed, spec
+from mixedflow import data, mixed
+from mixedflow.config import reading
 
-CONFIG = spec.read(Path(__file__).resolve().parents[1] / "configs" / "lecture.yaml")
+CONFIG = reading.read(Path(__file__).resolve().parents[1] / "configs" / "lecture.yaml")
 LME4 = {case["name"]: case for case in golden("lme4.json")}
 SAME = {
     "growth": "asian_ri_ml",

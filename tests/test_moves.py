@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from mixedflow import mixed, moves
+from mixedflow.config.specs import OrderSpec
 from mixedflow.ranking import Posterior
-from mixedflow.spec import OrderSpec
 
 ORDER = OrderSpec("Intercept", "high", ("3",))
 

@@ -21,8 +21,8 @@ from mixedflow.errors import ConfigError, SourceError
 def test_digest_follows_imports():
     assert "likelihood" in provenance._imports("mixed")
     assert "figures.style" in provenance._imports("figures.models")
-    # Type checking needs spec; running a fit does not.
-    assert "spec" not in provenance._imports("mixed")
+    # Type checking needs the specifications; running a fit does not.
+    assert "config.specs" not in provenance._imports("mixed")
 
 
 def test_digest_changes_with_what_it_covers(monkeypatch, tmp_path):

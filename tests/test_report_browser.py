@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from mixedflow import report, spec
+from mixedflow import report
+from mixedflow.config import reading
 from report_run import CONFIG, HOSTILE, write_run
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -32,7 +33,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     write_run(root / "hostile")
     report.render(root / "hostile", CONFIG, root / "hostile" / "report.html")
     given = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-    config = json.loads(spec.load(given, origin="config.yaml").to_json())
+    config = json.loads(reading.load(given, origin="config.yaml").to_json())
     report.render(ROOT / "results", config, root / "default.html")
     return {"default": root / "default.html", "hostile": root / "hostile" / "report.html"}
 

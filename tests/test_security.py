@@ -20,9 +20,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixedflow import contrast, data, expressions, formula, spec
+from mixedflow import contrast, data, expressions, formula
+from mixedflow.config import reading
+from mixedflow.config.specs import SourceSpec
 from mixedflow.errors import MixedflowError
-from mixedflow.spec import SourceSpec
 
 ROOT = Path(__file__).resolve().parents[1]
 WATCHED = re.compile(
@@ -281,7 +282,7 @@ def test_yaml_makes_plain_values_only(tag: str, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.yaml").write_text(f"models: {tag}\n", "utf-8")
     with watched() as seen, pytest.raises(MixedflowError, match=r"^config.yaml"):
-        spec.load(spec.parse("config.yaml"), "config.yaml")
+        reading.load(reading.parse("config.yaml"), "config.yaml")
     assert not [event for event in seen if "config.yaml" not in event and "import" not in event]
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
 

@@ -18,7 +18,8 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mixedflow import bootstrap, cli, data, mixed, spec, start
+from mixedflow import bootstrap, cli, data, mixed, start
+from mixedflow.config import reading
 
 ROOT = Path(__file__).resolve().parents[1]
 Run = Callable[..., tuple[int, str, str]]
@@ -128,7 +129,7 @@ def test_a_file_of_spss_becomes_a_report(finished: Path) -> None:
 
 
 def test_show_prints_what_the_fit_itself_prints(finished: Path, run: Run) -> None:
-    settings = spec.read(finished / "config.yaml")
+    settings = reading.read(finished / "config.yaml")
     stored = finished / "results" / "datasets" / "data_2_Visits_2024"
     prepared = data.load(stored / "data.parquet", stored / "data_card.json")
     for name, model in settings.models.items():
@@ -246,7 +247,7 @@ def test_hostile_names(name: str, tmp_path: Path, run: Run) -> None:
     code, out, err = run("check", tmp_path / "config.yaml")
     assert code == 0, err
     assert "15 clusters" in out
-    settings = spec.read(tmp_path / "config.yaml")
+    settings = reading.read(tmp_path / "config.yaml")
     (dataset,) = settings.datasets.values()
     raw = data.read_source(dataset.source, tmp_path, tmp_path)
     prepared = data.prepare(dataset, raw).frame

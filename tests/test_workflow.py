@@ -215,7 +215,7 @@ def in_place(*keys: str, value: Any) -> Edit:
 
 SLOPE = ("models", "school_slope", "formula")
 CODE = "__import__('os').system('touch owned')"
-# Some go through the workflow; many more are told without it, in test_spec and test_security.
+# Some go through the workflow; many more are told without it, in tests/config and test_security.
 IN_CONFIG: dict[str, tuple[Edit, str]] = {
     "unknown key": (in_place("datasets", "london", "clustr", value="school"), "cluster"),
     "formula syntax": (in_place(*SLOPE, value="gcse ~ lrt_groupc + + (1 | school"), "formula"),

@@ -8,18 +8,17 @@ The names load on first use: every job of a workflow is a new interpreter, and p
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["fit", "fit_arrays"]
+__all__ = ["Fit", "Reporting", "fit", "fit_arrays"]
 
 if TYPE_CHECKING:
-    from mixedflow.mixed import fit, fit_arrays
+    from mixedflow.api import Fit, Reporting, fit, fit_arrays
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from mixedflow import mixed
-
-        return getattr(mixed, name)
+        return getattr(importlib.import_module("mixedflow.api"), name)
     raise AttributeError(f"module 'mixedflow' has no attribute {name!r}")

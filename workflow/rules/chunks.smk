@@ -7,7 +7,7 @@ IN_CHUNKS = {name for name, model in MODELS.items() if model.dataset in CHUNKED}
 
 rule reduce:
     input:
-        source=lambda w: DATASETS[w.dataset].source.files[int(w.file) - 1],
+        source=lambda w: sources(files_of(w.dataset, file=int(w.file))),
     output:
         chunk=f"{DATASET}/.chunks/{{file}}-{{part}}.npz",
     log:
@@ -24,11 +24,12 @@ rule reduce:
         runtime=growing(10, per_mb=0.01),
     params:
         task=lambda w: task(
-            "scatter",
+            "reduce",
             dataset=rows_of(w.dataset, file=int(w.file)),
             formulas={
                 name: model.formula for name, model in MODELS.items() if model.dataset == w.dataset
             },
+            source=content(files_of(w.dataset, file=int(w.file))),
         ),
     script:
         "../scripts/reduce.py"
@@ -38,7 +39,7 @@ rule reduce:
 rule gather:
     input:
         chunks=lambda w: chunks_of(w.dataset),
-        sources=lambda w: DATASETS[w.dataset].source.files,
+        sources=lambda w: sources(files_of(w.dataset)),
     output:
         data=f"{DATASET}/data.parquet",
         card=f"{DATASET}/data_card.json",
@@ -59,7 +60,9 @@ rule gather:
         mem_mb=growing(2000),
         runtime=growing(10, per_mb=0.01),
     params:
-        task=lambda w: task("scatter", "cards", dataset=DATASETS[w.dataset]),
+        task=lambda w: task(
+            "gather", dataset=DATASETS[w.dataset], source=content(files_of(w.dataset))
+        ),
     script:
         "../scripts/gather.py"
 
@@ -80,7 +83,7 @@ rule add:
         runtime=growing(10, per_mb=0.01),
     params:
         task=lambda w: task(
-            "scatter", dataset=rows_of(MODELS[w.model].dataset), formula=MODELS[w.model].formula
+            "add", dataset=rows_of(MODELS[w.model].dataset), formula=MODELS[w.model].formula
         ),
     script:
         "../scripts/add.py"

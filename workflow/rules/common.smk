@@ -8,15 +8,25 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-from mixedflow import spec
-from mixedflow.chunks import parts
+from mixedflow.config import reading
 from mixedflow.errors import MixedflowError
-from mixedflow.provenance import code_digest, leave_plan, no_future, source_digest
+from mixedflow.inference.draws import parts
+from mixedflow.jobs.digest import code_digest
+from mixedflow.jobs.inputs import source_digest
+from mixedflow.jobs.provenance import leave_plan, no_future
+
+SCRIPTS = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent / "scripts"
+
+
+def made(path):
+    """Whether a rule makes a file: one of a workflow, say, that loads this one as a module."""
+    return any(rule.is_producer(path) for rule in workflow.rules)
+
 
 try:
     for path in workflow.configfiles:
-        spec.parse(path)  # of two equal keys Snakemake silently keeps the last
-    SETTINGS = spec.load(config, origin=(workflow.configfiles or ["config"])[-1])
+        reading.parse(path)  # of two equal keys Snakemake silently keeps the last
+    SETTINGS = reading.load(config, origin=(workflow.configfiles or ["config"])[-1])
     SOURCES = {f"datasets.{name}.source": d.source for name, d in SETTINGS.datasets.items()}
     for name, one in SETTINGS.families.items():
         source = SETTINGS.datasets[one.datasets[0]].source
@@ -25,11 +35,9 @@ try:
     for where, source in SOURCES.items():
         # Said here, because Snakemake's own words about a missing input name no way out.
         for path in source.files or filter(None, [source.file]):
-            # A workflow that loads this one as a module may have a rule that makes the file.
-            made = any(rule.is_producer(path) for rule in workflow.rules)
-            if not made and not os.path.isfile(path):
-                from mixedflow.download import DOWNLOADS
-                from mixedflow.sources import read_source
+            if not made(path) and not os.path.isfile(path):
+                from mixedflow.data.download import DOWNLOADS
+                from mixedflow.data.sources import read_source
 
                 only = replace(source, file=path, url=None)
                 read_source(only, Path(), Path(DOWNLOADS), where)
@@ -54,13 +62,14 @@ def one_of(names):
     return "|".join(map(re.escape, sorted(names))) or "(?!)"
 
 
-def task(*modules, spare=(), source=None, **specs):
+def task(script, source=None, **specs):
     """All that a job's result depends on besides its files, as the one tracked parameter.
 
-    Snakemake tracks neither the configuration nor imported packages, compares parameters as a
-    set, and dictionaries with their key order: hence one canonical text.
+    Of the rule's script, by name, it has a digest of all the code that runs. Snakemake tracks
+    neither the configuration nor imported packages, compares parameters as a set, and dictionaries
+    with their key order: hence one canonical text.
     """
-    known = {"code": code_digest(*modules, spare=spare)} | (
+    known = {"code": code_digest(SCRIPTS / f"{script}.py")} | (
         {} if source is None else {"source": source}
     )
     texts = {name: json.dumps(plain(part), sort_keys=True) for name, part in specs.items()}
@@ -74,6 +83,23 @@ def plain(part):
     if isinstance(part, dict):
         return {name: plain(value) for name, value in part.items()}
     return json.loads(part.to_json())
+
+
+def sources(paths):
+    """Data files as inputs. Of a user's own the content decides, as :func:`content` tells."""
+    return [path if made(path) else ancient(path) for path in paths]
+
+
+def content(paths, rdataset=None):
+    """The content of data files, but for those that rules make, which Snakemake watches."""
+    return source_digest([path for path in paths if not made(path)], rdataset)
+
+
+def files_of(dataset, file=None):
+    """The data files of a data set, or one of them by its number."""
+    of = DATASETS[dataset].source
+    files = of.files or tuple(filter(None, [of.file]))
+    return files if file is None else files[file - 1 : file]
 
 
 def dataset_of(model):
@@ -93,8 +119,7 @@ def chunks_of(dataset):
 def rows_of(dataset, file=None):
     """What decides about the rows of a data set, or of one of its files."""
     of = DATASETS[dataset]
-    files = of.source.files if file is None else (of.source.files[file - 1],)
-    source = replace(of.source, files=files)
+    source = replace(of.source, files=files_of(dataset, file))
     return replace(of, source=source, title="", labels={}, expect={})
 
 

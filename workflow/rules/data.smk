@@ -3,7 +3,7 @@
 
 rule prepare:
     input:
-        source=lambda w: DATASETS[w.dataset].source.file or [],
+        source=lambda w: sources(files_of(w.dataset)),
     output:
         data=f"{DATASET}/data.parquet",
         card=f"{DATASET}/data_card.json",
@@ -25,11 +25,9 @@ rule prepare:
         runtime=growing(10, per_mb=0.1),
     params:
         task=lambda w: task(
-            "data",
-            "cards",
+            "prepare",
             dataset=replace(DATASETS[w.dataset], explore=None),
-            # By content: an older file in its place is a change too.
-            source=source_digest(DATASETS[w.dataset].source),
+            source=content(files_of(w.dataset), DATASETS[w.dataset].source.rdataset),
         ),
     script:
         "../scripts/prepare.py"

@@ -36,7 +36,7 @@ rule explore:
         mem_mb=growing(500, per_mb=30),
         runtime=growing(10, per_mb=0.1),
     params:
-        task=lambda w: task("explore", "figures.explore", "tables", dataset=DATASETS[w.dataset]),
+        task=lambda w: task("explore", dataset=DATASETS[w.dataset]),
     script:
         "../scripts/explore.py"
 

@@ -1,18 +1,18 @@
 # Families of models: members in batches, because starting an interpreter with its libraries costs
 # as much as thirty small fits; then one table and one figure over all members of a family.
 
-from mixedflow import family
+from mixedflow.config import families
 
 FAMILIES = SETTINGS.families
 FAMILY = f"{RESULTS}/families/{{family}}"
 MEMBERS = {
-    name: {m.name: f"{RESULTS}/families/{name}/members/{m.name}" for m in family.expand(one)}
+    name: {m.name: f"{RESULTS}/families/{name}/members/{m.name}" for m in families.expand(one)}
     for name, one in FAMILIES.items()
 }
 
 BATCHES = []
 for family_name, family_spec in FAMILIES.items():
-    for batch_name, batch in family.batches(family_spec).items():
+    for batch_name, batch in families.batches(family_spec).items():
         used = sorted({member.dataset for member in batch.members})
         own = sorted({member.file for member in batch.members if member.file})
         BATCHES.append(f"family_{family_name}_{batch_name}")
@@ -23,7 +23,7 @@ for family_name, family_spec in FAMILIES.items():
             input:
                 data=[f"{RESULTS}/datasets/{name}/data.parquet" for name in used if not own],
                 cards=[f"{RESULTS}/datasets/{name}/data_card.json" for name in used if not own],
-                files=lambda _, own=own: own,
+                files=lambda _, own=own: sources(own),
             output:
                 folders=[directory(MEMBERS[family_name][m.name]) for m in batch.members],
                 record=f"{RECORDS}/family_batch/{family_name}/{batch_name}.json",
@@ -39,14 +39,14 @@ for family_name, family_spec in FAMILIES.items():
             params:
                 # A function, because braces in a text of the configuration are no wildcards.
                 task=lambda _, batch=batch, used=used, own=own: task(
-                    "family",
-                    spare=("ranking",),  # Fit.rank is for users of the API
+                    "family_batch",
                     batch=batch,
                     datasets={
                         name: replace(DATASETS[name], explore=None, expect={})
                         for name in used
                         if own
                     },
+                    source=content(own),
                 ),
             script:
                 "../scripts/family_batch.py"
@@ -68,6 +68,6 @@ rule family:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        task=lambda w: task("family_table", "figures.family", "tables", family=FAMILIES[w.family]),
+        task=lambda w: task("family_table", family=FAMILIES[w.family]),
     script:
         "../scripts/family_table.py"

@@ -1,42 +1,35 @@
-# One model of one data set: the fit, its tables and its figures. One job, because starting an
-# interpreter with its libraries costs as much as all the figures.
+# One model of one data set: the fit and its tables; then what people look at, the pages of the tables
+# and the figures, whose making fits nothing.
 
 IN_MODEL = {"unit": "model", "category": "Models"}
+MODEL_TABLES = (
+    "fixed_effects",
+    "variance_components",
+    "contrasts",
+    "alternatives",
+    "cluster_effects",
+    "predictions",
+    "curves",
+    "variance_function",
+    "effects_diagnostic",
+    "influence",
+)
+MODEL_FIGURES = (
+    "shrinkage",
+    "fitted_lines",
+    "means",
+    "variance",
+    "residual_qq",
+    "residuals_fitted",
+    "effects_qq",
+    "influence",
+)
 BOOTSTRAPPED = {name for name, model in MODELS.items() if model.inference.intervals == "bootstrap"}
 COMPARISONS = SETTINGS.comparisons
 SIMULATED = sorted(name for name, comparison in COMPARISONS.items() if comparison.bootstrap)
 OF_A_FIT = {
     "record": f"{RECORDS}/fit/{{model}}.json",
-    **tables(
-        (
-            "fixed_effects",
-            "variance_components",
-            "contrasts",
-            "alternatives",
-            "cluster_effects",
-            "predictions",
-            "curves",
-            "variance_function",
-            "effects_diagnostic",
-            "influence",
-        ),
-        folder=MODEL,
-        **IN_MODEL,
-    ),
-    **figures(
-        (
-            "shrinkage",
-            "fitted_lines",
-            "means",
-            "variance",
-            "residual_qq",
-            "residuals_fitted",
-            "effects_qq",
-            "influence",
-        ),
-        folder=f"{MODEL}/figures",
-        **IN_MODEL,
-    ),
+    **{name: f"{MODEL}/{name}.csv" for name in MODEL_TABLES},
     "fit": f"{MODEL}/fit.json",
     "posterior": f"{MODEL}/posterior.npz",
 }
@@ -60,15 +53,7 @@ rule fit:
         mem_mb=growing(1000, per_mb=60),
         runtime=growing(15, per_mb=1),
     params:
-        task=lambda w: task(
-            "mixed",
-            "tables",
-            "figures.models",
-            "figures.diagnostics",
-            "scatter",
-            spare=("ranking",),  # Fit.rank is for users of the API
-            **of_a_fit(MODELS[w.model]),
-        ),
+        task=lambda w: task("fit", **of_a_fit(MODELS[w.model])),
     script:
         "../scripts/fit.py"
 
@@ -79,7 +64,7 @@ use rule fit as fit_chunked with:
         **PREPARED,
         products=f"{MODEL}/products.npz",
     output:
-        **{name: path for name, path in OF_A_FIT.items() if not name.startswith("influence")},
+        **{name: path for name, path in OF_A_FIT.items() if name != "influence"},
     wildcard_constraints:
         model=one_of(IN_CHUNKS),
     resources:
@@ -96,7 +81,63 @@ use rule fit as fit_bootstrapped with:
         ),
     output:
         **OF_A_FIT,
-        **tables(("bootstrap",), folder=MODEL, **IN_MODEL),
+        bootstrap=f"{MODEL}/bootstrap.csv",
+    wildcard_constraints:
+        model=one_of(BOOTSTRAPPED),
+
+
+def looked_at(names, drawn):
+    """Outputs: the pages of a model's tables, and its figures."""
+    folder = f"{MODEL}/figures"
+    return {
+        "record": f"{RECORDS}/draw/{{model}}.json",
+        **{f"{name}_html": shown(f"{MODEL}/{name}.html", **IN_MODEL) for name in names},
+        **figures(drawn, folder=folder, **IN_MODEL),
+    }
+
+
+rule draw:
+    input:
+        fit=f"{MODEL}/fit.json",
+        tables=[f"{MODEL}/{name}.csv" for name in MODEL_TABLES],
+        card=PREPARED["card"],
+    output:
+        **looked_at(MODEL_TABLES, MODEL_FIGURES),
+    log:
+        f"{LOGS}/draw/{{model}}.log",
+    wildcard_constraints:
+        model=one_of(MODELS.keys() - BOOTSTRAPPED - IN_CHUNKS),
+    threads: 1
+    resources:
+        mem_mb=growing(1000, per_mb=30),
+        runtime=growing(10, per_mb=0.5),
+    params:
+        task=lambda w: task("draw"),
+    script:
+        "../scripts/draw.py"
+
+
+OF_CHUNKS = [name for name in MODEL_TABLES if name != "influence"]
+
+
+use rule draw as draw_chunked with:
+    input:
+        fit=f"{MODEL}/fit.json",
+        tables=[f"{MODEL}/{name}.csv" for name in OF_CHUNKS],
+        card=PREPARED["card"],
+    output:
+        **looked_at(OF_CHUNKS, [name for name in MODEL_FIGURES if name != "influence"]),
+    wildcard_constraints:
+        model=one_of(IN_CHUNKS),
+
+
+use rule draw as draw_bootstrapped with:
+    input:
+        fit=f"{MODEL}/fit.json",
+        tables=[f"{MODEL}/{name}.csv" for name in (*MODEL_TABLES, "bootstrap")],
+        card=PREPARED["card"],
+    output:
+        **looked_at((*MODEL_TABLES, "bootstrap"), MODEL_FIGURES),
     wildcard_constraints:
         model=one_of(BOOTSTRAPPED),
 

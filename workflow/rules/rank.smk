@@ -1,7 +1,8 @@
 # The clusters of a model in order, with the uncertainty of that order; and how the order moves
 # between the models of a data set. With a random slope the order depends on the covariate.
 
-from mixedflow import formula
+from mixedflow.language import formula
+from mixedflow.config.specs import OrderSpec
 
 RANKED = sorted(name for name, model in MODELS.items() if model.rank)
 SLOPED = {
@@ -46,7 +47,7 @@ rule rank:
     resources:
         mem_mb=4000,
     params:
-        task=lambda w: task("league", "figures.ranking", "tables", rank=MODELS[w.model].rank),
+        task=lambda w: task("rank", rank=MODELS[w.model].rank),
     script:
         "../scripts/rank.py"
 
@@ -85,10 +86,8 @@ rule moves:
     params:
         task=lambda w: task(
             "moves",
-            "figures.ranking",
-            "tables",
             ranks={
-                name: spec.OrderSpec.within(MODELS[name].rank)
+                name: OrderSpec.within(MODELS[name].rank)
                 for name in MOVED[w.dataset]
                 if MODELS[name].rank
             },

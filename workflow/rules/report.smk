@@ -31,9 +31,7 @@ rule compare:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        task=lambda w: task(
-            *(("bootstrap",) if SIMULATED else ()), "inference", "tables", comparisons=COMPARISONS
-        ),
+        task=lambda w: task("compare", comparisons=COMPARISONS),
     script:
         "../scripts/compare.py"
 
@@ -71,7 +69,7 @@ rule publish:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        task=lambda w: task("publication"),
+        task=lambda w: task("publish"),
     script:
         "../scripts/publish.py"
 
@@ -87,6 +85,9 @@ WORK = [
     *((rules.fit, {"model": name}) for name in sorted(MODELS.keys() - BOOTSTRAPPED - IN_CHUNKS)),
     *((rules.fit_chunked, {"model": name}) for name in sorted(IN_CHUNKS)),
     *((rules.fit_bootstrapped, {"model": name}) for name in sorted(BOOTSTRAPPED)),
+    *((rules.draw, {"model": name}) for name in sorted(MODELS.keys() - BOOTSTRAPPED - IN_CHUNKS)),
+    *((rules.draw_chunked, {"model": name}) for name in sorted(IN_CHUNKS)),
+    *((rules.draw_bootstrapped, {"model": name}) for name in sorted(BOOTSTRAPPED)),
     *((rules.rank, {"model": name}) for name in sorted(set(RANKED) - SLOPED)),
     *((rules.rank_over, {"model": name}) for name in sorted(SLOPED)),
     *((rules.moves, {"dataset": name}) for name in sorted(MOVED)),
@@ -149,14 +150,14 @@ rule manifest:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        task=lambda w: task("provenance"),
+        task=lambda w: task("manifest"),
     script:
         "../scripts/manifest.py"
 
 
 # `mixedflow verify` asks what each job would rest on now, and needs no run for it.
 leave_plan(
-    {
+    lambda: {
         record: rule.params.task(SimpleNamespace(**wildcards))
         for rule, wildcards in [*WORK, *DRAWN, (rules.report, {})]
         for record in expand(rule.output.record, **wildcards)

@@ -1,12 +1,13 @@
 import json
 from pathlib import Path
 
-from mixedflow import scatter
-from mixedflow.job import job
-from mixedflow.spec import DatasetSpec
+from mixedflow.analysis import gathering
+from mixedflow.config.specs import DatasetSpec
+from mixedflow.jobs.job import job
+from mixedflow.model.reduced import save_products
 
 with job(snakemake) as task:
     spec = DatasetSpec.from_json(task["dataset"])
-    gathered = scatter.gather(spec, [Path(path) for path in snakemake.input.chunks])
+    gathered = gathering.gather(spec, [Path(path) for path in snakemake.input.chunks])
     found = gathered.products(snakemake.wildcards.model, json.loads(task["formula"]))
-    scatter.save_products(found, Path(snakemake.output.products))
+    save_products(found, Path(snakemake.output.products))

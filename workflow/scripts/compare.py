@@ -1,20 +1,17 @@
 import json
 from pathlib import Path
 
-from mixedflow import inference, tables
-from mixedflow.job import job
-from mixedflow.spec import ComparisonSpec
+from mixedflow.artifacts import formatting, tables
+from mixedflow.artifacts.fit_report import ModelReport
+from mixedflow.config.specs import ComparisonSpec
+from mixedflow.inference import comparison, simulated
+from mixedflow.jobs.job import job
 
 with job(snakemake) as task:
     given, output = snakemake.input, snakemake.output
     asked = json.loads(task["comparisons"])
     comparisons = {name: ComparisonSpec.of(values) for name, values in asked.items()}
-    paths = map(Path, given.fits)
-    fits = {path.parent.name: json.loads(path.read_text("utf-8")) for path in paths}
-    simulated = {}
-    if given.drawn:
-        from mixedflow import bootstrap
-
-        simulated = bootstrap.tests(map(Path, given.drawn))
-    compared = inference.compare(comparisons, fits, simulated)
-    tables.write(compared, output.table, output.page, title="Comparisons")
+    fits = {path.parent.name: ModelReport.read(path) for path in map(Path, given.fits)}
+    compared = comparison.compare(comparisons, fits, simulated.tests(map(Path, given.drawn)))
+    tables.write(compared, output.table)
+    formatting.write_page(compared, output.page, "Comparisons")

@@ -1,13 +1,14 @@
 import json
 from pathlib import Path
 
-from mixedflow import family
-from mixedflow.job import job
-from mixedflow.spec import DatasetSpec
+from mixedflow.analysis import family
+from mixedflow.config.families import Batch
+from mixedflow.config.specs import DatasetSpec
+from mixedflow.jobs.job import job
 
 with job(snakemake) as task:
     given = snakemake.input
-    batch = family.Batch.from_json(task["batch"])
+    batch = Batch.from_json(task["batch"])
     specs = json.loads(task["datasets"])
     paths = zip(map(Path, given.data), map(Path, given.cards), strict=True)
     stored = {data.parent.name: (data, card) for data, card in paths}

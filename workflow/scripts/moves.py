@@ -1,21 +1,22 @@
 import json
 from pathlib import Path
 
-from mixedflow import moves
+from mixedflow.analysis import rank_moves
+from mixedflow.artifacts.fit_report import ModelReport
+from mixedflow.config.specs import OrderSpec
 from mixedflow.figures import ranking as draw
 from mixedflow.figures.style import Labels, save
-from mixedflow.job import job
-from mixedflow.ranking import Posterior
-from mixedflow.spec import OrderSpec
+from mixedflow.jobs.job import job
+from mixedflow.ranking.posterior import Posterior
 
 with job(snakemake) as task:
     given, output = snakemake.input, snakemake.output
     card = json.loads(Path(given.card).read_text("utf-8"))
     specs = {name: OrderSpec.of(s) for name, s in json.loads(task["ranks"]).items()}
-    fits = {Path(p).parent.name: json.loads(Path(p).read_text("utf-8")) for p in given.fits}
+    fits = {path.parent.name: ModelReport.read(path) for path in map(Path, given.fits)}
     posteriors = {Path(p).parent.name: Posterior.load(Path(p)) for p in given.posteriors}
     noun = Labels.of(card).axis(card["cluster"])
-    found = moves.of_models(posteriors, fits, specs, noun)
+    found = rank_moves.of_models(posteriors, fits, specs, noun)
     found.write(Path(output.verdict).parent, card["title"])
     made = draw.bump(found.ranks, noun, draw.colours_of(found.highlight))
     save(made, output.rank_moves_svg, alt=f"{card['title']}: ranks by raw means and by each model")

@@ -1,15 +1,19 @@
 from pathlib import Path
 
-from mixedflow import cards, data, files
-from mixedflow.download import DOWNLOADS
-from mixedflow.job import job
-from mixedflow.spec import DatasetSpec
+from mixedflow.artifacts.storage import write_text
+from mixedflow.config.specs import DatasetSpec
+from mixedflow.data.download import DOWNLOADS
+from mixedflow.data.preparation import prepare
+from mixedflow.data.prepared import save
+from mixedflow.data.sources import read_source
+from mixedflow.jobs.job import job
+from mixedflow.report.card import data_card_html
 
 with job(snakemake) as task:
     spec = DatasetSpec.from_json(task["dataset"])
     where = f"datasets.{spec.name}.source"
-    raw = data.read_source(spec.source, Path(), Path(DOWNLOADS), where)
+    raw = read_source(spec.source, Path(), Path(DOWNLOADS), where)
     task.read += [raw.fetched] if raw.fetched else []
-    prepared = data.prepare(spec, raw)
-    data.save(prepared, Path(snakemake.output.data), Path(snakemake.output.card))
-    files.write_text(snakemake.output.page, cards.data_card_html(prepared.card))
+    prepared = prepare(spec, raw)
+    save(prepared, Path(snakemake.output.data), Path(snakemake.output.card))
+    write_text(snakemake.output.page, data_card_html(prepared.card))

@@ -1,11 +1,11 @@
 from pathlib import Path
 
-from mixedflow import publication
-from mixedflow.job import job
+from mixedflow.jobs.job import job
+from mixedflow.report import paper
 
 with job(snakemake):
     given = snakemake.input
-    publication.write(
+    paper.write(
         fits=[Path(path) for path in given.fits],
         rankings=[Path(path) for path in given.rankings],
         comparisons=Path(given.comparisons[0]) if given.comparisons else None,

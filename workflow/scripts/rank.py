@@ -1,19 +1,20 @@
 import json
 from pathlib import Path
 
-from mixedflow import league
+from mixedflow.analysis.ranking import rank_model
+from mixedflow.artifacts.fit_report import ModelReport
+from mixedflow.config.specs import RankSpec
 from mixedflow.figures import ranking as draw
 from mixedflow.figures.style import Labels, save
-from mixedflow.job import job
-from mixedflow.ranking import Posterior
-from mixedflow.spec import RankSpec
+from mixedflow.jobs.job import job
+from mixedflow.ranking.posterior import Posterior
 
 with job(snakemake) as task:
     given, output = snakemake.input, snakemake.output
-    fit, card = (json.loads(Path(path).read_text("utf-8")) for path in (given.fit, given.card))
-    labels, spec = Labels.of(card), RankSpec.from_json(task["rank"])
-    posterior = Posterior.load(Path(given.posterior))
-    found = league.rank_model(spec, posterior, fit, labels.axis(fit["group"]))
-    found.write(Path(output.verdict).parent, fit["title"])
-    for name, made in draw.all_of(found.tables, found.verdict, labels, fit["group"]).items():
-        save(made, output[f"{name}_svg"], alt=f"{fit['title']}: {draw.ALT[name]}{found.doubt}")
+    fit = ModelReport.read(Path(given.fit))
+    labels = Labels.of(json.loads(Path(given.card).read_text("utf-8")))
+    spec, posterior = RankSpec.from_json(task["rank"]), Posterior.load(Path(given.posterior))
+    found = rank_model(spec, posterior, fit, labels.axis(posterior.group))
+    found.write(Path(output.verdict).parent, fit.title)
+    for name, made in draw.all_of(found.tables, found.verdict, labels, posterior.group).items():
+        save(made, output[f"{name}_svg"], alt=f"{fit.title}: {draw.ALT[name]}{found.doubt}")

@@ -1,12 +1,13 @@
 import json
 from pathlib import Path
 
-from mixedflow import scatter
-from mixedflow.job import job
-from mixedflow.spec import DatasetSpec
+from mixedflow.analysis import chunks
+from mixedflow.artifacts.packing import write_arrays
+from mixedflow.config.specs import DatasetSpec
+from mixedflow.jobs.job import job
 
 with job(snakemake) as task:
     spec, wildcards = DatasetSpec.from_json(task["dataset"]), snakemake.wildcards
     formulas = json.loads(task["formulas"])
-    found = scatter.reduce(spec, formulas, int(wildcards.file), int(wildcards.part))
-    scatter.write(found, Path(snakemake.output.chunk))
+    found = chunks.reduce(spec, formulas, int(wildcards.file), int(wildcards.part))
+    write_arrays(found, Path(snakemake.output.chunk))

@@ -1,9 +1,9 @@
 import json
 from pathlib import Path
 
-from mixedflow import report
-from mixedflow.job import job
+from mixedflow.jobs.job import job
+from mixedflow.report import page
 
 with job(snakemake) as task:
-    page = Path(snakemake.output[0])
-    report.render(page.parent, json.loads(task["config"]), page)
+    made = Path(snakemake.output[0])
+    page.render(made.parent, json.loads(task["config"]), made)

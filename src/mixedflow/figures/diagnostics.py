@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mixedflow.artifacts.fit_report import ModelReport
+from mixedflow.artifacts.formatting import count, number
 from mixedflow.figures.style import (
     BLUE,
     GREY,
@@ -24,11 +26,11 @@ from mixedflow.figures.style import (
     plain,
     sample,
 )
-from mixedflow.tables import count, number
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
 
 TABLES = ("predictions", "effects_diagnostic", "influence")
 ALT = {
@@ -46,7 +48,7 @@ _DASHED = (0, (4, 3))
 
 
 def all_of(
-    frames: Mapping[str, pd.DataFrame], fit: Mapping[str, Any], labels: Labels
+    frames: Mapping[str, pd.DataFrame], fit: ModelReport, labels: Labels
 ) -> dict[str, Figure]:
     """Every figure of the diagnostics from their tables (``TABLES``) and fit.json, by file name."""
     residuals = frames["predictions"].rename(columns={"conditional": "fitted"})
@@ -91,7 +93,7 @@ def _quantiles(axes: Axes, table: pd.DataFrame, what: str, size: float) -> pd.Da
     return ordered
 
 
-def residuals_fitted(residuals: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> Figure:
+def residuals_fitted(residuals: pd.DataFrame, fit: ModelReport, labels: Labels) -> Figure:
     """Standardised residuals against fitted values, thinned, over the quantiles of all of them."""
     made = figure(6.2, 3.8)
     axes = made.subplots()
@@ -115,7 +117,7 @@ def residuals_fitted(residuals: pd.DataFrame, fit: Mapping[str, Any], labels: La
         axes.set_title("Median, 5% and 95%", color=ink(ORANGE), fontsize=8)
     if n > MOST_POINTS:
         note(axes, f"{count(len(kept))} of {count(n)} residuals, the largest among them")
-    axes.set_xlabel(f"Fitted: {labels.axis(fit['outcome'])}")
+    axes.set_xlabel(f"Fitted: {labels.axis(fit.outcome)}")
     axes.set_ylabel("Standardised residual")
     return made
 
@@ -153,7 +155,7 @@ def _name(axis: Axes, rows: pd.DataFrame, side: int) -> None:
         )  # fmt: skip
 
 
-def influence(table: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> Figure:
+def influence(table: pd.DataFrame, fit: ModelReport, labels: Labels) -> Figure:
     """Cook's distance of each cluster, or of those with most, in order; a line at 4 / J.
 
     The line is the customary cut of Van der Meer, te Grotenhuis and Pelzer (2010, Am. Sociol.
@@ -179,7 +181,7 @@ def influence(table: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> Fi
     axes.ticklabel_format(axis="x", style="plain", useOffset=False)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("Cook's distance of the fixed effects")
-    axes.set_ylabel(_short(fit["group"], labels, 22))
+    axes.set_ylabel(_short(fit.groups[0].name, labels, 22))
     above = int((known["cooks_distance"] > cut).sum())
     shown = f"{count(len(rows))} of {count(n)} clusters" if len(rows) < n else f"{n} clusters"
     missing = f"; {count(n - len(known))} not estimable" if len(known) < n else ""

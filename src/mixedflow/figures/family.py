@@ -13,6 +13,7 @@ from mixedflow.figures.style import BLUE, GREY, MOST_LINES, ORANGE, PALE, figure
 if TYPE_CHECKING:
     import pandas as pd
 
+
 _NAMED_ROWS = 70  # members that all get a row with a name; of more, the ends are named
 _ENDS = 6
 _ROW = 0.17  # inches, of a row with a name

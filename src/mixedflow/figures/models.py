@@ -10,6 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.figures.style import (
     BLUE,
     CYCLE,
@@ -32,6 +33,7 @@ from mixedflow.figures.style import (
 if TYPE_CHECKING:
     import pandas as pd
 
+
 TABLES = ("cluster_effects", "curves", "predictions", "variance_function")
 ALT = {
     "shrinkage": "empirical-Bayes estimates against each cluster's own least-squares estimates",
@@ -42,7 +44,7 @@ ALT = {
 
 
 def all_of(
-    frames: Mapping[str, pd.DataFrame], fit: Mapping[str, Any], labels: Labels
+    frames: Mapping[str, pd.DataFrame], fit: ModelReport, labels: Labels
 ) -> dict[str, Figure]:
     """Every figure of a model from its tables (``TABLES``) and fit.json, by file name."""
     return {
@@ -50,6 +52,17 @@ def all_of(
         "fitted_lines": fitted_lines(frames["curves"], frames["predictions"], fit, labels),
         "means": means(frames["curves"], frames["predictions"], fit, labels),
         "variance": variance(frames["variance_function"], fit, labels),
+    }
+
+
+def in_sample(frames: Mapping[str, pd.DataFrame], fit: ModelReport) -> dict[str, pd.DataFrame]:
+    """Tables as figures show them: of a data set in chunks the clusters of its sample."""
+    if fit.sample is None:
+        return dict(frames)
+    kept = {"", *frames["predictions"]["cluster"].unique()}
+    return {
+        name: table[table["cluster"].isin(kept)] if "cluster" in table else table
+        for name, table in frames.items()
     }
 
 
@@ -139,7 +152,7 @@ def _term(term: str, labels: Labels) -> str:
 
 
 def fitted_lines(
-    curves: pd.DataFrame, points: pd.DataFrame, fit: Mapping[str, Any], labels: Labels
+    curves: pd.DataFrame, points: pd.DataFrame, fit: ModelReport, labels: Labels
 ) -> Figure:
     """A panel of clusters: their points, own line, EB line and the population's."""
     lines = curves[curves["cluster"] != ""]
@@ -169,12 +182,12 @@ def fitted_lines(
     axes[0].xaxis.set_major_locator(MaxNLocator(3))
     handles, texts = axes[0].get_legend_handles_labels()
     made.legend(handles, texts, loc="upper center", ncols=3)
-    made.supxlabel(labels.axis(fit["x"]), fontsize=9)
-    made.supylabel(labels.axis(fit["outcome"]), fontsize=9)
+    made.supxlabel(labels.axis(fit.x), fontsize=9)
+    made.supylabel(labels.axis(fit.outcome), fontsize=9)
     return made
 
 
-def _own_means(points: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> Figure:
+def _own_means(points: pd.DataFrame, fit: ModelReport, labels: Labels) -> Figure:
     """Without a covariate: clusters' own means and EB means, in order."""
     made = figure(5.5, 3.6)
     axes = made.subplots()
@@ -192,14 +205,12 @@ def _own_means(points: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> 
     axes.legend(loc="upper left")
     drawn = f" ({len(table)} of {n} drawn)" if len(table) < n else ""
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    axes.set_xlabel(f"{labels.axis(fit['group'])}, in order of the EB mean{drawn}")
-    axes.set_ylabel(labels.axis(fit["outcome"]))
+    axes.set_xlabel(f"{labels.axis(fit.groups[0].name)}, in order of the EB mean{drawn}")
+    axes.set_ylabel(labels.axis(fit.outcome))
     return made
 
 
-def means(
-    curves: pd.DataFrame, points: pd.DataFrame, fit: Mapping[str, Any], labels: Labels
-) -> Figure:
+def means(curves: pd.DataFrame, points: pd.DataFrame, fit: ModelReport, labels: Labels) -> Figure:
     """Predicted population means over x for each group, with 95% confidence bands.
 
     Without an x, a dot and an interval for each group.
@@ -223,31 +234,31 @@ def means(
                 (
                     float(line["x"].iloc[-1]),
                     float(line["estimate"].iloc[-1]),
-                    labels.level(fit["by"], level),
+                    labels.level(fit.by, level),
                     colour,
                 )
             )
     end_labels(axes, ends)
-    axes.set_xlabel(labels.axis(fit["x"]))
-    axes.set_ylabel(f"Predicted mean: {labels.axis(fit['outcome'])}")
+    axes.set_xlabel(labels.axis(fit.x))
+    axes.set_ylabel(f"Predicted mean: {labels.axis(fit.outcome)}")
     return made
 
 
-def _group_means(points: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> Figure:
+def _group_means(points: pd.DataFrame, fit: ModelReport, labels: Labels) -> Figure:
     made = figure(4.4, 3.4)
     axes = made.subplots()
     groups = points.drop_duplicates("by").sort_values("by").head(12)
     place = np.arange(len(groups))
     axes.vlines(place, groups["population_low"], groups["population_high"], color=BLUE)
     axes.plot(place, groups["population"], "o", color=BLUE, markersize=6)
-    names = [labels.level(fit["by"], level) if fit["by"] else "All rows" for level in groups["by"]]
+    names = [labels.level(fit.by, level) if fit.by else "All rows" for level in groups["by"]]
     axes.set_xticks(place, [label(name, 14) for name in names])
     axes.set_xlim(-0.7, len(groups) - 0.3)
-    axes.set_ylabel(f"Predicted mean: {labels.axis(fit['outcome'])}")
+    axes.set_ylabel(f"Predicted mean: {labels.axis(fit.outcome)}")
     return made
 
 
-def variance(table: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> Figure:
+def variance(table: pd.DataFrame, fit: ModelReport, labels: Labels) -> Figure:
     """Residual variance in total against x, and its parts within and between clusters."""
     made = figure(6.4, 3.8, right=1.15)
     axes = made.subplots()
@@ -271,15 +282,15 @@ def variance(table: pd.DataFrame, fit: Mapping[str, Any], labels: Labels) -> Fig
     if last["between"] > 0:
         bands.append((right, float(middle), "between clusters", ORANGE))
     end_labels(axes, bands)
-    parts = fit.get("variance_function")
+    parts = fit.variance_function
     if parts:
         text = (
-            f"Var(x) = {parts['var_intercept']:.4g} + 2 \N{MULTIPLICATION SIGN} "
-            f"({parts['covariance']:.4g}) x + {parts['var_slope']:.4g} x\N{SUPERSCRIPT TWO} + "
-            f"{parts['residual']:.4g}"
+            f"Var(x) = {parts.var_intercept:.4g} + 2 \N{MULTIPLICATION SIGN} "
+            f"({parts.covariance:.4g}) x + {parts.var_slope:.4g} x\N{SUPERSCRIPT TWO} + "
+            f"{parts.residual:.4g}"
         )
         axes.set_title(text.replace("-", "\N{MINUS SIGN}"), fontsize=9)
     axes.margins(x=0.01)
-    axes.set_xlabel(labels.axis(fit["x"]))
+    axes.set_xlabel(labels.axis(fit.x))
     axes.set_ylabel("Variance given x")
     return made

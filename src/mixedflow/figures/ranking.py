@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
+from mixedflow.artifacts.formatting import count
 from mixedflow.figures.style import (
     BLUE,
     GREEN,
@@ -32,10 +33,10 @@ from mixedflow.figures.style import (
     plain,
     sample,
 )
-from mixedflow.tables import count
 
 if TYPE_CHECKING:
     import pandas as pd
+
 
 _NAMED = 8  # clusters named at each end, at most
 _BARS = 150  # clusters; of more, bands

@@ -18,7 +18,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from mixedflow.files import write_text
+from mixedflow.artifacts.storage import write_text
+
+RESOURCES = ("mixedflow.mplstyle",)
 
 # Okabe and Ito's palette: told apart by colour-blind readers.
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
@@ -33,7 +35,7 @@ MOST_POINTS = 400  # markers of one panel
 def _styled() -> None:
     matplotlib.rcParams.update(
         matplotlib.rc_params_from_file(
-            Path(__file__).with_name("mixedflow.mplstyle"), use_default_template=False
+            Path(__file__).with_name(RESOURCES[0]), use_default_template=False
         )
     )
 

@@ -1,0 +1,324 @@
+"""What the figures of a model draw: predictions of the rows, curves over x, the variance function.
+
+x is the covariate with a random slope, else the data set's time, else the explore predictor if the
+model has it, else the first numeric covariate. Covariates derived from x move with it; the others
+are held at their mean (numbers) or most frequent level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedflow.arrays import Array
+from mixedflow.artifacts.fit_report import Parabola, ShareAt
+from mixedflow.config.specs import DatasetSpec
+from mixedflow.data.prepared import Prepared
+from mixedflow.inference.diagnostics import residual_table
+from mixedflow.inference.effects import own_estimates
+from mixedflow.inference.prediction import population, thin
+from mixedflow.inference.variance import CovarianceInference, finite, variance_function
+from mixedflow.language import expressions
+from mixedflow.language.formula import INTERCEPT
+from mixedflow.model.design import fixed_matrix, random_matrices
+from mixedflow.model.fitted import Fitted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PANEL = 8  # clusters shown with their own lines
+_POINTS = 31  # points of a cluster's line
+_MOST_LEVELS = 6  # of a variable that splits the mean curves
+_VARIANCE_POINTS = 101
+
+
+@dataclass(frozen=True)
+class Axes:
+    """x and by of a model's figures, what moves with each, and the rows of the fit."""
+
+    x: str | None
+    by: str | None
+    with_x: tuple[str, ...]
+    with_by: tuple[str, ...]
+    rows: pd.DataFrame
+    examples: tuple[str, ...]
+
+    @classmethod
+    def of(cls, fit: Fitted, prepared: Prepared, dataset: DatasetSpec) -> Axes:
+        assert fit.parsed is not None and fit.rows is not None
+        parsed, frame = fit.parsed, prepared.frame
+        ancestors = _ancestors(dataset)
+        groups = {group.name for group in fit.groups}
+        used = sorted(parsed.variables - {parsed.outcome, *groups})
+
+        def moving(name: str) -> tuple[str, ...]:
+            return tuple(v for v in used if v == name or name in ancestors.get(v, set()))
+
+        explore = dataset.explore
+        # A file may have thousands of columns that no model uses.
+        asked = {dataset.time, explore and explore.by, explore and explore.predictor}
+        asked |= {*parsed.variables, *parsed.fixed, *parsed.random_terms}
+        frame = frame[[name for name in frame.columns if name in asked]]
+        rows = frame.iloc[fit.rows].reset_index(drop=True)
+        numeric = {v for v in frame.columns if _is_number(frame[v])}
+        slopes = [t for t in parsed.random_terms if t in numeric]
+        predictor = explore.predictor if explore and explore.predictor in used else None
+        wished: list[str] = [*slopes, dataset.time or "", predictor or ""]
+        wished += [t for t in parsed.fixed if t in numeric and rows[t].nunique() > 2]
+        x = next((w for w in wished if w in numeric and moving(w)), None)
+        with_x = moving(x) if x else ()
+        splits: list[str] = [(explore and explore.by) or "", *parsed.fixed, *used]
+        by = next(
+            (
+                s
+                for s in splits
+                if s in frame.columns
+                and s != x
+                and (moving(s) and not set(moving(s)) & set(with_x))
+                and 2 <= rows[s].nunique() <= _MOST_LEVELS
+                and rows[s].notna().all()
+            ),
+            None,
+        )
+        examples = explore.examples if explore else ()
+        return cls(x, by, with_x, moving(by) if by else (), rows, examples)
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """Columns that the mean curves vary."""
+        return tuple(c for c in (self.x, self.by) if c) + self.with_x + self.with_by
+
+    def levels(self) -> list[Any]:
+        import pandas as pd
+
+        if self.by is None:
+            return [None]
+        column = self.rows[self.by]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            seen = set(column)
+            return [level for level in column.cat.categories if level in seen]
+        return sorted(column.unique())
+
+
+def _ancestors(dataset: DatasetSpec) -> dict[str, set[str]]:
+    """For each derived variable, everything that its expression rests on, row by row.
+
+    Variables that an aggregate over a cluster uses count too: a centred covariate moves with the
+    one that it centres.
+    """
+    found: dict[str, set[str]] = {}
+    for name, text in dataset.derive:
+        direct = expressions.names(text)
+        found[name] = set(direct).union(*(found.get(d, set()) for d in direct)) - {name}
+    return found
+
+
+def _is_number(column: pd.Series) -> bool:
+    import pandas as pd
+
+    return bool(pd.api.types.is_numeric_dtype(column.dtype))
+
+
+def _text(level: Any) -> str:
+    if level is None:
+        return ""
+    return f"{level:g}" if isinstance(level, (int, float, np.number)) else str(level)
+
+
+def _held(rows: pd.DataFrame, template: pd.DataFrame, free: tuple[str, ...]) -> pd.DataFrame:
+    """``template``, every column but ``free`` at its mean or most frequent level in ``rows``."""
+    import pandas as pd
+
+    fixed = {}
+    for name in rows.columns.difference(list(free)):
+        column = rows[name]
+        usual = float(column.mean()) if _is_number(column) else column.mode().iloc[0]
+        kind = "float64" if _is_number(column) else column.dtype
+        fixed[name] = pd.Series([usual] * len(template), index=template.index, dtype=kind)
+    return template.assign(**fixed)
+
+
+def predictions(fit: Fitted, axes: Axes) -> pd.DataFrame:
+    """One row per row of the fit: observed, population mean with 95% interval, conditional.
+
+    ``standardised`` and ``quantile`` are the residual's, for a normal Q-Q plot.
+    """
+    import pandas as pd
+
+    residuals = residual_table(fit)
+    mean, low, high = population(fit.solution, fit.X)
+    n = len(mean)
+    assert fit.rows is not None
+    return pd.DataFrame(
+        {
+            "row": fit.rows + 1,
+            "cluster": fit.groups[0].clusters[fit.groups[0].codes],
+            "x": axes.rows[axes.x].to_numpy() if axes.x else np.full(n, np.nan),
+            "by": [_text(v) for v in axes.rows[axes.by]] if axes.by else [""] * n,
+            "observed": fit.y,
+            "population": mean,
+            "population_low": low,
+            "population_high": high,
+            "conditional": residuals["fitted"],
+            "residual": residuals["residual"],
+            "standardised": residuals["standardised"].round(3),
+            "quantile": residuals["quantile"].round(3),
+        }
+    )
+
+
+def rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """``predictions`` for a file: three significant digits of the residual standard deviation.
+
+    More digits than the scatter of the rows gives meaning to would only fill the file.
+    """
+    outcome = ["observed", "population", "population_low", "population_high"]
+    outcome += ["conditional", "residual"]
+    places = dict.fromkeys(outcome, _places(table["residual"].std()))
+    return table.round({**places, "x": _places(table["x"].std()) + 1})
+
+
+def _places(spread: float) -> int:
+    """Decimals that hold three significant digits of ``spread``."""
+    return 2 - int(np.floor(np.log10(spread))) if spread > 0 and np.isfinite(spread) else 6
+
+
+def curves(fit: Fitted, axes: Axes) -> pd.DataFrame:
+    """Population means over x for each level of by, and lines of a panel of clusters.
+
+    Levels: ``population`` (95% confidence interval of the mean), and for each cluster of the panel
+    ``own`` (its least-squares line), ``eb`` and ``mean`` (the population line over its rows).
+    """
+    import pandas as pd
+
+    columns = ["level", "by", "cluster", "x", "estimate", "conf_low", "conf_high"]
+    if axes.x is None:
+        return pd.DataFrame(columns=columns)
+    assert fit.parsed is not None and fit.frame is not None
+    levels, panel = axes.levels(), _panel(fit, axes)
+    grids = [_population_grid(axes, level) for level in levels]
+    grids += [_cluster_grid(fit, axes, j) for j in panel]
+    # One evaluation of the formula for all of them: it costs more than the rows do.
+    whole = pd.concat(grids, ignore_index=True)
+    X, _ = fixed_matrix(fit.parsed, whole, fit.frame)
+    Z = random_matrices(fit.parsed, whole, fit.frame)[0]
+    group, effects = fit.groups[0], fit.solution.effects[0]
+    mean, low, high = population(fit.solution, X)
+    own, _ = own_estimates(fit.solution, effects)
+    ends = np.cumsum([0, *(len(grid) for grid in grids)])
+    parts: list[dict[str, Any]] = []
+    for k, level in enumerate(levels):
+        rows = slice(ends[k], ends[k + 1])
+        parts.append(
+            {
+                "level": "population",
+                "by": _text(level),
+                "cluster": "",
+                "x": whole[axes.x].to_numpy()[rows],
+                "estimate": mean[rows],
+                "conf_low": low[rows],
+                "conf_high": high[rows],
+            }
+        )
+    for k, j in enumerate(panel, start=len(levels)):
+        rows = slice(ends[k], ends[k + 1])
+        by = axes.rows[axes.by][group.codes == j].unique() if axes.by else np.array([])
+        shown: dict[str, Any] = {
+            "by": _text(by[0]) if len(by) == 1 else "",
+            "cluster": group.clusters[j],
+            "x": whole[axes.x].to_numpy()[rows],
+            "conf_low": np.nan,
+            "conf_high": np.nan,
+        }
+        for level, added in (("mean", 0.0), ("own", Z @ own[j]), ("eb", Z @ effects.u[j])):
+            values = (mean + added)[rows]
+            if np.isfinite(values).all():
+                parts.append({**shown, "level": level, "estimate": values})
+    return pd.concat([pd.DataFrame(part) for part in parts], ignore_index=True)[columns]
+
+
+def _population_grid(axes: Axes, level: Any) -> pd.DataFrame:
+    """Rows over the range of x, at one level of by, all else held."""
+    rows = axes.rows
+    _, first = np.unique(rows[axes.x].to_numpy(), return_index=True)
+    grid = rows.iloc[thin(first)].reset_index(drop=True)
+    grid = _held(rows, grid, axes.free)
+    if axes.by is None:
+        return grid
+    donor = rows[rows[axes.by] == level].iloc[[0] * len(grid)].reset_index(drop=True)
+    return grid.assign(**{name: donor[name] for name in {axes.by, *axes.with_by}})
+
+
+def _cluster_grid(fit: Fitted, axes: Axes, j: int) -> pd.DataFrame:
+    """A cluster's own rows along x, its other covariates held."""
+    rows = axes.rows.iloc[np.flatnonzero(fit.groups[0].codes == j)]
+    order = np.argsort(rows[axes.x].to_numpy(), kind="stable")
+    grid = rows.iloc[thin(order, _POINTS)].reset_index(drop=True)
+    return _held(rows, grid, (str(axes.x), *axes.with_x))
+
+
+def _panel(fit: Fitted, axes: Axes) -> list[int]:
+    """The named examples, then clusters spread over the order of the first EB effect."""
+    group = fit.groups[0]
+    place = {label: j for j, label in enumerate(group.clusters)}
+    chosen = [place[name] for name in axes.examples if name in place][:_PANEL]
+    order = np.argsort(fit.solution.effects[0].u[:, 0], kind="stable")
+    # Of a data set in chunks only the clusters of the sample have rows.
+    order = order[np.isin(order, group.codes) & ~np.isin(order, chosen)]
+    return sorted([*chosen, *thin(order, _PANEL - len(chosen)).tolist()])
+
+
+# The variance function
+
+
+def _columns(fit: Fitted, axes: Axes, x: Array) -> list[Array]:
+    """(m, q) each group's columns of Z at the values ``x`` (m,) of x, the others at their means."""
+    found = []
+    for group, effects in zip(fit.groups, fit.solution.effects, strict=True):
+        z = np.tile(effects.Z_mean, (len(x), 1))
+        if axes.x in group.random_terms:
+            z[:, group.random_terms.index(axes.x)] = x
+        found.append(z)
+    return found
+
+
+def variance_table(fit: Fitted, inference: CovarianceInference, axes: Axes) -> pd.DataFrame:
+    """Residual variance in total and its parts over the range of x; flat without a random slope."""
+    if axes.x is None:
+        x = np.array([0.0])
+    else:
+        seen = axes.rows[axes.x].to_numpy(dtype=float)
+        x = np.linspace(seen.min(), seen.max(), _VARIANCE_POINTS)
+    return variance_function(inference, x, _columns(fit, axes, x))
+
+
+def variance_parts(fit: Fitted, axes: Axes) -> Parabola | None:
+    """The terms of Var(x) = t1^2 + 2 t12 x + t2^2 x^2 + s2, for an intercept and one slope."""
+    terms = fit.random_terms
+    if axes.x is None or set(terms) != {INTERCEPT, axes.x} or len(terms) != 2:
+        return None
+    i, k, G = terms.index(INTERCEPT), terms.index(axes.x), fit.solution.G[0]
+    return Parabola(
+        predictor=axes.x,
+        var_intercept=float(G[i, i]),
+        covariance=float(G[i, k]),
+        var_slope=float(G[k, k]),
+        residual=fit.solution.s2,
+        minimum_at=finite(-G[i, k] / G[k, k]) if G[k, k] > 0 else None,
+    )
+
+
+def vpc_at_mean(fit: Fitted, inference: CovarianceInference, axes: Axes) -> ShareAt | None:
+    """The variance partition coefficient at the mean of x: one ICC does not exist with a slope."""
+    if fit.random_terms == (INTERCEPT,):
+        return None
+    at = 0.0
+    for group, effects in zip(fit.groups, fit.solution.effects, strict=True):
+        if axes.x in group.random_terms:
+            at = float(effects.Z_mean[group.random_terms.index(axes.x)])
+    x = np.array([at])
+    row = variance_function(inference, x, _columns(fit, axes, x)).iloc[0]
+    ends = (finite(row[name]) for name in ("vpc", "vpc_low", "vpc_high"))
+    return ShareAt(axes.x, at, *ends)

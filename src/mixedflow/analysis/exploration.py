@@ -1,0 +1,201 @@
+"""What the data show before any model: cluster sizes, own lines, residual correlations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from mixedflow.errors import DataError, nearest, quote
+from mixedflow.language import formula
+from mixedflow.model.design import design
+
+if TYPE_CHECKING:
+    from mixedflow.config.specs import DatasetSpec, ExploreSpec
+    from mixedflow.data.prepared import Prepared
+
+
+@dataclass(frozen=True)
+class Explored:
+    """The tables of a data set's exploration; ``residuals`` (clusters x visits) where asked for.
+
+    ``sizes`` one row (n, mean, sd, min, max); ``clusters`` one row a cluster; ``lines`` each
+    cluster's own least-squares line; ``correlation`` between visits; ``acf`` by lag.
+    """
+
+    x: str
+    sizes: pd.DataFrame
+    clusters: pd.DataFrame
+    lines: pd.DataFrame
+    residuals: pd.DataFrame | None = None
+    correlation: pd.DataFrame | None = None
+    acf: pd.DataFrame | None = None
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The tables that are artifacts, by the name of their file."""
+        always = {
+            "cluster_sizes": self.sizes,
+            "clusters": self.clusters,
+            "cluster_lines": self.lines,
+        }
+        if self.correlation is None or self.acf is None:
+            return always
+        return always | {"residual_correlation": self.correlation, "residual_acf": self.acf}
+
+
+def explore(prepared: Prepared, dataset: DatasetSpec) -> Explored:
+    """All tables that the data set's ``explore`` asks for.
+
+    Raises
+    ------
+    DataError, FormulaError
+        A column that the data do not have, or that is not numeric.
+    """
+    spec = dataset.explore
+    assert spec is not None
+    frame, where = prepared.frame, f"datasets.{dataset.name}.explore"
+    x = spec.predictor or dataset.time
+    assert x is not None
+    for key, name in (("outcome", spec.outcome), ("predictor", x), ("visit", spec.visit)):
+        if name is not None:
+            _numeric(frame, name, f"{where}.{key}")
+    if spec.by is not None and spec.by not in frame.columns:
+        raise _unknown(frame, spec.by, f"{where}.by")
+    clusters = frame[dataset.cluster]
+    for name in spec.examples:
+        if name not in set(clusters):
+            raise DataError(
+                f"{where}.examples",
+                f"unknown cluster {quote(name)}",
+                nearest(name, dict.fromkeys(clusters), "clusters"),
+            )
+    per_cluster = cluster_table(frame, dataset.cluster, spec.outcome)
+    lines = own_lines(frame, dataset.cluster, x, spec.outcome, spec.min_cluster_size)
+    sizes = size_summary(per_cluster["n"].to_numpy())
+    if spec.trend is None or spec.visit is None:
+        return Explored(x, sizes, per_cluster, lines)
+    wide = residuals(frame, dataset.cluster, spec, f"{where}.trend")
+    correlation = wide.corr(min_periods=3)
+    shown = correlation.rename_axis("visit").reset_index().astype({"visit": "str"})
+    return Explored(x, sizes, per_cluster, lines, wide, shown, autocorrelation(wide))
+
+
+def _unknown(frame: pd.DataFrame, name: str, where: str) -> DataError:
+    return DataError(where, f"unknown variable {quote(name)}", nearest(name, frame.columns))
+
+
+def _numeric(frame: pd.DataFrame, name: str, where: str) -> None:
+    if name not in frame.columns:
+        raise _unknown(frame, name, where)
+    if not pd.api.types.is_numeric_dtype(frame[name].dtype):
+        raise DataError(where, f"{quote(name)} is not numeric")
+
+
+def size_summary(sizes: np.ndarray) -> pd.DataFrame:
+    """One row: number of clusters, and mean, sd (n - 1), min and max of their sizes."""
+    return pd.DataFrame(
+        {
+            "n": [len(sizes)],
+            "mean": [sizes.mean()],
+            "sd": [sizes.std(ddof=1)],
+            "min": [sizes.min()],
+            "max": [sizes.max()],
+        }
+    )
+
+
+def cluster_table(frame: pd.DataFrame, cluster: str, outcome: str) -> pd.DataFrame:
+    """One row a cluster: rows, and mean and sd of the outcome."""
+    grouped = frame.groupby(cluster, sort=False)
+    table = pd.DataFrame(
+        {
+            "n": grouped.size(),
+            "mean": grouped[outcome].mean(),
+            "sd": grouped[outcome].std(),
+        }
+    )
+    return table.rename_axis("cluster").reset_index()
+
+
+def own_lines(frame: pd.DataFrame, cluster: str, x: str, y: str, min_size: int) -> pd.DataFrame:
+    """Each cluster's least-squares line of y on x.
+
+    Columns: cluster, n, intercept, slope, x_low, x_high, used. ``used`` says whether the cluster
+    has at least ``min_size`` complete rows and x varies in it; the others have no line.
+    """
+    complete = frame[[cluster, x, y]].dropna()
+    codes, labels = pd.factorize(frame[cluster])
+    codes = codes[complete.index.to_numpy()]
+    X, Y = complete[x].to_numpy(float), complete[y].to_numpy(float)
+    n_clusters = len(labels)
+    n = np.bincount(codes, minlength=n_clusters)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.bincount(codes, weights=values, minlength=n_clusters) / np.maximum(n, 1)
+
+    x_mean, y_mean = mean(X), mean(Y)
+    dx, dy = X - x_mean[codes], Y - y_mean[codes]
+    sxx, sxy = mean(dx * dx) * n, mean(dx * dy) * n
+    used = (n >= min_size) & (sxx > 1e-12 * max(1.0, float(np.abs(X).max(initial=0.0)) ** 2))
+    slope = np.where(used, sxy / np.where(used, sxx, 1.0), np.nan)
+    low, high = np.full(n_clusters, np.inf), np.full(n_clusters, -np.inf)
+    np.minimum.at(low, codes, X)
+    np.maximum.at(high, codes, X)
+    return pd.DataFrame(
+        {
+            "cluster": np.asarray(labels, dtype=object),
+            "n": n,
+            "intercept": np.where(used, y_mean - slope * x_mean, np.nan),
+            "slope": slope,
+            "x_low": np.where(n > 0, low, np.nan),
+            "x_high": np.where(n > 0, high, np.nan),
+            "used": used.astype(int),
+        }
+    ).astype({"cluster": "str"})
+
+
+def residuals(frame: pd.DataFrame, cluster: str, spec: ExploreSpec, where: str) -> pd.DataFrame:
+    """Least-squares residuals of the trend, one row a cluster and one column a visit."""
+    assert spec.trend is not None and spec.visit is not None
+    built = design(formula.parse(spec.trend, where), frame, where)
+    coefficients = np.linalg.lstsq(built.X, built.y, rcond=None)[0]
+    rows = frame.iloc[built.rows]
+    long = pd.DataFrame(
+        {
+            "cluster": rows[cluster].to_numpy(),
+            "visit": rows[spec.visit].to_numpy(),
+            "residual": built.y - built.X @ coefficients,
+        }
+    ).dropna(subset=["visit"])
+    if long.duplicated(["cluster", "visit"]).any():
+        raise DataError(
+            where,
+            f"a cluster has two rows at one {quote(spec.visit)}",
+            f"add first_per: [{cluster}, {spec.visit}]",
+        )
+    wide = long.pivot(index="cluster", columns="visit", values="residual")
+    if wide.shape[1] > 40:
+        raise DataError(where, f"{wide.shape[1]} visits are too many to correlate", "use cut()")
+    wide.columns = pd.Index([f"{float(visit):g}" for visit in long["visit"].sort_values().unique()])
+    return wide
+
+
+def autocorrelation(wide: pd.DataFrame) -> pd.DataFrame:
+    """Correlation of residuals ``lag`` visits apart, over all pairs of visits at that lag.
+
+    Columns: lag, correlation, pairs. Residuals are standardised within visits first, so that a
+    variance that grows over time is not taken for correlation; and over the pairs there are, so
+    that the correlation cannot exceed 1 where visits were missed.
+    """
+    z = ((wide - wide.mean()) / wide.std(ddof=0)).to_numpy()
+    rows = [(0, 1.0, int(np.isfinite(z).sum()))]
+    for lag in range(1, z.shape[1]):
+        later, earlier = z[:, lag:], z[:, :-lag]
+        kept = np.isfinite(later * earlier)
+        later, earlier = later[kept], earlier[kept]
+        if kept.sum() >= 3:
+            scale = np.sqrt((later**2).sum() * (earlier**2).sum())
+            rows.append((lag, float((later * earlier).sum() / scale), int(kept.sum())))
+    return pd.DataFrame(rows, columns=["lag", "correlation", "pairs"])

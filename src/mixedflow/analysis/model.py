@@ -1,0 +1,134 @@
+"""A model of a configuration: the fit, and every table that its artifacts hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mixedflow.analysis import curves
+from mixedflow.analysis.curves import Axes
+from mixedflow.artifacts import tables
+from mixedflow.artifacts.fit_report import ModelReport
+from mixedflow.artifacts.storage import replacing
+from mixedflow.config.specs import DatasetSpec, ModelSpec
+from mixedflow.data.prepared import Prepared, every_level, levels_of
+from mixedflow.errors import FormulaError, ModelError
+from mixedflow.inference import diagnostics, robust
+from mixedflow.inference.influence import influence
+from mixedflow.inference.posterior import posterior
+from mixedflow.inference.results import Reporting, Results, known_df, known_intervals
+from mixedflow.model.estimation import estimate
+from mixedflow.model.fitted import Fitted
+from mixedflow.model.reduced import Products, estimate_products
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What figures draw: six digits are more than an eye or most outcomes have.
+_DRAWN = ("predictions", "curves", "variance_function")
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """A configured model's fit, its report, and its tables by the name of their artifact."""
+
+    fit: Results
+    report: ModelReport
+    tables: dict[str, pd.DataFrame]
+
+    def write(self, folder: Path) -> None:
+        """Write fit.json, the tables as CSV, and posterior.npz into ``folder``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, frame in self.tables.items():
+            tables.write(frame, folder / f"{name}.csv", 6 if name in _DRAWN else 10)
+        self.report.write(folder / "fit.json")
+        with replacing(folder / "posterior.npz") as path, path.open("wb") as file:
+            np.savez(file, allow_pickle=False, **posterior(self.fit.fitted))
+
+
+def fit_model(
+    spec: ModelSpec,
+    prepared: Prepared,
+    dataset: DatasetSpec,
+    drawn: Iterable[Path] = (),
+    products: Products | None = None,
+) -> ModelResult:
+    """Fit a configured model and compute what its tables and figures show.
+
+    ``drawn`` are the files of a bootstrap that was made in parts; without them it is made here.
+    ``products`` are those of a data set reduced in chunks, and ``prepared`` then the sample of it.
+
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+        As :func:`mixedflow.model.estimation.estimate`, and contrasts that the model cannot have.
+    """
+    where, wanted = f"models.{spec.name}", spec.inference
+    reporting = Reporting(
+        df=known_df(wanted.df),
+        intervals=known_intervals(wanted.intervals),
+        draws=wanted.draws,
+        seed=wanted.seed,
+        drawn=tuple(drawn),
+    )
+    reporting.check(spec.method, f"{where}.formula")
+    fitted = _estimated(spec, prepared.frame, products)
+    found, axes = Results(fitted, reporting), Axes.of(fitted, prepared, dataset)
+    try:
+        contrasts = found.contrast_table(wanted.contrasts)
+    except (FormulaError, ModelError) as error:
+        raise error.located(f"{where}.inference") from None
+    alternatives, gee = robust.alternatives(fitted, wanted.gee)
+    made = {
+        "fixed_effects": found.fixed_effects,
+        "variance_components": found.variance_components,
+        "cluster_effects": found.cluster_effects,
+        "predictions": curves.rounded(curves.predictions(fitted, axes)),
+        "curves": curves.curves(fitted, axes),
+        "variance_function": curves.variance_table(fitted, found.covariance_inference, axes),
+        "contrasts": contrasts,
+        "alternatives": alternatives,
+        "effects_diagnostic": diagnostics.effect_table(fitted),
+    }
+    if products is None:  # it needs every row
+        made["influence"] = influence(fitted)
+    if wanted.intervals == "bootstrap":
+        made["bootstrap"] = found.bootstrap
+    return ModelResult(found, _report(spec, found, axes, gee, products is not None), made)
+
+
+def _estimated(spec: ModelSpec, frame: pd.DataFrame, products: Products | None) -> Fitted:
+    place = f"models.{spec.name}.formula"
+    if products is None:
+        return estimate(spec.formula, frame, spec.method, place)
+    like = every_level(levels_of(frame), frame.columns)
+    return estimate_products(spec.formula, products, frame, like, spec.method, place)
+
+
+def _report(
+    spec: ModelSpec, found: Results, axes: Axes, gee: dict[str, float] | None, sampled: bool
+) -> ModelReport:
+    fitted = found.fitted
+    sample = None
+    if sampled:
+        clusters = len(np.unique(fitted.groups[0].codes))
+        sample = {"rows": len(fitted.y), "clusters": clusters}
+    return ModelReport(
+        **found.report().core(),
+        model=spec.name,
+        title=spec.title or spec.name,
+        dataset=spec.dataset,
+        formula=spec.formula,
+        outcome=fitted.parsed.outcome if fitted.parsed else "",
+        x=axes.x,
+        by=axes.by,
+        inference={"df": spec.inference.df, "intervals": spec.inference.intervals},
+        gee=gee,
+        vpc=curves.vpc_at_mean(fitted, found.covariance_inference, axes),
+        variance_function=curves.variance_parts(fitted, axes),
+        sample=sample,
+    )

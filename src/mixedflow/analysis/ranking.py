@@ -1,0 +1,319 @@
+"""A configured ranking: every table that its artifacts hold, and the verdict in numbers.
+
+Beside the ranking itself (:mod:`mixedflow.ranking`): which pairs are separable, how probable each
+rank is, further rankings side by side, how the order changes with a covariate, and what the
+uncertainty of the variance parameters adds.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import ndtr
+from scipy.stats import rankdata
+
+from mixedflow.artifacts import formatting, tables
+from mixedflow.artifacts.fit_report import ModelReport
+from mixedflow.artifacts.storage import write_text
+from mixedflow.errors import RankingError, nearest, quote
+from mixedflow.inference.intervals import Z95
+from mixedflow.language.formula import INTERCEPT, slope_of
+from mixedflow.prose import verdicts
+from mixedflow.ranking import confidence_sets, distribution
+from mixedflow.ranking.confidence_sets import RankSets
+from mixedflow.ranking.distribution import By, Combination
+from mixedflow.ranking.posterior import Posterior
+from mixedflow.ranking.swaps import _order
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mixedflow.arrays import Array
+    from mixedflow.config.specs import AtSpec, RankSpec
+
+
+MOST_SHOWN = 100  # clusters in pairs, probabilities and figures, unless chosen
+_BINS = 50  # of ranks, where there are more clusters than MOST_SHOWN
+
+
+@dataclass(frozen=True)
+class League:
+    """Tables of a ranking by the name of their artifact, and its verdict (ranking.json)."""
+
+    tables: dict[str, pd.DataFrame]
+    verdict: dict[str, Any]
+
+    @property
+    def doubt(self) -> str:
+        """What titles add where the ranking is not to be relied on."""
+        reasons = self.verdict["unreliable"]
+        return f" (not reliable: {'; '.join(reasons)})" if reasons else ""
+
+    def write(self, folder: Path, title: str) -> None:
+        """Write the tables with their HTML twins, and the verdict as ranking.json."""
+        for name, table in self.tables.items():
+            shown = f"{title}: {name.replace('_', ' ')}{self.doubt}"
+            # The ranking is for programs too; the long tables beside it are for reading.
+            digits = {"ranking": 10, "ranking_pairs": 5}.get(name, 6)
+            tables.write(table, folder / f"{name}.csv", digits)
+            formatting.write_page(table, folder / f"{name}.html", shown)
+        text = json.dumps(self.verdict, indent=1, sort_keys=True, ensure_ascii=False)
+        write_text(folder / "ranking.json", text + "\n")
+
+
+def rank_model(spec: RankSpec, posterior: Posterior, fit: ModelReport, noun: str = "") -> League:
+    """The ranking of a configured model from its posterior and fit.json.
+
+    ``noun`` is what the sentences call a cluster.
+
+    Raises
+    ------
+    RankingError
+        An unknown term or cluster, fewer than three clusters, or more at the top than there are.
+    """
+    where = f"models.{fit.model}.rank"
+    by, sign = by_of(spec.by), distribution.sign_of(spec.best)
+    combination = distribution.combine(posterior, by, where)
+    n = len(combination.mean)
+    top = distribution.top_of(spec.top, spec.select.share, n, where)
+    highlight = _places(posterior, spec.highlight, f"{where}.highlight")
+    order = np.argsort(-sign * combination.mean, kind="stable")
+    shown = _shown(order, highlight)
+    chosen = (
+        shown if spec.pairs is None else _places(posterior, spec.pairs, f"{where}.pairs", order)
+    )
+    edges = np.arange(1, n + 1) if n <= MOST_SHOWN else np.unique(_spread(n))
+    drawn = distribution.posterior_ranks(combination, sign, top, shown, edges)
+    sets = confidence_sets.rank_sets(combination.estimates(sign))
+    selection = (spec.select.share, spec.select.fdr)
+    ranks = distribution.table(posterior, combination, sign, drawn, sets, top, selection)
+    pairs = _pairs(posterior, combination, sign, sets, chosen)
+    made = {
+        "ranking": ranks,
+        "ranking_pairs": pairs,
+        "ranking_probabilities": _probabilities(posterior, drawn.probabilities, shown, edges),
+        "ranking_sensitivity": _sensitivity(posterior, combination, sign, top, ranks),
+    }
+    slope, swaps = slope_of(posterior.random_terms), None
+    if slope is not None:
+        made["rankings"] = _beside(posterior, spec, slope, where, ranks)
+        made["ranking_order"], made["ranking_swaps"], swaps = _order(
+            posterior, by, slope, sign, shown
+        )
+    names = [str(posterior.names[j]) for j in highlight]
+    numbers = {
+        "model": fit.model,
+        "by": by,
+        "best": spec.best,
+        "top": top,
+        "clusters": n,
+        "highlight": names,
+        "share": spec.select.share,
+        "fdr": spec.select.fdr,
+        "overlap_factor": distribution.overlap_factor(np.sqrt(combination.own)),
+        "simultaneous_factor": drawn.band,
+        "pairs": n * (n - 1) // 2,
+        "separable": sets.separable,
+        "separable_alone": _alone(combination, sign),
+        "critical": sets.critical if np.isfinite(sets.critical) else None,
+        "method": sets.method,
+        "tiers": int(np.nanmax(sets.tier, initial=0)),
+        "unknown": int(np.isnan(sets.tier).sum()),
+        "unreliable": _reasons(fit),
+        "variances_counted": bool(combination.variances.shape[1]),
+        "swaps": swaps,
+    }
+    sentences = verdicts.of_ranking(numbers, made, noun or posterior.group)
+    return League(made, {**numbers, **sentences})
+
+
+def by_of(by: str | AtSpec) -> By:
+    return by if isinstance(by, str) else by.at
+
+
+def _reasons(fit: ModelReport) -> list[str]:
+    """Why the ranking is not to be relied on; empty if it is."""
+    reasons = []
+    if not fit.converged:
+        reasons.append("the model did not converge")
+    if fit.singular:
+        reasons.append(
+            "the model is singular: a variance between clusters, or a combination of the random "
+            "effects, is estimated as zero"
+        )
+    return reasons
+
+
+def _places(posterior: Posterior, names: tuple[str, ...], where: str, order: Any = None) -> Array:
+    """Positions of named clusters, in the order of the ranking if it is given."""
+    place = {name: j for j, name in enumerate(posterior.names)} if names else {}
+    for name in names:
+        if name not in place:
+            raise RankingError(
+                where, f"unknown cluster {quote(name)}", nearest(name, place, "clusters")
+            )
+    found = np.array([place[name] for name in names], dtype=int)
+    return found if order is None else order[np.isin(order, found)]
+
+
+def _shown(order: Array, highlight: Array) -> Array:
+    """All clusters in order, or of many the best, the worst and those of interest."""
+    if len(order) <= MOST_SHOWN:
+        return order
+    half = MOST_SHOWN // 2
+    ends = np.concatenate([order[:half], order[-half:], highlight])
+    return order[np.isin(order, ends)]
+
+
+def _spread(n: int) -> Array:
+    return np.linspace(0, n, _BINS + 1)[1:].round().astype(int)
+
+
+def _pairs(
+    posterior: Posterior, combination: Combination, sign: float, sets: RankSets, chosen: Array
+) -> pd.DataFrame:
+    """One row a pair, the better by the EB estimate first.
+
+    ``difference`` and its error are of the joint posterior, ``own_difference`` in ``own_statistic``
+    standard errors of the unshrunken estimates. ``separable``: all (at once with every other
+    pair), alone (only if no other pair was looked at), or no.
+    """
+    import pandas as pd
+
+    i, k = (chosen[part] for part in np.triu_indices(len(chosen), 1))
+    shared = combination.factor[i] - combination.factor[k]
+    sd = np.sqrt(combination.own[i] + combination.own[k] + np.einsum("ij,ij->i", shared, shared))
+    difference = combination.mean[i] - combination.mean[k]
+    estimates = combination.estimates(sign)
+    known = np.isin(chosen, estimates.known)
+    within = np.full((len(chosen), len(chosen)), np.nan)
+    within[np.ix_(known, known)] = estimates.statistics(chosen[known], chosen[known])
+    statistic = within[np.triu_indices(len(chosen), 1)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        first = np.where(sd > 0, ndtr(sign * difference / sd), 0.5)
+        separable = np.select(
+            [np.abs(statistic) > sets.critical, np.abs(statistic) > estimates.quantile(0.025)],
+            ["all", "alone"],
+            "no",
+        )
+    return pd.DataFrame(
+        {
+            "first": posterior.names[i],
+            "second": posterior.names[k],
+            "difference": difference,
+            "std_error": sd,
+            "p_first_better": first,
+            "own_difference": combination.unshrunken.value[i] - combination.unshrunken.value[k],
+            "own_statistic": sign * statistic,
+            "separable": separable,
+        }
+    )
+
+
+def _alone(combination: Combination, sign: float) -> int:
+    """Pairs whose difference exceeds what chance explains for a single pair."""
+    estimates = combination.estimates(sign)
+    limit = np.full(len(estimates.known), float(estimates.quantile(0.025)))
+    return int(estimates.beyond(limit)[0].sum())
+
+
+def _probabilities(
+    posterior: Posterior, probabilities: Array, shown: Array, edges: Array
+) -> pd.DataFrame:
+    """One row a cluster shown, a column for each rank (or range of ranks)."""
+    import pandas as pd
+
+    lows = np.concatenate([[0], edges[:-1]]) + 1
+    columns = [
+        f"{a}" if a == b else f"{a} to {b}" for a, b in zip(lows, edges, strict=True)
+    ]  # fmt: skip
+    frame = pd.DataFrame(np.round(probabilities, 2), columns=columns)
+    frame.insert(0, "cluster", posterior.names[shown])
+    return frame
+
+
+def _sensitivity(
+    posterior: Posterior, combination: Combination, sign: float, top: int, ranks: pd.DataFrame
+) -> pd.DataFrame:
+    """The ranking with the variance parameters as known, as uncertain, and without shrinkage.
+
+    Columns that end in ``_uncertain`` count their uncertainty by the delta method; they are missing
+    where the parameters have no standard errors. ``rank_own`` is by the unshrunken estimates.
+    """
+    import pandas as pd
+
+    kept = ["cluster", "rank", "expected_rank", "rank_low", "rank_high", "p_top"]
+    if combination.variances.shape[1]:
+        wider = combination.with_variances
+        drawn = distribution.posterior_ranks(wider, sign, top)
+        columns = {
+            "expected_rank": drawn.expected,
+            "rank_low": drawn.low,
+            "rank_high": drawn.high,
+            "p_top": np.round(drawn.p_top, 2),
+        }
+    else:
+        columns = dict.fromkeys(kept[2:], np.full(len(ranks), np.nan))
+    value = combination.estimates(sign).value
+    own = np.full(len(value), np.nan)
+    known = np.isfinite(value)
+    own[known] = rankdata(-value[known], method="min")
+    columns = {f"{name}_uncertain": column for name, column in columns.items()}
+    added = pd.DataFrame({"cluster": posterior.names, **columns, "rank_own": own})
+    return ranks[kept].merge(added, on="cluster", how="left", validate="one_to_one")
+
+
+def _beside(
+    posterior: Posterior, spec: RankSpec, slope: str, where: str, ranks: pd.DataFrame
+) -> pd.DataFrame:
+    """The main ranking and those beside it, one row a ranking and cluster.
+
+    Unless the configuration says which: by the slope, and at both ends of the middle 90% of the
+    covariate.
+    """
+    import pandas as pd
+
+    sign = distribution.sign_of(spec.best)
+    top = distribution.top_of(spec.top, spec.select.share, len(ranks), where)
+    wanted: list[tuple[str, By]] = [(name, by_of(by)) for name, by in spec.beside]
+    if not wanted:
+        low, _, high = posterior.z_quantiles[posterior.random_terms.index(slope)]
+        ends = [(f"at {slope} = {x:.3g}", {slope: float(x)}) for x in (low, high)]
+        wanted = [ends[0], ends[1], (f"slope of {slope}", slope)]
+    columns = [
+        "cluster", "estimate", "conf_low", "conf_high", "rank", "expected_rank", "rank_low",
+        "rank_high", "p_top",
+    ]  # fmt: skip
+    frames = [ranks[columns].assign(ranking=title_of(by_of(spec.by)))]
+    at = pd.Index(posterior.names).get_indexer(pd.Index(ranks["cluster"]))
+    for name, by in wanted:
+        other = distribution.combine(posterior, by, f"{where}.beside.{name}")
+        drawn = distribution.posterior_ranks(other, sign, top)
+        half = Z95 * np.sqrt(other.variance)
+        frame = pd.DataFrame(
+            {
+                "cluster": posterior.names,
+                "estimate": other.mean,
+                "conf_low": other.mean - half,
+                "conf_high": other.mean + half,
+                "rank": other.places(sign),
+                "expected_rank": drawn.expected,
+                "rank_low": drawn.low,
+                "rank_high": drawn.high,
+                "p_top": np.round(drawn.p_top, 2),
+                "ranking": name,
+            }
+        )
+        frames.append(frame.iloc[at])
+    return pd.concat(frames, ignore_index=True)[["ranking", *columns]]
+
+
+def title_of(by: By) -> str:
+    """A ranked quantity in the terms of the model."""
+    if isinstance(by, str):
+        return by
+    return " + ".join([INTERCEPT, *(f"{value:g} {term}" for term, value in sorted(by.items()))])

@@ -1,0 +1,221 @@
+"""The Python interface: ``mixedflow.fit`` and the :class:`Fit` that it returns."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mixedflow.arrays import Array
+from mixedflow.errors import DataError, ModelError, quote
+from mixedflow.inference.intervals import Z95
+from mixedflow.inference.posterior import posterior
+from mixedflow.inference.prediction import prediction
+from mixedflow.inference.results import Reporting, Results
+from mixedflow.model.design import Design, GroupDesign, fixed_matrix, random_matrices
+from mixedflow.model.estimation import estimate, estimate_design
+from mixedflow.prose import stata
+from mixedflow.ranking import distribution
+from mixedflow.ranking.posterior import Posterior
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Fit(Results):
+    """A fitted linear mixed model: what :func:`fit` and :func:`fit_arrays` return.
+
+    ``evidence`` says how the optimum is known; ``converged`` is the verdict on it, ``singular``
+    that G is on its boundary.
+    """
+
+    def rank(
+        self,
+        by: str | Mapping[str, float] = distribution.INTERCEPT,
+        best: Literal["high", "low"] = "high",
+        group: str | None = None,
+        **options: Any,
+    ) -> pd.DataFrame:
+        """Ranks of clusters with their uncertainty: :func:`mixedflow.ranking.distribution.rank`.
+
+        ``by`` is a random term, or values of the covariates with random slopes at which clusters
+        are compared; ``group`` the grouping factor, the first by default; ``options`` are share,
+        fdr and top.
+        """
+        found = Posterior.of(posterior(self.fitted), group)
+        return distribution.rank(found, by, best, **options)
+
+    def predict(self, frame: pd.DataFrame, conditional: bool = True) -> Array:
+        """Predictions for the rows of ``frame``: (n,), in the outcome's units.
+
+        ``conditional`` adds the EB effects of clusters that the fit has seen; an unseen cluster,
+        and ``conditional=False``, give the population mean x'b.
+        """
+        X, Z, at = self._new_rows(frame, conditional)
+        mean = X @ self.solution.beta
+        for k, codes in enumerate(at or ()):
+            added = np.einsum("nq,nq->n", Z[k], self.solution.effects[k].u[codes])
+            mean = mean + np.where(codes >= 0, added, 0.0)
+        return np.asarray(mean)
+
+    def predict_interval(
+        self,
+        frame: pd.DataFrame,
+        conditional: bool = True,
+        kind: Literal["confidence", "prediction"] = "confidence",
+    ) -> pd.DataFrame:
+        """Predictions with standard errors and 95% intervals, a row each of ``frame``.
+
+        ``confidence`` is for the mean of the row's cluster (of the population, if not
+        ``conditional``), ``prediction`` for a new row there. The variance parameters are taken as
+        known; see :func:`mixedflow.inference.prediction.prediction`. Columns estimate, std_error,
+        conf_low, conf_high.
+        """
+        import pandas as pd
+
+        if kind not in ("confidence", "prediction"):
+            raise ModelError(
+                "predict", f"unknown kind {quote(kind)}", "it is 'confidence' or 'prediction'"
+            )
+        X, Z, at = self._new_rows(frame, conditional)
+        mean, error = prediction(self.solution, X, Z, at, kind == "prediction")
+        half = Z95 * error
+        return pd.DataFrame(
+            {
+                "estimate": mean,
+                "std_error": error,
+                "conf_low": mean - half,
+                "conf_high": mean + half,
+            },
+            index=frame.index,
+        )
+
+    def _new_rows(
+        self, frame: pd.DataFrame, conditional: bool
+    ) -> tuple[Array, tuple[Array, ...], list[Array] | None]:
+        """X (n, p), each group's Z (n, q) and codes (n,): -1 if unseen, None if not asked for."""
+        parsed, known = self.fitted.parsed, self.fitted.frame
+        if parsed is None or known is None:
+            raise ModelError("predict", "a fit from arrays has no formula", "use fit.solution")
+        X, _ = fixed_matrix(parsed, frame, known, "predict")
+        Z = random_matrices(parsed, frame, known, "predict")
+        if not conditional:
+            return X, Z, None
+        at = []
+        for group in self.groups:
+            if group.name not in frame.columns:
+                raise DataError(
+                    "predict", f"no column {quote(group.name)}", "add it, or use conditional=False"
+                )
+            place = {label: j for j, label in enumerate(group.clusters)}
+            at.append(np.array([place.get(str(label), -1) for label in frame[group.name]]))
+        return X, Z, at
+
+    def summary(self) -> str:
+        """A Stata-like table of the fit, as text."""
+        return stata.text(self.report(), self.fixed_effects, self.variance_components)
+
+
+def fit(
+    text: str,
+    frame: pd.DataFrame,
+    method: str = "reml",
+    where: str = "formula",
+    reporting: Reporting | None = None,
+) -> Fit:
+    """Fit a linear mixed model given by a formula in lme4 notation.
+
+    Parameters
+    ----------
+    text
+        For example ``"y ~ x + (1 + x | g)"``: one grouping factor, ``||`` for uncorrelated effects.
+    frame
+        The data; rows with a missing value in a variable of the formula are left out.
+    method
+        ``"reml"`` or ``"ml"``.
+    reporting
+        Degrees of freedom and intervals of the tables; by default Stata's.
+
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+        Before any search starts.
+    """
+    reporting = reporting or Reporting()
+    reporting.check(method, where)
+    return Fit(estimate(text, frame, method, where), reporting)
+
+
+def fit_arrays(
+    y: Array,
+    X: Array,
+    Z: Array,
+    cluster: Array,
+    method: str = "reml",
+    blocks: tuple[int, ...] | None = None,
+    reporting: Reporting | None = None,
+) -> Fit:
+    """The same from arrays: ``y`` (N,), ``X`` (N, p), ``Z`` (N, q), ``cluster`` (N,) labels.
+
+    ``blocks`` are the sizes of the groups of correlated columns of Z; one group by default.
+    """
+    import pandas as pd
+
+    y, X, Z = (_numbers(name, part) for name, part in (("y", y), ("X", X), ("Z", Z)))
+    # A list with a missing value among texts would become the text "nan".
+    labels = np.asarray(cluster, dtype=None if hasattr(cluster, "dtype") else object)
+    if labels.dtype.kind == "O" and all(type(label) is int for label in labels.ravel()):
+        labels = np.asarray(cluster)
+    if y.ndim != 1 or X.ndim != 2 or Z.ndim != 2 or labels.ndim != 1:
+        raise DataError("arrays", "shapes must be y (N,), X (N, p), Z (N, q), cluster (N,)")
+    if not len(y) == len(X) == len(Z) == len(labels):
+        raise DataError("arrays", "y, X, Z and cluster differ in their number of rows")
+    if not X.shape[1] or not Z.shape[1]:
+        raise DataError("arrays", "X and Z need a column each, such as the intercept")
+    sizes = _sizes((Z.shape[1],) if blocks is None else blocks)
+    if min(sizes, default=0) < 1 or sum(sizes) != Z.shape[1]:
+        raise DataError("arrays", f"blocks must add up to the {Z.shape[1]} columns of Z")
+    if labels.dtype.kind not in "iub" and pd.isna(labels).any():
+        raise DataError("arrays", "missing cluster labels", "drop those rows")
+    group = GroupDesign(
+        name="cluster",
+        random_terms=tuple(f"z{k}" for k in range(Z.shape[1])),
+        blocks=sizes,
+        Z=Z,
+        cluster=labels,
+    )
+    design = Design(
+        y=y,
+        X=X,
+        terms=tuple(f"x{k}" for k in range(X.shape[1])),
+        groups=(group,),
+        rows=np.arange(len(y)),
+        n_missing=0,
+    )
+    reporting = reporting or Reporting()
+    reporting.check(method, "arrays")
+    return Fit(estimate_design(design, method, "arrays"), reporting)
+
+
+def _numbers(name: str, values: Any) -> Array:
+    import pandas as pd
+
+    try:
+        part = np.asarray(values)
+        if part.dtype.kind == "O" and pd.isna(part).any():
+            raise DataError("arrays", f"missing or infinite values in {name}", "drop those rows")
+        if part.dtype.kind in "biufO":
+            return part.astype(np.float64, copy=False)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise DataError("arrays", f"{name} must be numbers")
+
+
+def _sizes(blocks: Any) -> tuple[int, ...]:
+    """Sizes of blocks as integers; nothing for what are no sizes."""
+    try:
+        return tuple(operator.index(size) for size in blocks)
+    except TypeError:
+        return ()

@@ -1,0 +1,226 @@
+"""fit.json: what a fit says of itself in numbers, typed; written once, read back by all others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from mixedflow.artifacts.storage import write_text
+
+RESIDUAL = "Residual"  # the group of the residual in the table of variance components
+SCHEMA = 2  # of fit.json; 1 had one grouping factor without a list around it
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Rows a cluster."""
+
+    min: int
+    mean: float
+    max: int
+
+
+@dataclass(frozen=True)
+class GroupReport:
+    """A grouping factor: how many clusters of how many rows, and the effects that vary by it."""
+
+    name: str
+    n_groups: int
+    group_size: Sizes
+    random_terms: tuple[str, ...]
+    correlated: bool
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        return cls(
+            **{
+                **values,
+                "group_size": Sizes(**values["group_size"]),
+                "random_terms": tuple(values["random_terms"]),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Wald:
+    """Joint test of all fixed effects but the intercept."""
+
+    chi2: float
+    df: int
+    p_value: float
+
+
+@dataclass(frozen=True)
+class LikelihoodRatio:
+    """Against the model without random effects; ``distribution`` names the reference in words."""
+
+    statistic: float
+    df: int
+    p_value: float
+    distribution: str
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of the variance with its 95% interval; None where there is no interval."""
+
+    estimate: float | None
+    std_error: float | None
+    conf_low: float | None
+    conf_high: float | None
+
+
+@dataclass(frozen=True)
+class ShareAt:
+    """The share of the variance that lies between clusters at ``mean_x`` of ``predictor``."""
+
+    predictor: str | None
+    mean_x: float
+    estimate: float | None
+    conf_low: float | None
+    conf_high: float | None
+
+
+@dataclass(frozen=True)
+class Parabola:
+    """Var(x) = var_intercept + 2 covariance x + var_slope x^2 + residual; its minimum."""
+
+    predictor: str
+    var_intercept: float
+    covariance: float
+    var_slope: float
+    residual: float
+    minimum_at: float | None
+
+
+_PARTS: dict[str, type[Any]] = {
+    "wald": Wald,
+    "icc": Share,
+    "vpc": ShareAt,
+    "variance_function": Parabola,
+}
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """The numbers of a fit that need no configuration.
+
+    ``varies_within`` says of each covariate whether it varies within a cluster; ``evidence`` how
+    the optimum is known; ``r2`` marginal and conditional (Nakagawa and Schielzeth), and level1 and
+    level2 (Snijders and Bosker) where they exist. Log-likelihoods by REML lack log|X'X|.
+    """
+
+    method: str
+    groups: tuple[GroupReport, ...]
+    n_obs: int
+    n_missing: int
+    fixed_terms: tuple[str, ...]
+    varies_within: dict[str, bool]
+    n_parameters: int
+    log_likelihood: float
+    aic: float
+    bic: float
+    wald: Wald | None
+    lr_vs_linear: LikelihoodRatio
+    icc: Share | None
+    r2: dict[str, float]
+    converged: bool
+    singular: bool
+    evidence: dict[str, Any]
+    warnings: tuple[str, ...]
+
+    @property
+    def random_terms(self) -> tuple[str, ...]:
+        """Of all grouping factors, in their order."""
+        return tuple(term for group in self.groups for term in group.random_terms)
+
+    @property
+    def correlated(self) -> bool:
+        return any(group.correlated for group in self.groups)
+
+    def core(self) -> dict[str, Any]:
+        """The fields of this class by name: what a report of more adds to."""
+        return {part.name: getattr(self, part.name) for part in fields(FitReport)}
+
+    def to_json(self) -> str:
+        """Canonical JSON; what a model does not have is null, but a sample is left out."""
+        values = {"schema": SCHEMA, **asdict(self)}
+        if values.get("sample", ...) is None:
+            del values["sample"]
+        return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+    def write(self, path: Path) -> None:
+        write_text(path, self.to_json() + "\n")
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """The report that ``to_json`` wrote, as read from JSON.
+
+        Raises
+        ------
+        ValueError
+            Of another schema.
+        KeyError, TypeError
+            Of another form.
+        """
+        if values.get("schema") != SCHEMA:
+            raise ValueError(f"fit.json has schema {values.get('schema')}, not {SCHEMA}")
+        known = {part.name: values.get(part.name) for part in fields(cls)}
+        typed: dict[str, Any] = {
+            "groups": tuple(GroupReport.of(group) for group in values["groups"]),
+            "fixed_terms": tuple(values["fixed_terms"]),
+            "warnings": tuple(values["warnings"]),
+            "lr_vs_linear": LikelihoodRatio(**values["lr_vs_linear"]),
+        }
+        for name, kind in _PARTS.items():
+            part = known.get(name)
+            if part is not None:
+                typed[name] = kind(**part)
+        return cls(**{**known, **typed})
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The report in a file; raises what ``of`` does, and OSError."""
+        return cls.of(json.loads(path.read_text(encoding="utf-8")))
+
+
+@dataclass(frozen=True)
+class ModelReport(FitReport):
+    """The fit of a configured model.
+
+    ``x`` and ``by`` are the covariates of its figures; ``inference`` says by which df and intervals
+    its tables are; ``gee`` the correlation of GEE beside the model's; ``vpc`` is that at the mean
+    of x where one ICC does not exist; ``sample`` the rows and clusters kept of a data set that was
+    read in chunks.
+    """
+
+    model: str
+    title: str
+    dataset: str
+    formula: str
+    outcome: str
+    x: str | None
+    by: str | None
+    inference: dict[str, str]
+    gee: dict[str, float] | None
+    vpc: ShareAt | None
+    variance_function: Parabola | None
+    sample: dict[str, int] | None = None
+
+
+@dataclass(frozen=True)
+class MemberReport(FitReport):
+    """The fit of a member of a family of models."""
+
+    model: str
+    family: str
+    member: str
+    dataset: str
+    file: str | None
+    subset: str | None
+    formula: str
+    outcome: str
+    inference: dict[str, str]

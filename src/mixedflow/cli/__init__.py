@@ -1,0 +1,91 @@
+"""The command ``mixedflow``: begin an analysis, check it, show a model, verify what is there."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mixedflow.cli import check, init, show, verify
+from mixedflow.errors import MixedflowError
+
+
+def workflow_file(name: str) -> str:
+    """Where a file of the workflow is: beside the installed package, or in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / name
+    return str(installed if installed.exists() else package.parents[1] / name)
+
+
+def _init(given: argparse.Namespace) -> int:
+
+    roles = init.Roles(given.outcome, given.cluster, given.time, given.predictor)
+    written = init.init(given.file, roles, given.folder)
+    print("wrote", " and ".join(map(str, written)))
+    there = "" if given.folder == Path() else f"in {given.folder}: "
+    print(f"next, {there}mixedflow check, then snakemake --cores all")
+    return 0
+
+
+def _check(given: argparse.Namespace) -> int:
+
+    found = check.check(given.config)
+    print(*found.lines, sep="\n")
+    if found.faults:
+        print(*found.faults, sep="\n", file=sys.stderr)
+        return 1
+    print(f"{given.config}: no fault found; nothing was written")
+    return 0
+
+
+def _show(given: argparse.Namespace) -> int:
+
+    print(show.show(given.model, given.config), end="")
+    return 0
+
+
+def _verify(given: argparse.Namespace) -> int:
+
+    own = Path("Snakefile")
+    return verify.main(own if own.exists() else workflow_file("Snakefile"), given.config)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mixedflow", description="Multilevel analyses from YAML.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], what: str) -> Callable:
+        added = commands.add_parser(name, help=what, description=what)
+        added.set_defaults(run=run)
+        return added.add_argument
+
+    add = command("init", _init, "write a Snakefile and a config.yaml for a data file")
+    add("file", type=Path, metavar="FILE", help=".dta, .sav, .sas7bdat, .csv or .parquet")
+    add("--outcome", required=True, metavar="Y", help="the column to model")
+    add("--cluster", required=True, metavar="G", help="the column that groups the rows")
+    add("--time", metavar="T", help="the column that orders the rows of a cluster")
+    add("--predictor", metavar="X", help="a covariate; its slope may vary between clusters")
+    add("--folder", type=Path, default=Path(), metavar="F", help="the current one by default")
+    add = command("check", _check, "hold a configuration against its data; runs nothing")
+    add("config", nargs="?", type=Path, default=Path("config.yaml"), metavar="CONFIG")
+    add = command("show", _show, "print the table of a finished model")
+    add("model", metavar="MODEL")
+    add("--config", type=Path, default=Path("config.yaml"), metavar="FILE")
+    add = command("verify", _verify, "hold artifacts against what they were made from")
+    add("--config", type=Path, metavar="FILE", help="that of the Snakefile by default")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names from data may hold letters that the terminal does not have.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        found: int = given.run(given)
+    except (MixedflowError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return found

@@ -1,0 +1,188 @@
+"""``mixedflow check``: hold a configuration against its data without running anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mixedflow.analysis import exploration
+from mixedflow.config.reading import read, working_folder
+from mixedflow.data.download import DOWNLOADS
+from mixedflow.data.preparation import prepare
+from mixedflow.data.prepared import Prepared
+from mixedflow.data.sources import RawData, read_source
+from mixedflow.errors import (
+    FormulaError,
+    MixedflowError,
+    RankingError,
+    nearest,
+    quote,
+)
+from mixedflow.language import contrasts, formula
+from mixedflow.language.nesting import Comparand, check_comparable
+from mixedflow.model import estimation
+
+if TYPE_CHECKING:
+    from mixedflow.config.specs import ComparisonSpec, Config, DatasetSpec, ModelSpec, RankSpec
+    from mixedflow.model.design import Design
+
+
+FEWEST_RANKED = 3  # clusters that can be ranked
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check found: ``lines`` sum up what is in order, ``faults`` are one line each."""
+
+    lines: list[str]
+    faults: list[str]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set as a run would prepare it."""
+
+    spec: DatasetSpec
+    prepared: Prepared
+
+    @classmethod
+    def of(cls, dataset: DatasetSpec, raw: RawData) -> Data:
+        """Prepare and explore, as the workflow does; raises what these raise."""
+        prepared = prepare(dataset, raw)
+        if dataset.explore is not None:
+            exploration.explore(prepared, dataset)
+        return cls(dataset, prepared)
+
+    def describe(self) -> str:
+        card = self.prepared.card
+        sizes = card["cluster_sizes"]
+        return (
+            f"datasets.{self.spec.name}: {card['rows_read']} rows read, {card['rows']} prepared, "
+            f"{sizes['n']} clusters ({quote(self.spec.cluster)}) of {sizes['min']:g} to "
+            f"{sizes['max']:g} rows"
+        )
+
+
+def check(path: Path) -> Checked:
+    """Check a configuration: its keys, and, where the data are at hand, the data and each model.
+
+    Files are read and prepared; what stands behind an url is not downloaded. Nothing is written.
+
+    Raises
+    ------
+    ConfigError
+        The configuration itself is wrong; nothing else can be checked then.
+    """
+    settings, base = read(path), working_folder(path)
+    lines: list[str] = []
+    faults: list[str] = []
+    data: dict[str, Data] = {}
+    for name, dataset in settings.datasets.items():
+        where = f"datasets.{name}"
+        if dataset.chunks:
+            lines.append(f"{where}: is read in chunks, so only the configuration is checked")
+            continue
+        if dataset.source.url:
+            lines.append(f"{where}: is not downloaded, so only the configuration is checked")
+            continue
+        try:
+            raw = read_source(dataset.source, base, base / DOWNLOADS, f"{where}.source")
+            data[name] = Data.of(dataset, raw)
+            lines.append(data[name].describe())
+        except MixedflowError as error:
+            faults.append(str(error))
+    designs: dict[str, Design] = {}
+    for name, wanted in settings.models.items():
+        if wanted.dataset not in data:
+            continue
+        try:
+            designs[name] = model(wanted, data[wanted.dataset])
+            lines.append(_describe(wanted, designs[name]))
+        except MixedflowError as error:
+            faults.append(str(error))
+    for pair in settings.comparisons.values():
+        try:
+            comparison(pair, settings, designs)
+            lines.append(f"comparisons.{pair.name}: {pair.null} within {pair.alternative}")
+        except MixedflowError as error:
+            faults.append(str(error))
+    return Checked(lines, faults)
+
+
+def model(wanted: ModelSpec, data: Data) -> Design:
+    """The matrices of a configured model, and whether its contrasts and ranking can be had.
+
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+        As ``api.fit`` before its search, and a contrast of coefficients that do not exist.
+    RankingError
+        Too few clusters, or clusters that do not exist.
+    """
+    where = f"models.{wanted.name}"
+    frame = data.prepared.frame
+    design = estimation.examine(wanted.formula, frame, wanted.method, f"{where}.formula")
+    for name, expressions in wanted.inference.contrasts.items():
+        here = f"{where}.inference.contrasts.{name}"
+        for text in expressions:
+            if not contrasts.parse(text, design.terms, here).any():
+                raise FormulaError(here, "a contrast that is 0 whatever the coefficients")
+    if wanted.rank is not None:
+        _rank(wanted.rank, design, f"{where}.rank")
+    return design
+
+
+def _rank(rank: RankSpec, design: Design, where: str) -> None:
+    clusters = _clusters(design)
+    if len(clusters) < FEWEST_RANKED:
+        what = f"{len(clusters)} clusters cannot be ranked"
+        raise RankingError(where, what, f"{FEWEST_RANKED} are needed")
+    by = rank.by
+    for term in [by] if isinstance(by, str) else [formula.INTERCEPT, *by.at]:
+        if term not in design.random_terms:
+            what = f"unknown random term {quote(term)}"
+            raise RankingError(f"{where}.by", what, nearest(term, design.random_terms))
+
+
+def comparison(pair: ComparisonSpec, settings: Config, designs: Mapping[str, Design]) -> None:
+    """Are two models of the same rows, and one within the other?
+
+    Raises
+    ------
+    ComparisonError
+        They are not. Models whose data are not at hand pass.
+    """
+    if pair.null not in designs or pair.alternative not in designs:
+        return
+    null, alternative = (
+        _comparand(settings.models[name], designs[name]) for name in (pair.null, pair.alternative)
+    )
+    check_comparable(null, alternative, f"comparisons.{pair.name}")
+
+
+def _comparand(model: ModelSpec, design: Design) -> Comparand:
+    return Comparand(
+        name=model.name,
+        method=model.method,
+        fixed=frozenset(design.terms),
+        random=frozenset(
+            (group.name, term) for group in design.groups for term in group.random_terms
+        ),
+        n_obs=len(design.rows),
+        rows=design.rows.tobytes(),
+        n_parameters=len(design.terms) + design.n_variance_parameters,
+    )
+
+
+def _clusters(design: Design) -> set[str]:
+    return set(design.groups[0].cluster)
+
+
+def _describe(wanted: ModelSpec, design: Design) -> str:
+    left_out = f", {design.n_missing} left out (missing values)" if design.n_missing else ""
+    return (
+        f"models.{wanted.name}: {len(design.rows)} rows{left_out}, {len(_clusters(design))} "
+        f"clusters; fixed effects: {len(design.terms)}, random: {len(design.random_terms)}"
+    )

@@ -1,0 +1,41 @@
+"""``mixedflow show``: a finished model's table in the terminal, from its artifacts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mixedflow.artifacts import tables
+from mixedflow.artifacts.fit_report import ModelReport
+from mixedflow.config import reading
+from mixedflow.errors import ConfigError, ModelError, nearest, quote
+from mixedflow.prose import stata
+
+_FILES = ("fit.json", "fixed_effects.csv", "variance_components.csv")
+
+
+def show(model: str, config: Path) -> str:
+    """The table of a model that a run of ``config`` has finished, from its artifacts.
+
+    Raises
+    ------
+    ConfigError
+        As ``reading.read``, and a model that the configuration does not have.
+    ModelError
+        A model without finished artifacts.
+    """
+    settings = reading.read(config)
+    if model not in settings.models:
+        what = f"unknown model {quote(model)}"
+        raise ConfigError(f"{config}: models", what, nearest(model, settings.models, "models"))
+    folder = reading.working_folder(config) / settings.results / "models" / model
+    where, run = f"models.{model}", "run snakemake --cores all"
+    missing = [name for name in _FILES if not (folder / name).is_file()]
+    if missing:
+        raise ModelError(where, f"not finished: there is no {folder / missing[0]}", run)
+    try:
+        report = ModelReport.read(folder / "fit.json")
+        fixed, components = (tables.read(folder / name) for name in _FILES[1:])
+        shown = stata.text(report, fixed, components)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ModelError(where, f"the files in {folder} are not a model's", run) from None
+    return f"{stata.plain(report.title)}\n{stata.plain(report.formula)}\n\n{shown}"

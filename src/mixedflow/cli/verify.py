@@ -1,0 +1,173 @@
+"""Are the artifacts of an analysis what its configuration, code and data make?"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mixedflow.artifacts import storage
+from mixedflow.data.download import DOWNLOADS
+from mixedflow.errors import ConfigError, SourceError, plain
+from mixedflow.jobs import provenance
+
+_MOST_KEYS = 3  # that a finding names
+_PARTS = {"code": "the code", "config": "the configuration", "source": "the data source"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One artifact or job that is not as it should be."""
+
+    place: str
+    fault: str
+
+    def __str__(self) -> str:
+        return plain(f"{self.place}: {self.fault}")
+
+
+def verify(
+    snakefile: Path | str, config: Path | None = None, folder: Path = Path()
+) -> list[Finding]:
+    """Hold the artifacts in ``folder`` against the manifest and what their jobs rest on now.
+
+    Found are artifacts that were edited or are missing, and jobs whose configuration, code or
+    data changed after they ran. Nothing is written into ``folder``.
+
+    Parameters
+    ----------
+    snakefile
+        The workflow, which knows what each job rests on.
+    config
+        A configuration file; that of the Snakefile by default.
+
+    Raises
+    ------
+    ConfigError
+        A configuration that would not run either.
+    SourceError
+        No manifest, or one that cannot be read.
+    """
+    plan = _plan(snakefile, config, folder)
+    results = PurePosixPath(plan["records"]).parent
+    manifest = _manifest(folder / results / "manifest.json", f"{results}/manifest.json")
+    findings = list(_artifacts(manifest["artifacts"], folder))
+    expected = {
+        PurePosixPath(path).relative_to(plan["records"]).with_suffix("").as_posix(): task
+        for path, task in plan["jobs"].items()
+    }
+    return findings + list(_jobs(manifest["jobs"], expected, manifest["artifacts"], folder))
+
+
+def _artifacts(artifacts: dict[str, Any], folder: Path) -> Iterator[Finding]:
+    for path, known in artifacts.items():
+        if not (folder / path).is_file():
+            yield Finding(path, "is missing")
+        elif storage.sha256(folder / path) != known["sha256"]:
+            yield Finding(path, f"was edited after {known['job'] or 'its job'} had made it")
+
+
+def _jobs(
+    jobs: dict[str, Any], expected: dict[str, Any], artifacts: dict[str, Any], folder: Path
+) -> Iterator[Finding]:
+    changed = {
+        name: _changed(jobs[name], expected[name], artifacts, folder)
+        for name in jobs.keys() & expected.keys()
+    }
+    parents = {
+        name: sorted({artifacts[path]["job"] for path in jobs[name]["inputs"] if path in artifacts})
+        for name in changed
+    }
+    stale = {name for name, parts in changed.items() if parts}
+    while more := {name for name in parents.keys() - stale if stale & set(parents[name])}:
+        stale |= more  # what rests on something stale is stale too
+    for name in sorted(jobs.keys() | expected.keys()):
+        if name not in jobs:
+            yield Finding(name, "has not run yet")
+        elif name not in expected:
+            yield Finding(name, "is no longer part of the configuration")
+        elif name in stale:
+            parts = changed[name] or [parent for parent in parents[name] if parent in stale]
+            yield Finding(name, f"is stale after a change of {', '.join(parts)}")
+
+
+def _changed(
+    then: dict[str, Any], now: dict[str, Any], artifacts: dict[str, Any], folder: Path
+) -> list[str]:
+    """What a job rests on that is not as it was when the job ran."""
+    changed = [shown for key, shown in _PARTS.items() if then.get(key) != now.get(key)]
+    if _PARTS["config"] in changed and (keys := _differing(then.get("config"), now["config"])):
+        named = keys[:_MOST_KEYS] + (["..."] if len(keys) > _MOST_KEYS else [])
+        changed[changed.index(_PARTS["config"])] += f" ({', '.join(named)})"
+    for path, digest in then["inputs"].items():
+        if path in artifacts:
+            found = artifacts[path]["sha256"]
+        elif PurePosixPath(path).is_relative_to(DOWNLOADS) and not (folder / path).exists():
+            continue  # what was fetched may be cleared away; the artifacts stay what they are
+        else:
+            found = storage.sha256(folder / path) if (folder / path).is_file() else ""
+        told = _PARTS["source"] in changed and path not in artifacts
+        if found != digest and not told:
+            changed.append(path)
+    return changed
+
+
+def _differing(then: Any, now: Any, place: str = "") -> list[str]:
+    """The keys, from the outermost on, whose values differ."""
+    if not isinstance(then, dict) or not isinstance(now, dict):
+        return [place] if then != now and place else []
+    keys = sorted(then.keys() | now.keys())
+    inner = [(then.get(k), now.get(k), f"{place}.{k}" if place else k) for k in keys]
+    return [found for old, new, key in inner for found in _differing(old, new, key)]
+
+
+def _manifest(path: Path, shown: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        for artifact in found["artifacts"].values():
+            artifact["sha256"] + (artifact["job"] or "")
+        for job in found["jobs"].values():
+            job.get("config"), dict(job["inputs"])
+    except FileNotFoundError:
+        raise SourceError(shown, "there is no manifest", "run snakemake --cores all") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        what = "is not a manifest of this version"
+        raise SourceError(shown, what, "run snakemake --cores all") from None
+    return found
+
+
+def _plan(snakefile: Path | str, config: Path | None, folder: Path) -> dict[str, Any]:
+    """What each job would rest on now: only the workflow itself can tell."""
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "plan.json"
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--dry-run"]
+        command += ["--workflow-profile", "none", "--cores", "1", "--nolock"]
+        if config is not None:
+            if not (folder / config).is_file():
+                raise ConfigError(str(config), "there is no such file")
+            command += ["--configfile", str(config)]
+        environment = {**os.environ, provenance.PLAN: str(out)}
+        run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        if not out.is_file():
+            said = [line for line in run.stderr.splitlines() if line.strip()]
+            raise ConfigError("", said[-1] if said else "snakemake did not start")
+        found: dict[str, Any] = json.loads(out.read_text("utf-8"))
+    return found
+
+
+def main(snakefile: Path | str, config: Path | None = None) -> int:
+    """Print what :func:`verify` finds, a line each; the exit code, 1 if there is something."""
+    findings = verify(snakefile, config)
+    for finding in findings:
+        print(finding)
+    if findings:
+        print("run snakemake to bring stale and missing artifacts up to date; delete edited ones")
+        return 1
+    print("every artifact is what its configuration, code and data make")
+    return 0

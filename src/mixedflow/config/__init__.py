@@ -1,0 +1,1 @@
+"""What an analysis is: the configuration, read, checked and frozen."""

@@ -1,0 +1,1 @@
+"""What the schema cannot say, one module a section of the configuration."""

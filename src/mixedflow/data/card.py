@@ -1,0 +1,153 @@
+"""The data card: what is counted of a data set, and held against what the configuration expects."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedflow.config.specs import DatasetSpec
+from mixedflow.data.sources import RawData, label_of
+from mixedflow.errors import DataError, quote
+
+MOST_LEVELS = 30  # a text column with more distinct values is text, not a category
+
+
+@dataclass
+class Origin:
+    """Where columns come from, by name: their labels, expressions and the columns behind them."""
+
+    labels: dict[str, str]
+    value_labels: dict[str, dict[Any, str]]
+    derived: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, set[str]] = field(default_factory=dict)
+
+
+def card(
+    spec: DatasetSpec,
+    raw: RawData,
+    frame: pd.DataFrame,
+    origin: Origin,
+    steps: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """What data_card.json holds of a data set: ``frame`` has come from ``raw`` by ``steps``."""
+    sizes = frame[spec.cluster].value_counts()
+    return {
+        "dataset": spec.name,
+        "title": spec.title or spec.name,
+        "file_label": raw.file_label,
+        "source": {
+            "kind": raw.kind,
+            "description": raw.description,
+            "sha256": raw.sha256,
+        },
+        "cluster": spec.cluster,
+        "time": spec.time,
+        "rows_read": len(raw.frame),
+        "rows": len(frame),
+        "clusters": len(sizes),
+        "steps": steps,
+        "cluster_sizes": {"n": len(sizes), **moments(sizes)},
+        "variables": [
+            _variable(spec, origin, str(name), frame[str(name)]) for name in frame.columns
+        ],
+    }
+
+
+def _variable(spec: DatasetSpec, origin: Origin, name: str, values: pd.Series) -> dict[str, Any]:
+    present, labels = values.dropna(), origin.value_labels.get(name, {})
+    kind = _kind(labels, present, name == spec.cluster)
+    counted = kind in ("category", "indicator")
+    numeric = kind in ("number", "indicator")
+    nothing = {"mean": None, "sd": None, "min": None, "max": None}
+    return {
+        "name": name,
+        "label": spec.labels.get(name) or origin.labels.get(name, ""),
+        "kind": kind,
+        "derived": origin.derived.get(name),
+        "depends_on": sorted(origin.sources[name]),
+        "missing": int(values.isna().sum()),
+        "n": len(present),
+        "distinct": int(present.nunique()),
+        **(moments(present) if numeric else nothing),
+        "levels": _levels(labels, present) if counted else [],
+    }
+
+
+def _kind(labels: dict[Any, str], present: pd.Series, cluster: bool) -> str:
+    """number, category, text, or indicator (0 and 1 only, such as a condition gives)."""
+    dtype = present.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return "category"
+    if not pd.api.types.is_numeric_dtype(dtype):
+        few = not cluster and present.nunique() <= MOST_LEVELS
+        return "category" if few else "text"
+    if labels and all(label_of(labels, code) is not None for code in present.unique()):
+        return "category"
+    values = present.to_numpy()
+    return "indicator" if ((values == 0) | (values == 1)).all() else "number"
+
+
+def _levels(labels: dict[Any, str], present: pd.Series) -> list[dict[str, Any]]:
+    counts = present.value_counts()
+    if isinstance(present.dtype, pd.CategoricalDtype):
+        order = list(present.cat.categories)
+    else:
+        order = sorted(counts.index.tolist())
+    return [
+        {"value": _plain(value), "label": label_of(labels, value), "n": int(counts[value])}
+        for value in order
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """A stored value as JSON has it: 2 for 2.0."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    return value
+
+
+def check_expected(spec: DatasetSpec, found: Mapping[str, int]) -> None:
+    """Hold counts against those that the configuration expects."""
+    wrong = [
+        f"expected {key} {number}, found {found[key]}"
+        for key, number in sorted(spec.expect.items())
+        if found[key] != number
+    ]
+    if wrong:
+        raise DataError(f"datasets.{spec.name}.expect", ", ".join(wrong))
+
+
+def check_sizes(spec: DatasetSpec, clusters: int, rows: int, first: str) -> None:
+    """Refuse clusters that are one only, or as many as rows; ``first`` is one of them."""
+    name, where = spec.cluster, f"datasets.{spec.name}.cluster"
+    if clusters == 1:
+        what = f"{quote(name)} is constant ({quote(first)})"
+        raise DataError(where, what, "there must be several clusters")
+    if clusters == rows:
+        what = f"{quote(name)} is different in every row ({clusters} clusters)"
+        raise DataError(where, what, "choose the column that groups the rows")
+
+
+def moments(values: pd.Series) -> dict[str, float | None]:
+    """Mean, SD (n - 1), minimum and maximum of present values, to 12 digits on every machine."""
+    numbers = values.to_numpy("float64")
+    if not len(numbers):
+        return dict.fromkeys(("mean", "sd", "min", "max"))
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite values have no SD
+        found = {
+            "mean": numbers.mean(),
+            "sd": numbers.std(ddof=1) if len(numbers) > 1 else None,
+            "min": numbers.min(),
+            "max": numbers.max(),
+        }
+    return {name: rounded(value) for name, value in found.items()}
+
+
+def rounded(value: float | None) -> float | None:
+    """To 12 digits; None for what does not exist."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.12g}")

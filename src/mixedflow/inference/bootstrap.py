@@ -1,0 +1,259 @@
+"""The parametric bootstrap: simulate from a fitted model, refit, and see how estimates vary.
+
+Draws come in chunks with a seed each, so that nothing depends on how many processes, jobs or
+machines make them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedflow.arrays import Array
+from mixedflow.inference.draws import CHUNK
+from mixedflow.inference.simulated import Draws, test
+from mixedflow.inference.variance import components
+from mixedflow.language.nesting import Comparand, check_comparable
+from mixedflow.model.fitted import Fitted, Group
+from mixedflow.model.objective import Covariance
+from mixedflow.model.posing import structured
+from mixedflow.model.search import AGREED, STARTS, Optimum, search
+from mixedflow.model.solution import Solution
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger(__name__)
+
+_TELL_EVERY = 10.0  # seconds between lines of progress
+_GAIN_LEFT = 1e-6  # deviance still promised above which a refit has failed
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What a process needs to refit a model to another outcome."""
+
+    X: Array
+    groups: tuple[Group, ...]
+    reml: bool
+
+    def refit(self, y: Array) -> Solution | None:
+        objective = structured(y, self.X, self.groups, self.reml)
+        best: Optimum | None = None
+        for name in STARTS:
+            try:
+                found = search(objective, objective.start(name), AGREED)
+            except np.linalg.LinAlgError:
+                continue
+            if best is None or found.evaluation.deviance < best.evaluation.deviance:
+                best = found
+            if best.decrement < _GAIN_LEFT:
+                return Solution(objective, best.parameters, best.evaluation)
+        return None
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Simulate from ``mean`` + Z u + e, refit every model; G = half half' of each group."""
+
+    mean: Array
+    groups: tuple[Group, ...]
+    halves: tuple[Array, ...]
+    sigma: float
+    models: tuple[_Model, ...]
+
+    def outcome(self, generator: np.random.Generator) -> Array:
+        total = self.mean
+        for group, half in zip(self.groups, self.halves, strict=True):
+            u = generator.standard_normal((len(group.labels), len(half))) @ half.T
+            total = total + np.einsum("nq,nq->n", group.Z, u[group.codes])
+        return np.asarray(total + self.sigma * generator.standard_normal(len(total)))
+
+
+_task: _Task | None = None
+
+
+def _start(task: _Task) -> None:
+    global _task
+    _task = task
+
+
+def _chunk(seed: int, number: int, observed: Array, size: int) -> Draws:
+    """Draws number * CHUNK and on: estimates of the first model, log-likelihoods of all."""
+    assert _task is not None
+    first = _task.models[0]
+    found = Draws(
+        beta=np.full((size, first.X.shape[1]), np.nan),
+        G=tuple(np.full((size, g.Z.shape[1], g.Z.shape[1]), np.nan) for g in first.groups),
+        s2=np.full(size, np.nan),
+        log_likelihood=np.full((size, len(_task.models)), np.nan),
+        observed=observed,
+    )
+    generator = np.random.default_rng(np.random.SeedSequence([seed, number]))
+    for k in range(size):
+        y = _task.outcome(generator)
+        for m, model in enumerate(_task.models):
+            solution = model.refit(y)
+            if solution is None:
+                continue
+            found.log_likelihood[k, m] = solution.log_likelihood
+            if m == 0:
+                found.beta[k], found.s2[k] = solution.beta, solution.s2
+                for stored, G in zip(found.G, solution.G, strict=True):
+                    stored[k] = G
+    return found
+
+
+def simulate(
+    fit: Fitted,
+    draws: int | range = 1000,
+    seed: int = 1,
+    others: Sequence[Fitted] = (),
+    processes: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Draws:
+    """Simulate ``draws`` outcomes from ``fit`` and refit it, and ``others`` on the same rows.
+
+    Parameters
+    ----------
+    draws
+        How many, or which: one of :func:`mixedflow.inference.draws.parts`.
+    processes
+        How many work at once; the draws are the same for any number.
+    progress
+        Called with the draws done and wanted after each chunk; by default it logs how far a long
+        run is.
+    """
+    wanted = range(draws) if isinstance(draws, int) else draws
+    solution = fit.solution
+    task = _Task(
+        mean=fit.X @ solution.beta,
+        groups=fit.groups,
+        halves=tuple(e.T_inverse @ e.L * np.sqrt(solution.s2) for e in solution.effects),
+        sigma=float(np.sqrt(solution.s2)),
+        models=tuple(_Model(f.X, f.groups, f.method == "reml") for f in (fit, *others)),
+    )
+    observed = np.array([f.solution.log_likelihood for f in (fit, *others)])
+    assert wanted.start % CHUNK == 0, "a chunk has one stream of random numbers"
+    starts = range(wanted.start, wanted.stop, CHUNK)
+    chunks = [(start // CHUNK, observed, min(CHUNK, wanted.stop - start)) for start in starts]
+    found: list[Draws] = []
+    tell = progress or _Progress()
+
+    def take(chunk: Draws) -> None:
+        found.append(chunk)
+        tell(sum(len(part.s2) for part in found), len(wanted))
+
+    if processes > 1 and len(chunks) > 1:
+        workers = min(processes, len(chunks))
+        with ProcessPoolExecutor(workers, initializer=_start, initargs=(task,)) as pool:
+            for future in [pool.submit(_chunk, seed, *chunk) for chunk in chunks]:
+                take(future.result())
+    else:
+        _start(task)
+        for chunk in chunks:
+            take(_chunk(seed, *chunk))
+    return Draws.joined(found)
+
+
+class _Progress:
+    """Logs a line now and then: how many draws are done, and how long the others will take."""
+
+    def __init__(self) -> None:
+        self._began = self._told = time.monotonic()
+
+    def __call__(self, done: int, wanted: int) -> None:
+        now = time.monotonic()
+        if now - self._told < _TELL_EVERY or done == wanted:
+            return
+        self._told = now
+        left = (now - self._began) / done * (wanted - done)
+        shown = f"{left:.0f} s" if left < 90 else f"{left / 60:.0f} min"
+        logger.info("bootstrap: %d of %d draws, about %s left", done, wanted, shown)
+
+
+def summary(fit: Fitted, draws: Draws) -> pd.DataFrame:
+    """One row a parameter: estimate, bias, std_error, percentile and basic 95% intervals.
+
+    Fixed effects, then variance components in the order and on the scales of their table. The
+    intervals are Davison and Hinkley's (1997, section 5.2): percentile, and basic = 2 estimate
+    less the other end. A correlation that a draw does not have (an SD of 0) is left out of its row.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+
+    def add(who: dict[str, str], estimate: float, values: Array) -> None:
+        values = values[np.isfinite(values)]
+        row: dict[str, Any] = {**who, "estimate": estimate, "draws": len(values)}
+        if len(values) > 1:
+            low, high = np.quantile(values, [0.025, 0.975])
+            row |= {
+                "bias": values.mean() - estimate,
+                "std_error": values.std(ddof=1),
+                "percentile_low": low,
+                "percentile_high": high,
+                "basic_low": 2 * estimate - high,
+                "basic_high": 2 * estimate - low,
+            }
+        rows.append(row)
+
+    for k, term in enumerate(fit.terms):
+        who = {"group": "", "term1": term, "term2": "", "scale": "fixed"}
+        add(who, float(fit.solution.beta[k]), draws.beta[:, k])
+    each = [Covariance(tuple(G), s2) for *G, s2 in zip(*draws.G, draws.s2, strict=True)]
+    for part in components(fit.groups):
+        who = {"group": part.group, "term1": part.term1, "term2": part.term2, "scale": part.scale}
+        values = [part.function(at) for at in each]
+        add(who, part.function(fit.solution.covariance), np.array(values))
+    columns = [
+        "group", "term1", "term2", "scale", "estimate", "draws", "bias", "std_error",
+        "percentile_low", "percentile_high", "basic_low", "basic_high",
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def lr_test(
+    null: Fitted, alternative: Fitted, draws: int = 1000, seed: int = 1, processes: int = 1
+) -> dict[str, Any]:
+    """Likelihood-ratio test with the statistic's distribution simulated from the null fit.
+
+    See :func:`test` for what it returns.
+
+    Raises
+    ------
+    ComparisonError
+        Fits on other rows, by different methods, or REML fits of different fixed parts.
+    """
+    check_refits((null, alternative), ("the null model", "the alternative"))
+    return test(simulate(null, draws, seed, (alternative,), processes))
+
+
+def check_refits(fits: Sequence[Fitted], names: Sequence[str]) -> None:
+    """Refuse two models that cannot be refitted to the same outcomes and compared.
+
+    Raises
+    ------
+    ComparisonError
+        As :func:`lr_test`.
+    """
+    null, alternative = (_comparand(*pair) for pair in zip(fits, names, strict=True))
+    check_comparable(null, alternative, " and ".join(names))
+
+
+def _comparand(fit: Fitted, name: str) -> Comparand:
+    codes = b"".join(group.codes.tobytes() for group in fit.groups)
+    return Comparand(
+        name=name,
+        method=fit.method,
+        fixed=frozenset(fit.terms),
+        random=frozenset((group.name, term) for group in fit.groups for term in group.random_terms),
+        n_obs=len(fit.y),
+        rows=fit.y.tobytes() + codes,
+    )

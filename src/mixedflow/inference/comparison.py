@@ -1,0 +1,103 @@
+"""Likelihood-ratio tests between fitted models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import chdtrc
+
+from mixedflow.artifacts.fit_report import ModelReport
+from mixedflow.config.specs import ComparisonSpec
+from mixedflow.language.nesting import Comparand, check_comparable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def compare(
+    comparisons: Mapping[str, ComparisonSpec],
+    fits: Mapping[str, ModelReport],
+    simulated: Mapping[str, Mapping[str, Any]],
+) -> pd.DataFrame:
+    """Likelihood-ratio tests between fitted models (their fit.json), one row a comparison.
+
+    A test of fixed effects is chi2(df) and needs ML fits. One more random effect, correlated with
+    the k of the null model, is half chi2(k) and half chi2(k + 1) (Stram and Lee 1994).
+    ``simulated`` holds the parametric bootstrap's tests by name of the comparison.
+
+    Raises
+    ------
+    ComparisonError
+        Fits on different rows, REML fits with different fixed parts, or models not nested.
+    """
+    import pandas as pd
+
+    rows = [
+        {
+            **_compare(spec, fits[spec.null], fits[spec.alternative]),
+            "p_bootstrap": simulated.get(name, {}).get("p_value", np.nan),
+            "draws": simulated.get(name, {}).get("draws", np.nan),
+        }
+        for name, spec in comparisons.items()
+    ]
+    columns = [
+        "comparison", "null", "alternative", "statistic", "df", "p_value", "distribution",
+        "p_bootstrap", "draws",
+        "log_likelihood_null", "log_likelihood_alternative", "aic_null", "aic_alternative",
+        "method", "n_obs", "warning",
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _compare(spec: ComparisonSpec, null: ModelReport, alternative: ModelReport) -> dict[str, Any]:
+    sides = [
+        _comparand(name, fit) for name, fit in ((spec.null, null), (spec.alternative, alternative))
+    ]
+    check_comparable(sides[0], sides[1], f"comparison {spec.name}")
+    df = alternative.n_parameters - null.n_parameters
+    statistic = max(0.0, 2.0 * (alternative.log_likelihood - null.log_likelihood))
+    same_fixed = sides[0].fixed == sides[1].fixed
+    added = len(sides[1].random) - len(sides[0].random)
+    p_value, distribution = float(chdtrc(df, statistic)), f"chi2({df})"
+    if same_fixed and added == 1:
+        # One more variance at its boundary, with df - 1 covariances that vanish there too.
+        lower = float(chdtrc(df - 1, statistic)) if df > 1 else float(statistic <= 0)
+        p_value = 0.5 * lower + 0.5 * p_value
+        distribution = f"half chi2({df - 1}), half chi2({df})"
+    elif added or same_fixed:
+        distribution += ", conservative"
+    doubtful = [
+        name
+        for name, fit in ((spec.null, null), (spec.alternative, alternative))
+        if not fit.converged
+    ]
+    return {
+        "comparison": spec.name,
+        "null": spec.null,
+        "alternative": spec.alternative,
+        "statistic": statistic,
+        "df": df,
+        "p_value": p_value,
+        "distribution": distribution,
+        "log_likelihood_null": null.log_likelihood,
+        "log_likelihood_alternative": alternative.log_likelihood,
+        "aic_null": null.aic,
+        "aic_alternative": alternative.aic,
+        "method": null.method,
+        "n_obs": null.n_obs,
+        "warning": f"not converged: {', '.join(doubtful)}" if doubtful else "",
+    }
+
+
+def _comparand(name: str, fit: ModelReport) -> Comparand:
+    return Comparand(
+        name=name,
+        method=fit.method,
+        fixed=frozenset(fit.fixed_terms),
+        random=frozenset((group.name, term) for group in fit.groups for term in group.random_terms),
+        outcome=fit.outcome,
+        n_obs=fit.n_obs,
+        n_parameters=fit.n_parameters,
+    )

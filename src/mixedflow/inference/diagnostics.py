@@ -1,0 +1,142 @@
+"""Diagnostics of a fit: residuals of the rows, and effects of the clusters against their spread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import chdtrc, ndtri
+
+from mixedflow.arrays import Array
+from mixedflow.inference.effects import diagnostic_covariance
+from mixedflow.inference.influence import ROUNDING
+from mixedflow.model.fitted import Fitted, Group
+from mixedflow.model.objective import Effects
+from mixedflow.model.solution import Solution
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NO_RELIABILITY = 1e-8
+
+
+def normal_quantiles(values: Array) -> Array:
+    """Expected normal order statistics of ``values`` (n,), in their order; NaN stays NaN.
+
+    The i-th smallest of m is expected near the quantile of (i - 3/8) / (m + 1/4) (Blom 1958,
+    Statistical Estimates and Transformed Beta-Variables).
+    """
+    present = np.flatnonzero(np.isfinite(values))
+    m = len(present)
+    quantile = np.full(len(values), np.nan)
+    order = present[np.argsort(values[present], kind="stable")]
+    quantile[order] = ndtri((np.arange(1, m + 1) - 0.375) / (m + 0.25))
+    return quantile
+
+
+def residual_table(fit: Fitted) -> pd.DataFrame:
+    """Level-1 residuals, a row for each row of the fit, in its order.
+
+    ``fitted`` is x'b + z'u and ``residual`` y - fitted, in the outcome's units. ``standardised``
+    divides by the residual's own standard deviation, not by sigma: fitting b and u takes up
+    variance, most of it in small clusters and at the ends of x. The conditional residuals are
+    s2 P y with variance s2^2 P, P = V^-1 - V^-1 X phi X' V^-1 (Gregoire, Schabenberger and Barrett
+    1995, Can. J. For. Res. 25; Nobre and Singer 2007, Biometrical J. 49), here in the equal form
+    s2 - z'Cz - (x - B'z)' phi (x - B'z). It is NaN in a row that is always fitted exactly.
+    ``quantile`` is the normal quantile of its rank.
+    """
+    import pandas as pd
+
+    at = fit.solution
+    fitted, left, taken = fit.X @ at.beta, fit.X, np.zeros(len(fit.y))
+    for group, effects in zip(fit.groups, at.effects, strict=True):
+        Z, codes = group.Z, group.codes
+        fitted = fitted + np.einsum("nq,nq->n", Z, effects.u[codes])
+        left = left - np.einsum("nq,nqp->np", Z, effects.B[codes])
+        taken += np.einsum("na,nab,nb->n", Z, effects.C[codes], Z, optimize=True)
+    residual = fit.y - fitted
+    taken += np.einsum("np,np->n", left @ at.phi, left)
+    standardised = residual / _deviation(at.s2 - taken, at.s2)
+    return pd.DataFrame(
+        {
+            "cluster": fit.groups[0].clusters[fit.groups[0].codes],
+            "fitted": fitted,
+            "residual": residual,
+            "standardised": standardised,
+            "quantile": normal_quantiles(standardised),
+        }
+    ).astype({"cluster": "str"})
+
+
+def _deviation(variance: Array, scale: Array | float) -> Array:
+    """Square roots, NaN where rounding is all that there is."""
+    return np.sqrt(np.where(variance > ROUNDING * scale, variance, np.nan))
+
+
+def effect_table(fit: Fitted) -> pd.DataFrame:
+    """Level-2 residuals: a row for each grouping factor, cluster and random term.
+
+    ``estimate`` is the EB effect, in units of the outcome per unit of the term, and
+    ``se_diagnostic`` the standard deviation of that estimate, sqrt diag(G - C - B phi B')
+    (Langford and Lewis 1998, J. R. Stat. Soc. A 161); ``standardised`` is their ratio, NaN where
+    the standard error is 0, and ``quantile`` its normal quantile within the term: the Q-Q plot of
+    Lange and Ryan (1989, Ann. Stat. 17), without their weights.
+
+    ``distance`` u' Var(u_hat)^- u takes a cluster's effects together (Waternaux, Laird and Ware
+    1989, J. Am. Stat. Assoc. 84), with ``df`` the rank of Var(u_hat), less than q where a
+    cluster's rows cannot tell its effects apart, and ``p_value`` from chi-squared(df). Both repeat
+    in a cluster's rows. P values are for one cluster, not for the largest of J.
+    """
+    import pandas as pd
+
+    frames = [
+        _effects_of(fit.solution, group, effects)
+        for group, effects in zip(fit.groups, fit.solution.effects, strict=True)
+    ]
+    frame = pd.concat(frames, ignore_index=True)
+    return frame.astype({"group": "str", "cluster": "str", "term": "str"})
+
+
+def _effects_of(at: Solution, group: Group, effects: Effects) -> pd.DataFrame:
+    import pandas as pd
+
+    n_clusters, q = effects.u.shape
+    covariance = diagnostic_covariance(effects, at.phi)
+    prior = np.diag(effects.G)
+    error = np.nan_to_num(_deviation(np.einsum("jkk->jk", covariance), prior))
+    standardised = np.divide(effects.u, error, out=np.full_like(effects.u, np.nan), where=error > 0)
+    distance, df = _distance(at, effects)
+    by_cluster = {"distance": distance, "df": df, "p_value": chdtrc(df, distance)}
+    return pd.DataFrame(
+        {
+            "group": group.name,
+            "cluster": np.repeat(group.clusters, q),
+            "n": np.repeat(effects.n, q),
+            "term": np.tile(np.array(group.random_terms, dtype=object), n_clusters),
+            "estimate": effects.u.ravel(),
+            "se_diagnostic": error.ravel(),
+            "standardised": standardised.ravel(),
+            "quantile": np.apply_along_axis(normal_quantiles, 0, standardised).ravel(),
+            **{name: np.repeat(values, q) for name, values in by_cluster.items()},
+        }
+    )
+
+
+def _distance(at: Solution, effects: Effects) -> tuple[Array, Array]:
+    """u' Var(u_hat)^- u and the ranks, both (J,), for effects that would be N(0, I).
+
+    With E = s2 Z'V^-1 [X y] and P = s2 Z'V^-1 Z in the core's scales, L'E (-b, 1) / s are those
+    effects, and L'(P - E_X S_xx^-1 E_X')L their covariance.
+    """
+    L, N = effects.L, effects.N
+    inside, E = N @ effects.ZZ, N @ effects.ZF
+    cross = E[:, :, :-1]
+    effect = (E @ at.at.v) @ L / np.sqrt(at.s2_scaled)
+    shared = cross @ at.at.S_xx_inverse @ cross.transpose(0, 2, 1)
+    covariance = L.T @ (inside - shared) @ L
+    reliability, vectors = np.linalg.eigh(covariance)
+    turned = np.einsum("jkl,jk->jl", vectors, effect)
+    able = reliability > _NO_RELIABILITY
+    squares = np.divide(turned**2, reliability, out=np.zeros_like(turned), where=able)
+    df = able.sum(axis=1)
+    return np.where(df > 0, squares.sum(axis=1), np.nan), df

@@ -1,0 +1,55 @@
+"""Predicted means of rows, their standard errors, and those of new rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mixedflow.arrays import Array
+from mixedflow.inference.intervals import Z95
+from mixedflow.model.solution import Solution
+
+_GRID = 61
+
+
+def population(solution: Solution, X: Array) -> tuple[Array, Array, Array]:
+    """Predicted means (m,) and their 95% interval for rows ``X`` (m, p): x'b, x' phi x."""
+    mean = X @ solution.beta
+    half = Z95 * np.sqrt(np.maximum(np.einsum("ma,ab,mb->m", X, solution.phi, X), 0.0))
+    return mean, mean - half, mean + half
+
+
+def prediction(
+    solution: Solution, X: Array, Z: Sequence[Array], at: Sequence[Array] | None, new_row: bool
+) -> tuple[Array, Array]:
+    """Predictions (m,) and their standard errors (m,), the variance parameters taken as known.
+
+    ``X`` (m, p), and for each grouping factor ``Z`` (m, q); ``at`` (m,) is each row's cluster, -1
+    for one that the fit has not seen; None asks for the population mean. ``new_row`` adds what a
+    new row of that cluster (or of a new cluster) varies by. From the joint covariance of b_hat and
+    u_hat - u (Henderson 1975): z'C z + (x - B'z)' phi (x - B'z) in a cluster seen, x' phi x + z'G z
+    in one unseen. Effects of different factors count as independent given the data.
+    """
+    mean, x, phi = X @ solution.beta, X, solution.phi
+    variance = np.zeros(len(X))
+    for k, effects in enumerate(solution.effects):
+        between = np.einsum("ma,ab,mb->m", Z[k], effects.G, Z[k])
+        if at is None:
+            variance += between if new_row else 0.0
+            continue
+        cluster, seen = at[k], at[k] >= 0
+        mean = mean + np.where(seen, np.einsum("mq,mq->m", Z[k], effects.u[cluster]), 0.0)
+        own = np.einsum("ma,mab,mb->m", Z[k], effects.C[cluster], Z[k])
+        variance += np.where(seen, own, between)
+        shared = np.einsum("mq,mqp->mp", Z[k], effects.B[cluster])
+        x = x - np.where(seen[:, None], shared, 0.0)
+    variance += np.einsum("ma,ab,mb->m", x, phi, x) + (solution.s2 if new_row else 0.0)
+    return mean, np.sqrt(np.maximum(variance, 0.0))
+
+
+def thin(order: Array, most: int = _GRID) -> Array:
+    """At most ``most`` evenly spaced entries of ``order``, both ends among them."""
+    if len(order) <= most:
+        return order
+    return order[np.unique(np.linspace(0, len(order) - 1, most).round().astype(int))]

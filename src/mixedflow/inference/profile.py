@@ -1,0 +1,208 @@
+"""Profile-likelihood intervals.
+
+A parameter's 95% interval are the ends of the region where the deviance, with everything else at
+its best, is less than 3.84 above its minimum. Each end is found at once, as the largest or
+smallest value of the parameter in the region, rather than by a search along a profile; where the
+region reaches the boundary (an SD of 0, a correlation of +-1) so does the interval.
+
+Variance parameters are profiled on the fit's own criterion. Fixed effects are not in the
+restricted likelihood: theirs is the profile of the full likelihood, as in lme4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from mixedflow.arrays import Array
+from mixedflow.inference.intervals import Z95
+from mixedflow.model.objective import Covariance, Objective
+from mixedflow.model.search import search
+from mixedflow.model.searches import SINGULAR
+from mixedflow.model.solution import Solution
+
+RISE = Z95**2  # the .95 quantile of chi-squared with 1 df
+_RESTARTS = 6
+_FAR = 1e10  # instead of infinity, which a line search cannot interpolate
+_LOG_S = 100.0  # as far as log s goes, up or down, in the core's scale
+_REACHED = 1e-4  # deviance by which an end may miss the edge of the region
+
+
+def of_fixed_effects(solution: Solution, contrasts: Array) -> Array:
+    """(r, 2) intervals of the contrasts (r, p) of the fixed effects; NaN where none is found."""
+    objective = solution.objective
+    parameters = solution.parameters
+    if objective.reml:
+        objective = objective.unrestricted()
+        found = [search(objective, start) for start in (objective.start("moments"), parameters)]
+        parameters = min(found, key=lambda f: f.evaluation.deviance).parameters
+    limit = objective.evaluate(parameters, False).deviance + RISE
+    scales = objective.scales
+    inner = contrasts @ scales.R_inverse * scales.y
+    return np.array(
+        [
+            [
+                float(row @ scales.b0) + _end(objective, parameters, limit, core, sign)
+                for sign in (-1.0, 1.0)
+            ]
+            for row, core in zip(contrasts, inner, strict=True)
+        ]
+    )
+
+
+def _end(objective: Objective, start: Array, limit: float, contrast: Array, sign: float) -> float:
+    """The contrast's largest (sign 1) or smallest value where the deviance is below ``limit``.
+
+    At each L the rest is closed: l'b +- sqrt(v (R - rss)), with v = l'S_xx^-1 l and R the residual
+    sum of squares at which the deviance reaches the limit. What remains is a free search for L.
+    """
+    from scipy.optimize import minimize
+
+    n = objective.n_effective
+    first = objective.evaluate(start, False)
+    scale = float(np.sqrt(contrast @ first.S_xx_inverse @ contrast * first.rss / n))
+
+    def value(x: Array) -> tuple[float, Array]:
+        try:
+            at = objective.evaluate(x)
+        except np.linalg.LinAlgError:
+            return _FAR, np.zeros_like(x)
+        R = n / (2.0 * np.pi) * np.exp((limit - at.log_det) / n - 1.0)
+        row = contrast @ at.S_xx_inverse
+        v, room = float(row @ contrast), R - at.rss
+        log_det, dS = objective.differentials(x, at)
+        dSv = dS @ at.v
+        droom = -R / n * log_det - dSv @ at.v
+        if room > 0:
+            dv = -np.einsum("a,iab,b->i", row, dS[:, :-1, :-1], row)
+            half = np.sqrt(v * room)
+            dhalf = (dv * room + v * droom) / (2.0 * half)
+        else:
+            # Outside the region: finite and falling towards it, so that a line search comes back.
+            half, dhalf = scale * n * room / at.rss, scale * n * droom / at.rss
+        slope = sign * (dSv[:, :-1] @ row) + dhalf
+        return (
+            -(sign * float(contrast @ at.b) + half) / scale,
+            -slope / scale,
+        )
+
+    turn = _turn(objective.derivatives(start, objective.evaluate(start))[1])
+
+    def turned(w: Array) -> tuple[float, Array]:
+        at, slope = value(start + turn @ w)
+        return at, slope @ turn
+
+    # On the boundary, where a column of L is 0, its gradient is 0 by symmetry: not from there.
+    at = np.linalg.solve(turn, objective.off_boundary(start) - start)
+    for _ in range(_RESTARTS):
+        # A step across the edge of the region can end a search: it goes on afresh from there.
+        found = minimize(turned, at, jac=True, method="BFGS", options={"gtol": 1e-7})
+        at = found.x
+        # For lack of digits it may stop early: the gradient decides, in standard errors.
+        if float(np.abs(found.jac).max()) < 1e-4:
+            return float(-sign * found.fun * scale)
+    return np.nan
+
+
+def _turn(hessian: Array) -> Array:
+    """Coordinates in which the deviance is about w'w around its minimum.
+
+    Never more than half a unit of L: on the boundary the curvature says nothing about distances.
+    """
+    values, vectors = np.linalg.eigh(hessian)
+    return np.asarray(vectors * np.sqrt(2.0 / np.maximum(values, 8.0)))
+
+
+def of_covariance(solution: Solution, functions: list[Callable[[Covariance], float]]) -> Array:
+    """(m, 2) intervals of functions of the variance parameters; NaN where none is found.
+
+    Each function must be smooth where G is positive definite, such as a variance, a covariance or
+    a correlation. A variance's lower end may be 0.
+    """
+    objective = solution.objective
+    limit = objective.evaluate(solution.parameters, False).deviance + RISE
+    return np.array(
+        [[_extreme(solution, limit, f, sign) for sign in (-1.0, 1.0)] for f in functions]
+    )
+
+
+def _extreme(
+    solution: Solution, limit: float, function: Callable[[Covariance], float], sign: float
+) -> float:
+    from scipy.optimize import NonlinearConstraint, minimize
+
+    objective, centre = solution.objective, solution.packed
+    n = objective.n_effective
+
+    def psi(x: Array) -> float:
+        # A search may try a step of hundreds in log s, whose square is not a number of the machine.
+        x = np.append(x[:-1], np.clip(x[-1], -_LOG_S, _LOG_S))
+        return function(solution.covariance_parameters(x))
+
+    def psi_gradient(x: Array) -> Array:
+        slope = np.empty_like(x)
+        for k in range(x.size):
+            h = 1e-6 * max(1.0, abs(x[k]))
+            step = np.zeros_like(x)
+            step[k] = h
+            slope[k] = (psi(x + step) - psi(x - step)) / (2.0 * h)
+        return np.nan_to_num(slope)
+
+    memory: dict[bytes, tuple[float, Array]] = {}
+
+    def deviance(x: Array) -> tuple[float, Array]:
+        """Not profiled in s: that is the last of x."""
+        key = x.tobytes()
+        if key not in memory:
+            memory.clear()
+            try:
+                at = objective.evaluate(x[:-1])
+            except np.linalg.LinAlgError:
+                return _FAR, np.zeros_like(x)
+            s2 = float(np.exp(2.0 * np.clip(x[-1], -_LOG_S, _LOG_S)))
+            value = at.deviance - n * (1.0 + np.log(at.rss / n)) + n * 2.0 * x[-1] + at.rss / s2
+            slope = np.append(objective.gradient(x[:-1], at, s2), 2.0 * n - 2.0 * at.rss / s2)
+            memory[key] = (float(value), slope)
+        return memory[key]
+
+    def room(w: Array) -> Array:
+        return np.array([limit - deviance(centre + turn @ w)[0]])
+
+    def room_gradient(w: Array) -> Array:
+        return np.asarray(-(deviance(centre + turn @ w)[1] @ turn)[None])
+
+    options: Any = {"ftol": 1e-12, "maxiter": 200}
+    # Units in which the search moves about 1.
+    turn = _turn(solution.joint_hessian)
+    moves = [psi(centre + s * column) - psi(centre) for column in turn.T for s in (1.0, -1.0)]
+    size = float(np.nanmax(np.abs(moves))) or 1.0
+
+    best, singular = np.nan, bool(solution.singular_values[-1] < SINGULAR)
+    slope = psi_gradient(centre) @ turn
+    wald = sign * 1.9 * slope / (float(np.linalg.norm(slope)) or 1.0)
+    apart = np.append(objective.off_boundary(centre[:-1], 0.2) - centre[:-1], 0.0)
+    # Near the boundary the slope at the optimum may lead nowhere, or an end lie beyond it.
+    for start in (wald, np.linalg.solve(turn, apart), np.zeros(centre.size)):
+        found = minimize(
+            lambda w: -sign * psi(centre + turn @ w) / size,
+            start,
+            jac=lambda w: -sign * (psi_gradient(centre + turn @ w) @ turn) / size,
+            constraints=NonlinearConstraint(room, 0.0, np.inf, jac=room_gradient),
+            method="SLSQP",
+            options=options,
+        )
+        x = centre + turn @ found.x
+        over = deviance(x)[0] - limit
+        inside = over < -_REACHED
+        # Inside the region only a stationary point of the parameter itself is an end: a variance
+        # of 0, a correlation of +-1.
+        flat = float(np.abs(psi_gradient(x) @ turn).max()) < 1e-2 * size
+        if abs(over) <= _REACHED or (inside and flat):
+            value = psi(x)
+            best = value if np.isnan(best) else sign * max(sign * best, sign * value)
+            # From a singular L a search may end at the edge with L still singular.
+            if not inside and not singular:
+                break
+    return best

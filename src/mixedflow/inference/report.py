@@ -1,0 +1,88 @@
+"""A fit's report: the numbers of fit.json that need no configuration."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixedflow.arrays import Array
+from mixedflow.artifacts.fit_report import FitReport, GroupReport, Sizes
+from mixedflow.inference.fixed import lr_vs_linear, wald
+from mixedflow.inference.variance import CovarianceInference, icc, r_squared, snijders_bosker
+from mixedflow.language.evaluation import evaluate
+from mixedflow.language.formula import INTERCEPT
+from mixedflow.model.fitted import Fitted, Group
+from mixedflow.model.search import search
+from mixedflow.model.solution import Solution
+from mixedflow.model.verdict import Verdict
+
+
+def fit_report(fitted: Fitted, verdict: Verdict, inference: CovarianceInference) -> FitReport:
+    """The report of a fit with its verdict and the inference on its variance parameters."""
+    solution = fitted.solution
+    objective, log_likelihood = solution.objective, solution.log_likelihood
+    k = len(fitted.terms) + objective.n_parameters + 1
+    # An ICC, and levels whose variance is explained, are those of one random intercept.
+    simple = fitted.random_terms == (INTERCEPT,)
+    r2, empty = r_squared(solution), _empty(solution) if simple else None
+    return FitReport(
+        method=fitted.method,
+        groups=tuple(
+            _group(group, effects.n)
+            for group, effects in zip(fitted.groups, solution.effects, strict=True)
+        ),
+        n_obs=objective.n_obs,
+        n_missing=fitted.n_missing,
+        fixed_terms=fitted.terms,
+        varies_within=varies_within(fitted),
+        n_parameters=k,
+        log_likelihood=log_likelihood,
+        aic=-2.0 * log_likelihood + 2.0 * k,
+        bic=-2.0 * log_likelihood + k * float(np.log(objective.n_obs)),
+        wald=wald(solution, fitted.terms),
+        lr_vs_linear=lr_vs_linear(
+            log_likelihood, -0.5 * objective.linear_deviance, objective.n_parameters
+        ),
+        icc=icc(inference) if simple else None,
+        r2=r2 | (snijders_bosker(solution, empty) if empty else {}),
+        converged=verdict.converged,
+        singular=verdict.singular,
+        evidence=verdict.evidence,
+        warnings=verdict.warnings,
+    )
+
+
+def _group(group: Group, sizes: Array) -> GroupReport:
+    return GroupReport(
+        name=group.name,
+        n_groups=len(sizes),
+        group_size=Sizes(int(sizes.min()), float(sizes.mean()), int(sizes.max())),
+        random_terms=group.random_terms,
+        correlated=max(group.blocks) > 1,
+    )
+
+
+def varies_within(fitted: Fitted) -> dict[str, bool]:
+    """Of each covariate as the formula names it: does it vary within a cluster of the first factor?
+
+    False for covariates of level 2. Empty for a fit from arrays.
+    """
+    import pandas as pd
+
+    if fitted.parsed is None or fitted.frame is None or fitted.rows is None:
+        return {}
+    found = {}
+    for name, text in fitted.parsed.atoms.items():
+        values = evaluate(text, fitted.frame).iloc[fitted.rows]
+        codes = pd.Series(pd.factorize(values)[0])
+        first = codes.groupby(fitted.groups[0].codes).transform("first")
+        found[name] = bool((first != codes).any())
+    return found
+
+
+def _empty(solution: Solution) -> Solution | None:
+    """The same random part with an intercept as the only fixed effect; None without one."""
+    objective = solution.objective.without_covariates()
+    if objective is None:
+        return None
+    found = search(objective, objective.start("moments"))
+    return Solution(objective, found.parameters, found.evaluation)

@@ -1,0 +1,221 @@
+"""Variance components and what follows from them: intervals, ICC, variance functions, R2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedflow.arrays import Array
+from mixedflow.artifacts.fit_report import RESIDUAL, Share
+from mixedflow.inference import profile
+from mixedflow.inference.intervals import Z95, atanh_interval, log_interval, logit_interval
+from mixedflow.model.fitted import Group
+from mixedflow.model.objective import Covariance
+from mixedflow.model.solution import Solution
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class CovarianceInference:
+    """Delta-method inference on functions of the variance parameters.
+
+    C = 2 H^-1 is the covariance of (parameters, log s), H the Hessian of the deviance there.
+    ``available`` is False where the estimate is on the boundary, and then no standard error exists.
+    """
+
+    def __init__(self, solution: Solution, available: bool) -> None:
+        self.solution, self.available = solution, available
+        self._covariance = np.full((solution.packed.size,) * 2, np.nan)
+        if available:
+            self._covariance = 2.0 * np.linalg.inv(solution.joint_hessian)
+
+    def estimate(self, function: Callable[[Covariance], Array]) -> tuple[Array, Array]:
+        """Value and standard error of ``function``, any shape flattened to (m,)."""
+        packed = self.solution.packed
+
+        def value(at: Array) -> Array:
+            return np.atleast_1d(function(self.solution.covariance_parameters(at))).ravel()
+
+        centre = value(packed)
+        if not self.available:
+            return centre, np.full(centre.size, np.nan)
+        jacobian = np.empty((centre.size, packed.size))
+        for k in range(packed.size):
+            h = 1e-5 * max(1.0, abs(packed[k]))
+            step = np.zeros(packed.size)
+            step[k] = h
+            jacobian[:, k] = (value(packed + step) - value(packed - step)) / (2.0 * h)
+        variance = np.einsum("mk,kl,ml->m", jacobian, self._covariance, jacobian)
+        return centre, np.sqrt(np.maximum(variance, 0.0))
+
+
+@dataclass(frozen=True)
+class Component:
+    """One row of the variance components' table: what it is, and how it is computed."""
+
+    group: str
+    term1: str
+    term2: str
+    scale: str  # var, sd, cov or corr
+    function: Callable[[Covariance], float]
+
+
+def components(groups: Sequence[Group]) -> list[Component]:
+    """The rows of the variance components' table, in order."""
+    rows: list[Component] = []
+    for g, group in enumerate(groups):
+        start = 0
+        for size in group.blocks:
+            block = range(start, start + size)
+            for i in block:
+                who = (group.name, group.random_terms[i], "")
+                rows.append(Component(*who, "var", partial(_covariance, g=g, i=i, k=i)))
+                rows.append(Component(*who, "sd", partial(_sd, g=g, i=i)))
+            for i in block:
+                for k in range(i + 1, start + size):
+                    who = (group.name, group.random_terms[i], group.random_terms[k])
+                    rows.append(Component(*who, "cov", partial(_covariance, g=g, i=i, k=k)))
+                    rows.append(Component(*who, "corr", partial(_correlation, g=g, i=i, k=k)))
+            start += size
+    rows.append(Component(RESIDUAL, "", "", "var", lambda at: at.s2))
+    rows.append(Component(RESIDUAL, "", "", "sd", lambda at: float(np.sqrt(at.s2))))
+    return rows
+
+
+def variance_components(
+    inference: CovarianceInference, groups: Sequence[Group], profiled: bool = False
+) -> pd.DataFrame:
+    """Variances, standard deviations, covariances and correlations with 95% intervals.
+
+    Wald intervals are symmetric for log sd (squared for a variance) and atanh of a correlation, as
+    Stata's; for a covariance they are estimate +- 1.96 SE. ``profiled`` asks for those of the
+    profile likelihood instead, which exist on the boundary too.
+    """
+    import pandas as pd
+
+    parts = components(groups)
+    values, errors = inference.estimate(lambda at: np.array([part.function(at) for part in parts]))
+    rows = []
+    for part, value, error in zip(parts, values.tolist(), errors.tolist(), strict=True):
+        if part.scale in ("var", "sd"):
+            sd, sd_error = (value, error) if part.scale == "sd" else _to_sd(value, error)
+            low, high = (float(x) for x in log_interval(np.array(sd), np.array(sd_error)))
+            # An upper end without bound, near the boundary, may overflow.
+            low, high = (low, high) if part.scale == "sd" else (low * low, high * high)
+        elif part.scale == "corr":
+            low, high = atanh_interval(value, error)
+        else:
+            low, high = value - Z95 * error, value + Z95 * error
+        rows.append((part.group, part.term1, part.term2, part.scale, value, error, low, high))
+    columns = ["group", "term1", "term2", "scale", "estimate", "std_error", "conf_low", "conf_high"]
+    frame = pd.DataFrame(rows, columns=columns)
+    if profiled:
+        # An SD's interval is the root of its variance's, which is smooth at 0 where it is not.
+        smooth = [part for part in parts if part.scale != "sd"]
+        ends = iter(profile.of_covariance(inference.solution, [part.function for part in smooth]))
+        limits: list[Array] = []
+        for part in parts:
+            # The row before an SD is its variance.
+            limits.append(np.sqrt(limits[-1].clip(0.0)) if part.scale == "sd" else next(ends))
+        frame[["conf_low", "conf_high"]] = np.array(limits)
+    return frame
+
+
+def _to_sd(variance: float, error: float) -> tuple[float, float]:
+    sd = np.sqrt(variance)
+    return sd, error / (2.0 * sd) if sd > 0 else np.nan
+
+
+def _covariance(at: Covariance, g: int, i: int, k: int) -> float:
+    return float(at.G[g][i, k])
+
+
+def _sd(at: Covariance, g: int, i: int) -> float:
+    return float(np.sqrt(at.G[g][i, i]))
+
+
+def _correlation(at: Covariance, g: int, i: int, k: int) -> float:
+    G = at.G[g]
+    scale = np.sqrt(G[i, i] * G[k, k])
+    return float(np.clip(G[i, k] / scale, -1.0, 1.0)) if scale > 0 else np.nan
+
+
+def icc(inference: CovarianceInference) -> Share:
+    """Intraclass correlation tau2 / (tau2 + s2) of a random-intercept model, interval by logit."""
+
+    def share(at: Covariance) -> Array:
+        tau2 = at.G[0][0, 0]
+        return np.asarray(tau2 / (tau2 + at.s2))
+
+    value, error = inference.estimate(share)
+    return Share(*(finite(x) for x in (value, error, *logit_interval(value, error))))
+
+
+def finite(value: Any) -> float | None:
+    """A number for JSON; None where it does not exist."""
+    number = float(np.asarray(value).reshape(-1)[0])
+    return number if np.isfinite(number) else None
+
+
+def variance_function(inference: CovarianceInference, x: Array, z: Sequence[Array]) -> pd.DataFrame:
+    """Variance between clusters, within and in total, and its share between (VPC), against x.
+
+    ``x`` (m,) values of the covariate, ``z`` (m, q) each grouping factor's columns there. Var(x) =
+    sum z'Gz + s2; bands by the delta method, on the log scale for the total and logit for the
+    share.
+    """
+    import pandas as pd
+
+    def between(at: Covariance) -> Array:
+        each = (np.einsum("ma,ab,mb->m", Z, G, Z) for Z, G in zip(z, at.G, strict=True))
+        return np.asarray(sum(each))
+
+    parts, _ = inference.estimate(lambda at: np.append(between(at), at.s2))
+    total, total_error = inference.estimate(lambda at: between(at) + at.s2)
+    share, share_error = inference.estimate(lambda at: between(at) / (between(at) + at.s2))
+    total_low, total_high = log_interval(total, total_error)
+    share_low, share_high = logit_interval(share, share_error)
+    return pd.DataFrame(
+        {
+            "x": x,
+            "between": parts[:-1],
+            "residual": parts[-1],
+            "total": total,
+            "total_low": total_low,
+            "total_high": total_high,
+            "vpc": share,
+            "vpc_low": share_low,
+            "vpc_high": share_high,
+        }
+    )
+
+
+def r_squared(solution: Solution) -> dict[str, float]:
+    """Marginal and conditional R2 (Nakagawa and Schielzeth 2013; random slopes: Johnson 2014)."""
+    objective = solution.objective
+    fixed = objective.fitted_variance(solution.beta)
+    random = objective.random_variance(solution.G)
+    total = fixed + random + solution.s2
+    return {"marginal": fixed / total, "conditional": (fixed + random) / total}
+
+
+def snijders_bosker(solution: Solution, empty: Solution) -> dict[str, float]:
+    """Explained variance at both levels of a random-intercept model (Snijders and Bosker 1994).
+
+    Proportional reduction of the error in predicting a row (``level1``) and a cluster's mean
+    (``level2``, at the harmonic mean of the clusters' sizes) against ``empty``, the model without
+    covariates. Negative values hint at a fixed part that is misspecified.
+    """
+    size = float(1.0 / np.mean(1.0 / solution.effects[0].n))
+
+    def errors(at: Solution) -> Array:
+        tau2 = float(at.G[0][0, 0])
+        return np.array([at.s2 + tau2, at.s2 / size + tau2])
+
+    level1, level2 = (1.0 - errors(solution) / errors(empty)).tolist()
+    return {"level1": level1, "level2": level2}

@@ -1,0 +1,126 @@
+"""What every script of the workflow does around its one call: log, record, fail in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import shutil
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mixedflow.artifacts.storage import remove_partial, write_text
+from mixedflow.errors import MixedflowError
+from mixedflow.jobs import provenance
+
+logger = logging.getLogger(__name__)
+
+_NO_MEMORY = (
+    "{}: not enough memory; let fewer jobs run at once (--cores 1), or take a machine with more of "
+    "it, and run again"
+)
+
+
+_LEAST_MEMORY = 2**28  # bytes that a job finds free, or does not begin
+
+
+class Task(dict[str, str]):
+    """A job's specifications, the JSON texts by name that the rule put into ``params.task``.
+
+    ``read`` takes the files that a job has read besides those that Snakemake gave it.
+    """
+
+    def __init__(self, given: Mapping[str, str]) -> None:
+        super().__init__(given)
+        self.read: list[Path] = []
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[Task]:
+    """Run the body of a script as a job.
+
+    Yields the job's specifications. Log records and warnings go to the job's log file. When the
+    body has succeeded, the output ``record``, if the rule has one, tells what the others were made
+    from. When it fails, the job's outputs are removed, the last line of the log and one line on
+    stderr say why, and the exit code is 1.
+
+    Parameters
+    ----------
+    snakemake
+        The object that Snakemake puts into a script's namespace.
+    """
+    log, outputs = Path(snakemake.log[0]), [Path(path) for path in snakemake.output]
+    logging.raiseExceptions = False  # a log that cannot be written must not drown the reason
+    handler = None
+    # How far a long job is, who waits at the terminal sees too.
+    terminal, progress = logging.StreamHandler(), logging.getLogger("mixedflow.bootstrap")
+    progress.addHandler(terminal)
+    try:
+        # Where memory is short OpenBLAS asks for its buffers (32 MB) again and again without end.
+        bytearray(_LEAST_MEMORY)
+        handler = _handler(log)
+        for output in outputs:
+            remove_partial(output)
+        logger.info("%s %s", snakemake.rule, dict(snakemake.wildcards.items()) or "")
+        task = Task(json.loads(snakemake.params.task))
+        yield task
+        if told := snakemake.output.get("record"):
+            record = Path(told)
+            made = provenance.record(
+                snakemake.rule,
+                dict(snakemake.wildcards.items()),
+                task,
+                inputs=[*(Path(path) for path in snakemake.input), *task.read],
+                outputs=[path for path in outputs if path != record],
+            )
+            write_text(record, json.dumps(made, indent=1, sort_keys=True) + "\n")
+        logger.info("done")
+    except MixedflowError as error:
+        _fail(str(error), log, outputs)
+    except MemoryError:
+        _fail(_NO_MEMORY.format(snakemake.rule), log, outputs)
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        reason = error.strerror or " ".join(str(error).split())
+        line = f"{snakemake.rule}: cannot read or write: {reason}{place}"
+        _fail(f"{line}; mend that (space, permissions), and run again", log, outputs)
+    except Exception as error:
+        what = " ".join(str(error).split())
+        if isinstance(error, ImportError) and "failed to map" in what:  # a library did not fit in
+            _fail(_NO_MEMORY.format(snakemake.rule), log, outputs)
+        # Not of a user's making, so the log keeps what a report of the fault needs.
+        with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as stream:
+            traceback.print_exc(file=stream)
+        _fail(f"{snakemake.rule}: unexpected {type(error).__name__}: {what}", log, outputs)
+    finally:
+        progress.removeHandler(terminal)
+        if handler:
+            logging.getLogger().removeHandler(handler)
+            with contextlib.suppress(OSError):
+                handler.close()
+
+
+def _handler(log: Path) -> logging.Handler:
+    handler = logging.FileHandler(log, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    return handler
+
+
+def _fail(line: str, log: Path, outputs: list[Path]) -> None:
+    for output in outputs:
+        with contextlib.suppress(OSError):
+            if output.is_dir():
+                shutil.rmtree(output)
+            output.unlink(missing_ok=True)
+    with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as stream:
+        print(line, file=stream)
+    print(line, file=sys.stderr)
+    sys.exit(1)

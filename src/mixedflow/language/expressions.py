@@ -1,0 +1,304 @@
+"""The language of `derive` and `filter`: text -> checked syntax tree -> values of N rows.
+
+An expression is data, never code. It is parsed, every node is held against an allow-list, and an
+interpreter of our own (:mod:`mixedflow.evaluation`) walks the tree; nothing is compiled, no
+attribute is looked up, and the only names are columns.
+
+Missing values follow R: arithmetic and comparisons with a missing value are missing, ``and``,
+``or`` and ``not`` use three-valued logic, and a filter drops the rows where its condition is
+missing. (pandas would call ``gender == 2`` false where gender is missing, and so make a boy of
+every child whose gender nobody wrote down.) Arithmetic is in double precision. The logarithm of 0
+and a division by 0 are infinite, which a model refuses by name, rather than silently missing.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import itertools
+import re
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mixedflow.errors import ExpressionError, nearest, quote
+
+if TYPE_CHECKING:
+    pass
+
+
+_MAX_LENGTH, _MAX_DEPTH, _MAX_EXPONENT = 2000, 120, 100
+
+SUMMARIES = ("mean", "sd", "min", "max", "count", "first", "rank")
+_MATHS = ("log", "exp", "sqrt", "abs")
+FUNCTIONS = ("clip", "cut", "where", *_MATHS, *SUMMARIES)
+
+_USAGE = {
+    "clip": "clip(x, lower=0, upper=100)",
+    "cut": "cut(x, [1, 2.5])",
+    "where": "where(condition, a, b)",
+    **{name: f"{name}(x)" for name in _MATHS},
+    **{name: f"{name}(x, by=group)" for name in SUMMARIES},
+}
+ARITHMETIC: dict[type[ast.operator], str] = {
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Div: "/",
+    ast.FloorDiv: "//",
+    ast.Mod: "%",
+    ast.Pow: "**",
+}
+COMPARISONS: dict[type[ast.cmpop], str] = {
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.In: "in",
+    ast.NotIn: "not in",
+}
+# What people write who come from R, Stata or Python, and what they should write.
+_REFUSED: dict[type[ast.AST], tuple[str, str]] = {
+    ast.Attribute: ("a dot after a name", "attributes are not part of the language"),
+    ast.Subscript: ("square brackets after a name", "write where(condition, a, b)"),
+    ast.IfExp: ("if ... else", "write where(condition, a, b)"),
+    ast.Lambda: ("a lambda", ""),
+    ast.NamedExpr: ("an assignment", "write == for equality"),
+    ast.JoinedStr: ("an f-string", ""),
+    ast.Starred: ("a star", ""),
+    ast.ListComp: ("a comprehension", ""),
+    ast.SetComp: ("a comprehension", ""),
+    ast.DictComp: ("a comprehension", ""),
+    ast.GeneratorExp: ("a comprehension", ""),
+    ast.BitXor: ("'^'", "write ** for a power"),
+    ast.BitAnd: ("'&'", "write and"),
+    ast.BitOr: ("'|'", "write or"),
+    ast.Invert: ("'~'", "write not"),
+    ast.Is: ("'is'", "write =="),
+    ast.IsNot: ("'is not'", "write !="),
+    ast.List: ("a list here", "lists stand after in, in cut() and in by="),
+    ast.Tuple: ("a comma here", ""),
+}
+_QUOTED_OR_STRING = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`(?P<name>[^`\n]*)`")
+
+
+def check(text: str, where: str = "expression") -> None:
+    """Accept an expression of the language, without any data.
+
+    Raises
+    ------
+    ExpressionError
+        Syntax, or anything outside the allow-list.
+    """
+    parse(text, where)
+
+
+def names(text: str, where: str = "expression") -> set[str]:
+    """Columns that an expression uses, those after ``by=`` included."""
+    tree, aliases = parse(text, where)
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    return {
+        aliases.get(node.id, node.id)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and id(node) not in called
+    }
+
+
+def summaries(text: str, where: str = "expression") -> list[str]:
+    """Functions of an expression that need other rows than the row itself."""
+    tree, _ = parse(text, where)
+    called = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return [name.id for name in called if isinstance(name, ast.Name) and name.id in SUMMARIES]
+
+
+# Syntax
+
+
+def parse(text: str, where: str) -> tuple[ast.expr, Mapping[str, str]]:
+    """The checked tree, and the column behind each stand-in for a `backquoted name`."""
+    if not isinstance(text, str):
+        raise ExpressionError(where, f"an expression is text, not {quote(text)}")
+    return _parse(text, where)
+
+
+@functools.lru_cache(maxsize=256)
+def _parse(text: str, where: str) -> tuple[ast.expr, Mapping[str, str]]:
+    if len(text) > _MAX_LENGTH:
+        raise ExpressionError(where, f"the expression is longer than {_MAX_LENGTH} characters")
+    if not text.strip():
+        raise ExpressionError(where, "the expression is empty")
+    prefix = "q"
+    while prefix in text:
+        prefix += "q"
+    aliases: dict[str, str] = {}
+
+    def stand_in(match: re.Match[str]) -> str:
+        name = match.group("name")
+        if name is None:
+            return match.group()
+        alias = f"{prefix}{len(aliases)}"
+        aliases[alias] = name
+        return f" {alias} "
+
+    plain = _QUOTED_OR_STRING.sub(stand_in, text).strip()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of bad escapes in strings; they stay as written
+            tree = ast.parse(plain, mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        single = re.search(r"(?<![=<>!])=(?!=)", plain)
+        hint = "write == for equality" if single and "(" not in plain else ""
+        raise ExpressionError(where, f"syntax error in {quote(text)}", hint) from None
+    _Checker(text, where).expression(tree, 0)
+    return tree, aliases
+
+
+class _Checker:
+    """Holds every node of a tree against the allow-list."""
+
+    def __init__(self, text: str, where: str) -> None:
+        self.text, self.where = text, where
+
+    def fail(self, what: str, hint: str = "") -> ExpressionError:
+        return ExpressionError(self.where, f"{what} in {quote(self.text)}", hint)
+
+    def refuse(self, node: ast.AST) -> ExpressionError:
+        shown, hint = _REFUSED.get(type(node), (f"{type(node).__name__.lower()}", ""))
+        return self.fail(f"{shown} is not allowed", hint)
+
+    def expression(self, node: ast.expr, depth: int) -> None:
+        if depth > _MAX_DEPTH:
+            raise self.fail("too deeply nested")
+        below = depth + 1
+        match node:
+            case ast.Constant():
+                self.constant(node)
+            case ast.Name():
+                self.name(node)
+            case ast.BinOp():
+                if type(node.op) not in ARITHMETIC:
+                    raise self.refuse(node.op)
+                if isinstance(node.op, ast.Pow):
+                    self.exponent(node.right)
+                self.expression(node.left, below)
+                self.expression(node.right, below)
+            case ast.UnaryOp():
+                if not isinstance(node.op, ast.USub | ast.UAdd | ast.Not):
+                    raise self.refuse(node.op)
+                self.expression(node.operand, below)
+            case ast.BoolOp():
+                for part in node.values:
+                    self.expression(part, below)
+            case ast.Compare():
+                self.compare(node, below)
+            case ast.Call():
+                self.call(node, below)
+            case _:
+                raise self.refuse(node)
+
+    def constant(self, node: ast.Constant) -> None:
+        value = node.value
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise self.fail(f"{quote(value)} is not allowed", "write a number or a 'text'")
+        if not isinstance(value, str) and not (abs(value) <= 1e300):
+            raise self.fail("a number is too large")
+
+    def name(self, node: ast.Name) -> None:
+        if node.id.startswith("__"):
+            raise self.fail(f"the name {quote(node.id)} is not allowed")
+
+    def exponent(self, node: ast.expr) -> None:
+        value = literal_number(node)
+        if value is None or abs(value) > _MAX_EXPONENT:
+            raise self.fail(f"an exponent must be a number of at most {_MAX_EXPONENT}")
+
+    def compare(self, node: ast.Compare, depth: int) -> None:
+        self.expression(node.left, depth)
+        for op, right in zip(node.ops, node.comparators, strict=True):
+            if type(op) not in COMPARISONS:
+                raise self.refuse(op)
+            if not isinstance(op, ast.In | ast.NotIn):
+                self.expression(right, depth)
+                continue
+            if not isinstance(right, ast.List | ast.Tuple) or not right.elts:
+                raise self.fail("in needs a list of values", "write x in [1, 2]")
+            for item in right.elts:
+                if literal_number(item) is None and not _is_text(item):
+                    raise self.fail("a list after in holds numbers and texts only")
+                if _is_text(item) != _is_text(right.elts[0]):
+                    raise self.fail("a list after in mixes numbers and texts")
+                self.expression(item, depth)
+
+    def call(self, node: ast.Call, depth: int) -> None:
+        if not isinstance(node.func, ast.Name):
+            raise self.fail("only functions of the language can be called", _known_functions())
+        function = node.func.id
+        if function not in FUNCTIONS:
+            raise self.fail(
+                f"unknown function {quote(function)}", nearest(function, FUNCTIONS, "functions")
+            )
+        n_arguments = {"cut": 2, "where": 3}.get(function, 1)
+        if len(node.args) != n_arguments:
+            raise self.fail(
+                f"{function}() takes {n_arguments} argument{'s'[: n_arguments > 1]}"
+                f", not {len(node.args)}",
+                f"write {_USAGE[function]}",
+            )
+        given = [keyword.arg for keyword in node.keywords]
+        allowed = {"lower", "upper"} if function == "clip" else set()
+        if function in SUMMARIES:
+            allowed = {"by"}
+        if set(given) - allowed or len(set(given)) < len(given):
+            raise self.fail(
+                f"{function}() cannot take {quote(given[-1])}", f"write {_USAGE[function]}"
+            )
+        if function == "clip" and not given:
+            raise self.fail("clip() needs lower= or upper=", f"write {_USAGE['clip']}")
+        for keyword in node.keywords:
+            if keyword.arg == "by":
+                self.by(keyword.value)
+            elif literal_number(keyword.value) is None:
+                raise self.fail(f"{keyword.arg}= must be a number")
+            else:
+                self.expression(keyword.value, depth)
+        if function == "cut":
+            self.breaks(node.args[1])
+        for argument in node.args[:1] if function == "cut" else node.args:
+            self.expression(argument, depth)
+
+    def by(self, node: ast.expr) -> None:
+        columns = node.elts if isinstance(node, ast.List | ast.Tuple) else [node]
+        if not columns or not all(isinstance(column, ast.Name) for column in columns):
+            raise self.fail("by= must be a column or a list of columns")
+        for column in columns:
+            self.expression(column, 0)
+
+    def breaks(self, node: ast.expr) -> None:
+        found = [literal_number(item) for item in node.elts] if isinstance(node, ast.List) else []
+        values = [value for value in found if value is not None]
+        if not values or len(values) < len(found):
+            raise self.fail("cut() needs a list of numbers", f"write {_USAGE['cut']}")
+        if any(a >= b for a, b in itertools.pairwise(values)):
+            raise self.fail("the breaks of cut() must increase")
+
+
+def _known_functions() -> str:
+    return "functions: " + ", ".join(FUNCTIONS)
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def literal_number(node: ast.expr) -> float | None:
+    """A finite number with at most one sign, as float; None for anything else."""
+    sign = 1.0
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        sign, node = (-1.0 if isinstance(node.op, ast.USub) else 1.0), node.operand
+    if not isinstance(node, ast.Constant) or isinstance(node.value, bool):
+        return None
+    if not isinstance(node.value, int | float) or not abs(node.value) <= 1e300:
+        return None
+    return sign * float(node.value)

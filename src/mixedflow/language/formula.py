@@ -1,0 +1,376 @@
+"""Model formulas in lme4 notation: text -> Parsed. No data are needed.
+
+A formula is data, never code. It is tokenised and expanded here; function calls inside it go
+through the expression language of :mod:`mixedflow.language.expressions`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mixedflow.errors import ExpressionError, FormulaError, nearest, quote
+from mixedflow.language import expressions
+
+INTERCEPT = "Intercept"
+_MAX_LENGTH, _MAX_DEPTH, _MAX_POWER, _MAX_TERMS = 2000, 40, 6, 300
+_TOKEN = re.compile(
+    r"\s*(?:(?P<name>[^\W\d]\w*)|`(?P<quoted>[^`\n]+)`|(?P<number>\d+(?:\.\d+)?)"
+    r"|(?P<op>\|\||\*\*|[-+*/:^|()~]))"
+)
+_PURE_CALLS = ("log", "exp", "sqrt", "abs", "clip", "cut", "where")
+CATEGORY_CALLS = ("C", "factor")
+_CALLS = (*_PURE_CALLS, *CATEGORY_CALLS, "I")
+
+Term = tuple[str, ...]  # the atoms of an interaction, () is the intercept
+
+
+def slope_of(random_terms: Sequence[str]) -> str | None:
+    """The first random slope beside a random intercept, over which clusters change their order."""
+    slopes = [term for term in random_terms if term != INTERCEPT]
+    return slopes[0] if slopes and INTERCEPT in random_terms else None
+
+
+@dataclass(frozen=True)
+class Block:
+    """One bar term: effects that share a covariance matrix."""
+
+    terms: tuple[Term, ...]
+
+
+@dataclass(frozen=True)
+class GroupTerm:
+    """A grouping factor and the effects that vary by it, those of a block correlated."""
+
+    name: str
+    blocks: tuple[Block, ...]
+
+    @property
+    def random_terms(self) -> tuple[str, ...]:
+        return tuple(show(term) for block in self.blocks for term in block.terms)
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a formula says before any data are seen.
+
+    ``fixed`` and ``random_terms`` are terms as users write them ("Intercept", "a:b"); ``groups``
+    are the grouping factors, none for a formula without a bar.
+    """
+
+    text: str
+    outcome: str
+    fixed_terms: tuple[Term, ...]
+    groups: tuple[GroupTerm, ...]
+    atoms: dict[str, str] = field(hash=False)  # atom as shown -> expression that evaluates it
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        return tuple(show(term) for term in self.fixed_terms)
+
+    @property
+    def fixed_key(self) -> frozenset[frozenset[str]]:
+        """The fixed part as a set, so that ``a:b`` and ``b:a`` are the same."""
+        return frozenset(frozenset(term) for term in self.fixed_terms)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        return tuple(block for group in self.groups for block in group.blocks)
+
+    @property
+    def random_terms(self) -> tuple[str, ...]:
+        return tuple(term for group in self.groups for term in group.random_terms)
+
+    @property
+    def correlated(self) -> bool:
+        return any(len(block.terms) > 1 for block in self.blocks)
+
+    @property
+    def n_variance_parameters(self) -> int:
+        """Variances and covariances of the random effects, and the residual variance."""
+        return 1 + sum(len(b.terms) * (len(b.terms) + 1) // 2 for b in self.blocks)
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """Columns of the data that the formula uses, the grouping factors included."""
+        used = {self.outcome, *(group.name for group in self.groups)}
+        for text in self.atoms.values():
+            used |= expressions.names(text)
+        return frozenset(used)
+
+
+def show(term: Term) -> str:
+    return ":".join(term) if term else INTERCEPT
+
+
+def parse(text: str, where: str = "formula") -> Parsed:
+    """Read a formula in lme4 notation with at most one grouping factor.
+
+    Raises
+    ------
+    FormulaError
+        Syntax, a function outside the allow-list, or two grouping factors.
+    """
+    return _Parser(text, where).formula()
+
+
+class _Parser:
+    def __init__(self, text: str, where: str) -> None:
+        if not isinstance(text, str):
+            raise FormulaError(where, f"a formula is text, not {quote(text)}")
+        if len(text) > _MAX_LENGTH:
+            raise FormulaError(where, f"the formula is longer than {_MAX_LENGTH} characters")
+        self.text, self.where, self.at, self.depth = text, where, 0, 0
+        self.atoms: dict[str, str] = {}
+
+    def fail(self, what: str, hint: str = "") -> FormulaError:
+        return FormulaError(self.where, f"{what} in {quote(self.text)}", hint)
+
+    # Tokens
+
+    def peek(self) -> tuple[str, str] | None:
+        if not self.text[self.at :].strip():
+            return None
+        match = _TOKEN.match(self.text, self.at)
+        if not match:
+            bad = self.text[self.at :].lstrip()[0]
+            raise self.fail(f"unexpected {quote(bad)}", "write it as y ~ x + (1 | group)")
+        assert match.lastgroup is not None
+        self._end = match.end()
+        return match.lastgroup, match.group(match.lastgroup)
+
+    def take(self) -> tuple[str, str]:
+        token = self.peek()
+        if token is None:
+            raise self.fail("the formula ends too early")
+        self.at = self._end
+        return token
+
+    def accept(self, *ops: str) -> str | None:
+        token = self.peek()
+        if token and token[0] == "op" and token[1] in ops:
+            self.at = self._end
+            return token[1]
+        return None
+
+    def expect(self, op: str) -> None:
+        if not self.accept(op):
+            token = self.peek()
+            found = quote(token[1]) if token else "the end"
+            raise self.fail(f"expected {quote(op)}, found {found}")
+
+    # Grammar
+
+    def formula(self) -> Parsed:
+        kind, outcome = self.take()
+        if kind not in ("name", "quoted") or not self.accept("~"):
+            raise self.fail(
+                "the left-hand side must be one variable, then '~'",
+                "derive a transformed outcome under the data set's derive",
+            )
+        fixed: list[Term] = [()]
+        bars: list[tuple[list[Term], str, bool]] = []
+        sign = "-" if self.accept("-") else "+"
+        while True:
+            self._summand(sign, fixed, bars)
+            found = self.accept("+", "-")
+            if not found:
+                break
+            sign = found
+        if self.peek() is not None:
+            raise self.fail(f"unexpected {quote(self.take()[1])}")
+        groups = sorted({group for _, group, _ in bars})
+        if len(groups) > 1:
+            raise self.fail(
+                f"two grouping factors ({', '.join(map(quote, groups))})",
+                "one grouping factor is supported: keep one of them",
+            )
+        blocks: list[Block] = []
+        for terms, _, split in bars:
+            parts = [[term] for term in terms] if split else [terms]
+            blocks += [Block(tuple(part)) for part in parts]
+        flat = [frozenset(term) for block in blocks for term in block.terms]
+        if len(set(flat)) < len(flat):
+            raise self.fail("a random effect stands twice", "name each of them once")
+        if not fixed:
+            raise self.fail("no fixed effects at all", "keep at least the intercept")
+        if len(fixed) > _MAX_TERMS:
+            raise self.fail(f"more than {_MAX_TERMS} terms")
+        # As in R: main effects before interactions, otherwise in the order of writing.
+        fixed.sort(key=len)
+        if outcome in {atom for term in fixed for atom in term}:
+            raise self.fail(f"the outcome {quote(outcome)} is also a predictor")
+        grouped = tuple(GroupTerm(name, tuple(blocks)) for name in groups)
+        return Parsed(self.text, outcome, tuple(fixed), grouped, self.atoms)
+
+    def _summand(
+        self, sign: str, fixed: list[Term], bars: list[tuple[list[Term], str, bool]]
+    ) -> None:
+        start = self.at
+        if self.accept("("):
+            self.depth += 1
+            terms = self.sum()
+            bar = self.accept("|", "||")
+            if bar:
+                if sign == "-":
+                    raise self.fail("a random term cannot be subtracted")
+                self.depth -= 1
+                bars.append((self._random(terms), self._group(), bar == "||"))
+                self.expect(")")
+                return
+            self.at, self.depth = start, self.depth - 1
+        self.number_terms = None
+        product = self.product()
+        _combine(fixed, product, sign, self.number_terms)
+
+    def _group(self) -> str:
+        kind, name = self.take()
+        token = self.peek()
+        if kind not in ("name", "quoted") or token != ("op", ")"):
+            raise self.fail(
+                "the right-hand side of '|' must be one variable",
+                "one grouping factor is supported: no nesting '/', no ':'",
+            )
+        return name
+
+    def _random(self, terms: list[Term]) -> list[Term]:
+        if not terms:
+            raise self.fail("a random part without effects")
+        return sorted(terms, key=len)
+
+    def sum(self) -> list[Term]:
+        """Terms of a sum inside parentheses; a bar term's own sum starts with its intercept."""
+        terms: list[Term] = []
+        wrote_intercept: bool | None = None
+        sign = "-" if self.accept("-") else "+"
+        while True:
+            self.number_terms = None
+            product = self.product()
+            number = self._number()
+            if number is not None:
+                wrote_intercept = (number == 1) == (sign == "+")
+            else:
+                _combine(terms, product, sign, None)
+            found = self.accept("+", "-")
+            if not found:
+                break
+            sign = found
+        is_bar = self.peek() in (("op", "|"), ("op", "||"))
+        if wrote_intercept or (is_bar and wrote_intercept is None):
+            terms.insert(0, ())
+        self.number_terms = None
+        return terms
+
+    number_terms: int | None = None  # the 0 or 1 that the last product was, if it was one
+
+    def _number(self) -> int | None:
+        return self.number_terms
+
+    def product(self) -> list[Term]:
+        terms = self.interaction()
+        while op := self.accept("*", "/"):
+            right = self.interaction()
+            crossed = _cross(terms, right)
+            if op == "*":
+                terms = _union(terms, right, crossed)
+            else:
+                whole = tuple(dict.fromkeys(atom for term in terms for atom in term))
+                terms = _union(terms, _cross([whole], right))
+            self._bounded(terms)
+        return terms
+
+    def interaction(self) -> list[Term]:
+        terms = self.power()
+        while self.accept(":"):
+            terms = _cross(terms, self.power())
+            self._bounded(terms)
+        return terms
+
+    def power(self) -> list[Term]:
+        terms = self.atom()
+        while self.accept("^", "**"):
+            kind, number = self.take()
+            if kind != "number" or not number.isdigit() or not 1 <= int(number) <= _MAX_POWER:
+                raise self.fail(f"a power of terms must be a whole number from 1 to {_MAX_POWER}")
+            base = terms
+            for _ in range(int(number) - 1):
+                terms = _union(terms, _cross(terms, base))
+                self._bounded(terms)
+        return terms
+
+    def _bounded(self, terms: list[Term]) -> None:
+        if len(terms) > _MAX_TERMS:
+            raise self.fail(f"more than {_MAX_TERMS} terms")
+
+    def atom(self) -> list[Term]:
+        if self.accept("("):
+            self.depth += 1
+            if self.depth > _MAX_DEPTH:
+                raise self.fail("parentheses are nested too deeply")
+            terms = self.sum()
+            if self.peek() in (("op", "|"), ("op", "||")):
+                raise self.fail("a random term must stand alone in the sum", "y ~ x + (1 | group)")
+            self.expect(")")
+            self.depth -= 1
+            return terms
+        kind, token = self.take()
+        if kind == "number":
+            if token not in ("0", "1"):
+                raise self.fail(f"the number {token} is no term", "0 and 1 switch the intercept")
+            self.number_terms = int(token)
+            return []
+        if kind == "op":
+            raise self.fail(f"unexpected {quote(token)}")
+        if kind == "name" and self.accept("("):
+            return [(self._call(token),)]
+        self.atoms[token] = f"`{token}`" if kind == "quoted" else token
+        return [(token,)]
+
+    def _call(self, function: str) -> str:
+        if function not in _CALLS:
+            raise self.fail(f"unknown function {quote(function)}", nearest(function, _CALLS))
+        start, depth = self.at, 1
+        while depth:
+            if self.at >= len(self.text):
+                raise self.fail("a parenthesis is not closed")
+            depth += {"(": 1, ")": -1}.get(self.text[self.at], 0)
+            self.at += 1
+        inside = self.text[start : self.at - 1].strip()
+        if function in _PURE_CALLS:
+            expression = f"{function}({inside})"
+        else:
+            expression = inside.replace("^", "**")
+        try:
+            expressions.check(expression, self.where)
+        except ExpressionError as error:
+            raise FormulaError(error.where, error.what, error.hint) from None
+        shown = f"{function}({inside})"
+        self.atoms[shown] = expression
+        return shown
+
+
+def _union(*groups: list[Term]) -> list[Term]:
+    found: dict[frozenset[str], Term] = {}
+    for term in itertools.chain(*groups):
+        found.setdefault(frozenset(term), term)
+    return list(found.values())
+
+
+def _cross(left: list[Term], right: list[Term]) -> list[Term]:
+    return _union([tuple(dict.fromkeys(a + b)) for a in left for b in right])
+
+
+def _combine(terms: list[Term], more: list[Term], sign: str, number: int | None) -> None:
+    """Add or remove ``more``; a lone 0 or 1 switches the intercept."""
+    if not more and number is not None:
+        keep = (number == 1) == (sign == "+")
+        if keep and () not in terms:
+            terms.insert(0, ())
+        elif not keep and () in terms:
+            terms.remove(())
+        return
+    gone = {frozenset(term) for term in more}
+    kept = [t for t in terms if frozenset(t) not in gone]
+    terms[:] = _union(terms, more) if sign == "+" else kept

@@ -1,0 +1,510 @@
+"""From rows to cluster cross-products: one pass, after which no fit sees a row again.
+
+Bates, Maechler, Bolker and Walker (2015, J. Stat. Softw. 67(1)): with one grouping factor, the
+likelihood depends on the data through Z_j'Z_j and Z_j'[X y] of each cluster and [X y]'[X y].
+
+Scales: X is replaced by orthonormal columns (X = Q R), y by its least-squares residuals, and each
+group of correlated columns of Z by uncorrelated ones of unit mean square, so that nothing later
+depends on units or on where a covariate has its zero. The rows are turned by scales taken from a
+sample of them; what the sample missed is put right in the sums. ``Scales`` takes results back.
+
+Sums of chunks of rows add up: ``reduce_chunk`` sums one in scales of its own, ``common_scales``
+finds those of all rows from the chunks' small matrices, and ``Gathering`` adds the chunks in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg.lapack import dtrtri
+
+from mixedflow.arrays import Array
+
+_SUMS = ("zz", "zf", "FF", "n", "F_sum", "Z_sum")
+_SCALES = ("R", "b0", "T", "y")
+_DEPENDENT = 1e-9  # norm left of a unit column after the others are taken out of it
+_SAMPLE = 512  # rows that the first scales are taken from
+_CONDITION = 1e-6  # smallest eigenvalue of the turned rows' correlations that sums can put right
+_CHUNK = 1 << 16  # numbers in a chunk of rows: they stay in the second-level cache
+
+
+class CollinearError(ValueError):
+    """Columns depend on each other: ``column`` is a combination of ``others`` (of X, or of Z)."""
+
+    def __init__(self, column: int, others: tuple[int, ...], random: bool = False) -> None:
+        self.column, self.others, self.random = column, others, random
+        super().__init__(column, others, random)
+
+
+class NotFiniteError(ValueError):
+    """A missing or infinite value in the rows, or one that overflows when squared."""
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Between the data's units and the core's: X = Q R, y = X b0 + r0 y, Z = Zs T."""
+
+    R: Array
+    b0: Array
+    T: Array
+    y: float
+
+    @cached_property
+    def T_inverse(self) -> Array:
+        return _inverse(self.T)
+
+    @cached_property
+    def R_inverse(self) -> Array:
+        return _inverse(self.R)
+
+    @property
+    def log_det_R(self) -> float:
+        return float(np.log(np.abs(np.diag(self.R))).sum())
+
+
+@dataclass(frozen=True)
+class CrossProducts:
+    """All that the data contribute, in the core's scales.
+
+    ``zz`` (q, q, J); ``zf`` (q, p + 1, J), the last column for y; ``FF`` (p + 1, p + 1); ``n`` (J,)
+    rows per cluster; ``F_sum`` (p + 1,) and ``Z_sum`` (q,) the columns' sums over all rows.
+    Clusters lie along the last axis, so that a computation runs along them.
+    """
+
+    zz: Array
+    zf: Array
+    FF: Array
+    n: NDArray[np.int64]
+    F_sum: Array
+    Z_sum: Array
+    scales: Scales
+
+    @property
+    def ZZ(self) -> Array:
+        """(J, q, q), a view."""
+        return self.zz.transpose(2, 0, 1)
+
+    @property
+    def ZF(self) -> Array:
+        """(J, q, p + 1), a view."""
+        return self.zf.transpose(2, 0, 1)
+
+    @cached_property
+    def n_obs(self) -> int:
+        return int(self.n.sum())
+
+    @property
+    def p(self) -> int:
+        return self.FF.shape[0] - 1
+
+    @property
+    def q(self) -> int:
+        return self.zz.shape[0]
+
+    @property
+    def Z_mean(self) -> Array:
+        """(q,) means of Z's columns over the rows, in the data's units."""
+        return self.scales.T.T @ self.Z_sum / self.n_obs
+
+    def fitted_variance(self, b: Array) -> float:
+        """The sample variance of X b over the rows, ``b`` (p,) in the data's units."""
+        inner = self.scales.R @ b
+        squares = float(inner @ inner) - float(self.F_sum[:-1] @ inner) ** 2 / self.n_obs
+        return max(squares, 0.0) / (self.n_obs - 1)
+
+    def mean_quadratic(self, G: Array) -> float:
+        """The mean of z'Gz over the rows, ``G`` (q, q) in the data's units."""
+        T = self.scales.T
+        return float(np.sum(G * (T.T @ self.zz.sum(axis=2) @ T))) / self.n_obs
+
+    def arrays(self) -> dict[str, Array]:
+        """Sums and scales by name, for a file."""
+        sums = {name: getattr(self, name) for name in _SUMS}
+        return sums | {name: np.asarray(getattr(self.scales, name)) for name in _SCALES}
+
+    @classmethod
+    def stored(cls, arrays: Mapping[str, Array], prefix: str = "") -> CrossProducts:
+        """The cross-products whose ``arrays`` stand in a file, with ``prefix`` before each name."""
+        R, b0, T, y = (arrays[f"{prefix}{name}"] for name in _SCALES)
+        sums = {name: arrays[f"{prefix}{name}"] for name in _SUMS}
+        return cls(**sums, scales=Scales(R, b0, T, float(y)))
+
+    def turned(self, M: Array, K: Array, scales: Scales) -> CrossProducts:
+        """The same with F M and Zs K as columns: ``M`` (p + 1, p' + 1), ``K`` (q, q')."""
+        q, f, J = self.q, self.p + 1, len(self.n)
+        zz = (K.T @ self.zz.reshape(q, -1)).reshape(-1, q, J)
+        zf = (K.T @ self.zf.reshape(q, -1)).reshape(-1, f, J)
+        return CrossProducts(
+            zz=np.matmul(K.T, zz),
+            zf=np.matmul(M.T, zf),
+            FF=M.T @ self.FF @ M,
+            n=self.n,
+            F_sum=M.T @ self.F_sum,
+            Z_sum=K.T @ self.Z_sum,
+            scales=scales,
+        )
+
+    def among(self, clusters: Array) -> CrossProducts:
+        """The same without clusters that have no row: ``clusters`` (J,) is True for the others."""
+        if clusters.all():
+            return self
+        zz, zf = self.zz[:, :, clusters], self.zf[:, :, clusters]
+        return replace(self, zz=zz, zf=zf, n=self.n[clusters])
+
+    def without_covariates(self) -> CrossProducts | None:
+        """The same rows with the intercept as the only column of X; None if X does not span it."""
+        w, N, scales = self.F_sum[:-1], self.n_obs, self.scales
+        if not abs(float(w @ w) - N) < 1e-9 * N:
+            return None
+        c = scales.R @ scales.b0
+        mean = float(w @ c) / N
+        c = c - mean * w
+        size = float(np.sqrt((c @ c) / N + scales.y**2)) or 1.0
+        M = np.zeros((self.p + 1, 2))
+        M[:-1, 0], M[:-1, 1], M[-1, 1] = w / np.sqrt(N), c / size, scales.y / size
+        R, b0 = np.array([[np.sqrt(N)]]), np.array([mean])
+        return self.turned(M, np.eye(self.q), Scales(R, b0, scales.T, size))
+
+
+def reduce(
+    y: Array,
+    X: Array,
+    Z: Array,
+    codes: NDArray[np.integer[Any]],
+    n_clusters: int,
+    blocks: tuple[int, ...],
+) -> CrossProducts:
+    """Reduce rows to cluster cross-products.
+
+    Parameters
+    ----------
+    y, X, Z
+        (N,), (N, p), (N, q).
+    codes
+        (N,) cluster of each row, 0 .. n_clusters - 1, each of them seen. Fastest if sorted.
+    blocks
+        Sizes of the groups of correlated columns of Z.
+
+    Raises
+    ------
+    CollinearError
+        A column is a linear combination of others.
+    NotFiniteError
+        A value that is missing or infinite.
+    """
+    n = np.bincount(codes, minlength=n_clusters)
+    order = None if bool((codes[1:] >= codes[:-1]).all()) else np.argsort(codes, kind="stable")
+    sample = max(_SAMPLE, 16 * (X.shape[1] + Z.shape[1]))
+    few = len(y) <= sample
+    rows = slice(None) if few else np.linspace(0, len(y) - 1, sample).astype(np.int64)
+    scales = _scales(y[rows], X[rows], Z[rows], blocks, strict=few)
+    turned = _accumulate(y, X, Z, n, order, scales)
+    if not _sound(turned, blocks):
+        # Columns that the sample could not tell apart, or that nearly depend on each other.
+        _refuse_missing(turned)
+        scales = _scales(y, X, Z, blocks, strict=True)
+        turned = _accumulate(y, X, Z, n, order, scales)
+    return _settle(turned, blocks)
+
+
+def reduce_chunk(
+    y: Array,
+    X: Array,
+    Z: Array,
+    codes: NDArray[np.integer[Any]],
+    n_clusters: int,
+    blocks: tuple[int, ...],
+) -> CrossProducts:
+    """Cross-products of a chunk of the rows, as ``reduce`` has them but in scales of their own.
+
+    Columns may depend on each other here, because other chunks may tell them apart.
+
+    Raises
+    ------
+    NotFiniteError
+        A value that is missing or infinite.
+    """
+    n = np.bincount(codes, minlength=n_clusters)
+    order = None if bool((codes[1:] >= codes[:-1]).all()) else np.argsort(codes, kind="stable")
+    sample = max(_SAMPLE, 16 * (X.shape[1] + Z.shape[1]))
+    few = len(y) <= sample
+    rows = slice(None) if few else np.linspace(0, len(y) - 1, sample).astype(np.int64)
+    scales = _scales(y[rows], X[rows], Z[rows], blocks, strict=False, near=True)
+    turned = _accumulate(y, X, Z, n, order, scales)
+    _refuse_missing(turned)
+    if not few and not _apart(turned, blocks):
+        scales = _scales(y, X, Z, blocks, strict=False, near=True)
+        turned = _accumulate(y, X, Z, n, order, scales)
+    return turned
+
+
+def _apart(turned: CrossProducts, blocks: tuple[int, ...]) -> bool:
+    """Whether the columns of a chunk that are not 0 can be told apart in its scales."""
+    ZZ = turned.zz.sum(axis=2)
+    for gram in (turned.FF, *(ZZ[part, part] for part in _slices(blocks))):
+        d = np.sqrt(np.diag(gram))
+        kept = d > 1e-6 * d.max()
+        unit = gram[np.ix_(kept, kept)] / np.outer(d[kept], d[kept])
+        if np.linalg.eigvalsh(unit)[0] < _CONDITION:
+            return False
+    return True
+
+
+@dataclass(frozen=True)
+class Small:
+    """Of a chunk's cross-products all but what lies along clusters: ``ZZ`` (q, q) sums ``zz``."""
+
+    FF: Array
+    ZZ: Array
+    n_obs: int
+    scales: Scales
+
+    @classmethod
+    def of(cls, chunk: CrossProducts) -> Small:
+        return cls(chunk.FF, chunk.zz.sum(axis=2), chunk.n_obs, chunk.scales)
+
+
+def common_scales(chunks: Sequence[Small], blocks: tuple[int, ...]) -> Scales:
+    """Scales of all rows from the chunks' small matrices, whose roots stand for the rows.
+
+    The triangular factor of rows is that of the stacked factors of their chunks, as in a QR
+    decomposition of a tall matrix by blocks (Demmel, Grigori, Hoemmen and Langou 2012, SIAM J. Sci.
+    Comput. 34): no mean is taken from a square, and no digit is lost that one pass would keep.
+
+    Raises
+    ------
+    CollinearError
+        A column is a linear combination of others in all chunks together.
+    """
+    rows, Z = [], []
+    for chunk in chunks:
+        R = chunk.scales.R / np.sqrt(chunk.n_obs)
+        back = np.zeros_like(chunk.FF)
+        back[:-1, :-1], back[:-1, -1], back[-1, -1] = R, R @ chunk.scales.b0, chunk.scales.y
+        rows.append(_root(chunk.FF) @ back)
+        Z.append(_root(chunk.ZZ) @ chunk.scales.T)
+    columns, factor = np.vstack(rows), np.vstack(Z)
+    # Rows of zeros change no factor, and let both stacks have the same number.
+    length = max(len(columns), len(factor))
+    columns, factor = (
+        np.pad(part, ((0, length - len(part)), (0, 0))) for part in (columns, factor)
+    )
+    return _scales(columns[:, -1], columns[:, :-1], factor, blocks, strict=True)
+
+
+def _root(gram: Array) -> Array:
+    """H with H'H = ``gram``, columns brought to unit norm before."""
+    d = np.sqrt(np.diag(gram))
+    unit = np.where(d > 0, d, 1.0)
+    values, vectors = np.linalg.eigh(gram / np.outer(unit, unit))
+    return np.asarray(np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * unit)
+
+
+class Gathering:
+    """Sums over the clusters of all chunks, in common scales.
+
+    Parameters
+    ----------
+    scales
+        Those of all rows: :func:`common_scales`.
+    n_clusters
+        J of all chunks together.
+    """
+
+    def __init__(self, scales: Scales, n_clusters: int) -> None:
+        q, f = len(scales.T), len(scales.R) + 1
+        self.sums = CrossProducts(
+            np.zeros((q, q, n_clusters)),
+            np.zeros((q, f, n_clusters)),
+            np.zeros((f, f)),
+            np.zeros(n_clusters, dtype=np.int64),
+            np.zeros(f),
+            np.zeros(q),
+            scales,
+        )
+
+    def add(self, chunk: CrossProducts, places: Array) -> None:
+        """Add a chunk whose clusters have the ``places`` (J of the chunk,), each of them once."""
+        own, sums, scales, N = chunk.scales, self.sums, self.sums.scales, chunk.n_obs
+        M = np.zeros_like(chunk.FF)
+        M[:-1, :-1] = own.R @ scales.R_inverse / np.sqrt(N)
+        M[:-1, -1] = own.R @ (own.b0 - scales.b0) / (np.sqrt(N) * scales.y)
+        M[-1, -1] = own.y / scales.y
+        turned = chunk.turned(M, own.T @ scales.T_inverse, scales)
+        sums.zz[:, :, places] += turned.zz
+        sums.zf[:, :, places] += turned.zf
+        sums.n[places] += turned.n
+        for name in ("FF", "F_sum", "Z_sum"):
+            np.add(getattr(sums, name), getattr(turned, name), out=getattr(sums, name))
+
+    def settled(self, blocks: tuple[int, ...]) -> CrossProducts:
+        """The sums, as :func:`reduce` returns them."""
+        sums, N = self.sums, float(np.sqrt(self.sums.n.sum()))
+        M = np.eye(sums.p + 1)
+        M[:-1, :-1] *= N  # _settle expects columns of unit mean square
+        return _settle(sums.turned(M, np.eye(sums.q), sums.scales), blocks)
+
+
+def _inverse(upper: Array) -> Array:
+    # LAPACK itself: SciPy's checks cost more than the matrices.
+    return np.asarray(dtrtri(upper)[0])
+
+
+def _slices(blocks: tuple[int, ...]) -> list[slice]:
+    ends = np.cumsum((0, *blocks)).tolist()
+    return [slice(a, b) for a, b in pairwise(ends)]
+
+
+def _scales(
+    y: Array, X: Array, Z: Array, blocks: tuple[int, ...], strict: bool, near: bool = False
+) -> Scales:
+    """Scales from rows by QR; ``strict`` refuses columns that depend on each other.
+
+    Without it such a column keeps its own scale and no more: other rows may tell it apart. With
+    ``near`` it is taken as its distance from what it depends on, which is exact where the rows are
+    these alone.
+    """
+    for columns in (y[:, None], X, Z):
+        if not np.isfinite(np.einsum("nk,nk->k", columns, columns)).all():
+            raise NotFiniteError
+    Q, R = _triangle(X, strict, False, near=near)
+    root_n, q = np.sqrt(len(y)), Z.shape[1]
+    T = np.zeros((q, q))
+    for part in _slices(blocks):
+        T[part, part] = _triangle(Z[:, part], strict, True, part.start, near)[1] / root_n
+    # Twice, because the first pass leaves an error of the size of y's mean, not of its residuals.
+    b0, R_inverse = np.zeros(X.shape[1]), _inverse(R)
+    for _ in range(2):
+        b0 = b0 + R_inverse @ (Q.T @ (y - X @ b0))
+    residual = y - X @ b0
+    return Scales(R, b0, T, float(np.sqrt(np.mean(residual**2))) or 1.0)
+
+
+def _triangle(
+    columns: Array, strict: bool, random: bool, first: int = 0, near: bool = False
+) -> tuple[Array, Array]:
+    """(Q, R) with a positive diagonal, columns brought to unit norm before they are compared."""
+    norms = np.sqrt(np.einsum("nk,nk->k", columns, columns))
+    unit = np.where(norms > 0, norms, 1.0)
+    Q, R = np.linalg.qr(columns / unit)
+    left = np.abs(np.diag(R))
+    dependent = np.flatnonzero(left < (_DEPENDENT if strict else np.sqrt(_CONDITION)))
+    if dependent.size and strict:
+        k = int(dependent[0])
+        weights = np.linalg.lstsq(R[:k, :k], R[:k, k], rcond=None)[0] if k else np.empty(0)
+        others = tuple(first + int(i) for i in np.flatnonzero(np.abs(weights) > 1e-6))
+        raise CollinearError(first + k, others, random)
+    sign = np.where(np.diag(R) < 0, -1.0, 1.0)
+    Q, R = Q * sign, sign[:, None] * R
+    R[dependent] = 0.0
+    if near:
+        Q[:, dependent] = 0.0
+    else:
+        R[:, dependent] = 0.0
+    R[dependent, dependent] = 1.0
+    return Q, R * unit
+
+
+def _accumulate(
+    y: Array, X: Array, Z: Array, n: Array, order: Array | None, scales: Scales
+) -> CrossProducts:
+    """The sums over rows turned by ``scales``; each chunk of rows stays in the cache."""
+    N, p = X.shape
+    q, f = Z.shape[1], p + 1
+    turn = np.zeros((f + q, f + q))
+    turn[:p, :p] = scales.R_inverse.T * np.sqrt(N)
+    turn[p, :p], turn[p, p] = -scales.b0 / scales.y, 1.0 / scales.y
+    turn[f:, f:] = scales.T_inverse.T
+    ends = np.concatenate([[0], np.cumsum(n)])
+    zz, zf, FF = np.zeros((q, q, len(n))), np.zeros((q, f, len(n))), np.zeros((f, f))
+    total = np.zeros(f + q)
+    size = max(256, _CHUNK // (f + q))
+    raw = np.empty((f + q, min(size, N)))
+    with np.errstate(invalid="ignore", over="ignore"):
+        for a in range(0, N, size):
+            b = min(a + size, N)
+            rows = slice(a, b) if order is None else order[a:b]
+            part = raw[:, : b - a]
+            part[:p], part[p], part[f:] = X[rows].T, y[rows], Z[rows].T
+            columns = turn @ part
+            F, Zs = columns[:f], columns[f:]
+            first, last = np.searchsorted(ends, (a, b - 1), side="right") - 1
+            starts = np.maximum(ends[first : last + 1] - a, 0)
+            here = slice(first, last + 1)
+            for i in range(q):
+                # Mostly the intercept: a constant needs no product.
+                if (Zs[i] == Zs[i, 0]).all():
+                    zf[i, :, here] += Zs[i, 0] * np.add.reduceat(F, starts, axis=1)
+                    zz[i, : i + 1, here] += Zs[i, 0] * np.add.reduceat(Zs[: i + 1], starts, axis=1)
+                else:
+                    zf[i, :, here] += np.add.reduceat(Zs[i] * F, starts, axis=1)
+                    zz[i, : i + 1, here] += np.add.reduceat(Zs[i] * Zs[: i + 1], starts, axis=1)
+            FF += F @ F.T
+            total += columns.sum(axis=1)
+    for i in range(q):
+        zz[:i, i] = zz[i, :i]
+    return CrossProducts(zz, zf, FF, n, total[:f], total[f:], scales)
+
+
+def _refuse_missing(turned: CrossProducts) -> None:
+    if not (np.isfinite(turned.FF).all() and np.isfinite(turned.zz).all()):
+        raise NotFiniteError
+
+
+def _sound(turned: CrossProducts, blocks: tuple[int, ...]) -> bool:
+    """Whether the scales fit all rows well enough for sums to put the rest right."""
+    ZZ = turned.zz.sum(axis=2)
+    if not (np.isfinite(turned.FF).all() and np.isfinite(ZZ).all()):
+        return False
+    grams = [turned.FF, *(ZZ[part, part] for part in _slices(blocks))]
+    for gram in grams:
+        d = np.sqrt(np.diag(gram))
+        if not (d > 0).all() or np.linalg.eigvalsh(gram / np.outer(d, d))[0] < _CONDITION:
+            return False
+    return True
+
+
+def _settle(turned: CrossProducts, blocks: tuple[int, ...]) -> CrossProducts:
+    """Scale the sums exactly: Q'Q = I, y orthogonal to Q with unit mean square, Zs'Zs / N = I."""
+    scales, N, p = turned.scales, turned.n_obs, turned.p
+    _refuse_missing(turned)
+    upper = np.linalg.cholesky(turned.FF[:-1, :-1]).T
+    back = np.zeros((p + 1, p + 1))
+    back[:-1, :-1] = _inverse(upper)
+    shift = back[:-1, :-1] @ (back[:-1, :-1].T @ turned.FF[:-1, -1])
+    rss = turned.FF[-1, -1] - turned.FF[:-1, -1] @ shift
+    size = float(np.sqrt(max(rss, 0.0) / N)) or 1.0
+    back[:-1, -1], back[-1, -1] = -shift / size, 1.0 / size
+    ZZ = turned.zz.sum(axis=2)
+    T = np.zeros_like(ZZ)
+    for part in _slices(blocks):
+        T[part, part] = np.linalg.cholesky(ZZ[part, part] / N).T
+    half = _inverse(T).T
+    q, J = turned.q, len(turned.n)
+    # Cluster by cluster half zz half' and half zf back, as a few large products.
+    zz = (half @ turned.zz.reshape(q, -1)).reshape(q, q, J)
+    zz = np.matmul(half, zz)
+    zf = np.matmul(back.T, (half @ turned.zf.reshape(q, -1)).reshape(q, p + 1, J))
+    FF = np.eye(p + 1)
+    FF[-1, -1] = max(rss, 0.0) / size**2
+    root = np.sqrt(N)
+    return CrossProducts(
+        zz,
+        zf,
+        FF,
+        turned.n,
+        back.T @ turned.F_sum,
+        half @ turned.Z_sum,
+        Scales(
+            R=upper @ scales.R / root,
+            b0=scales.b0 + scales.y * root * (scales.R_inverse @ shift),
+            T=T @ scales.T,
+            y=scales.y * size,
+        ),
+    )

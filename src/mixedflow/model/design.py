@@ -1,0 +1,322 @@
+"""Formulas evaluated on data: Parsed -> Design (matrices).
+
+formulaic codes the categorical columns, and sees nothing but names and levels made up here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedflow.errors import DataError, ExpressionError, FormulaError, nearest, quote
+from mixedflow.language.evaluation import evaluate
+from mixedflow.language.formula import CATEGORY_CALLS, INTERCEPT, Parsed, Term, show
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class GroupDesign:
+    """A grouping factor's random part: ``Z`` (N, q), and each row's cluster.
+
+    ``random_terms`` (q,) name the columns, ``blocks`` are the sizes of the groups of them that are
+    correlated, in order. ``cluster`` (N,) labels, as text from a formula; none in a chunk of rows.
+    """
+
+    name: str
+    random_terms: tuple[str, ...]
+    blocks: tuple[int, ...]
+    Z: NDArray[np.float64]
+    cluster: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Design:
+    """A model's matrices, rows in the order of the data, rows with missing values dropped.
+
+    ``y`` (N,), ``X`` (N, p) with the columns ``terms``, a :class:`GroupDesign` for each grouping
+    factor, ``rows`` (N,) positions in the frame.
+    """
+
+    y: NDArray[np.float64]
+    X: NDArray[np.float64]
+    terms: tuple[str, ...]
+    groups: tuple[GroupDesign, ...]
+    rows: NDArray[np.int64]
+    n_missing: int
+
+    @property
+    def random_terms(self) -> tuple[str, ...]:
+        """Of all grouping factors, in their order."""
+        return tuple(term for group in self.groups for term in group.random_terms)
+
+    @property
+    def n_variance_parameters(self) -> int:
+        """Variances and covariances of the random effects."""
+        return sum(size * (size + 1) // 2 for group in self.groups for size in group.blocks)
+
+
+def design(parsed: Parsed, frame: pd.DataFrame, where: str = "formula") -> Design:
+    """Evaluate a formula on data.
+
+    Raises
+    ------
+    FormulaError
+        A variable that the data do not have.
+    DataError
+        An outcome that is not numeric, constant or all missing; infinite values.
+    """
+    import pandas as pd
+
+    atoms, outcome, rows = _evaluated(parsed, frame, where)
+    if not len(rows):
+        raise DataError(where, "no row is complete in the outcome and all predictors")
+    y = outcome[rows]
+    if y.min() == y.max():
+        raise DataError(where, f"the outcome {quote(parsed.outcome)} is constant ({y[0]:g})")
+    for name, values in atoms.items():
+        if isinstance(values.dtype, pd.CategoricalDtype) and len(values.cat.categories) >= len(
+            rows
+        ):
+            raise DataError(
+                where,
+                f"{quote(name)} has {len(values.cat.categories)} levels for {len(rows)} rows",
+                "is it meant to be a number?",
+            )
+    clusters = [
+        frame[group.name].astype(str).to_numpy(dtype=object)[rows] for group in parsed.groups
+    ]
+    return _assembled(parsed, atoms, outcome, rows, clusters, where)
+
+
+def chunk_design(
+    parsed: Parsed, frame: pd.DataFrame, like: pd.DataFrame, where: str = "formula"
+) -> Design:
+    """The matrices of a chunk of the rows, with the categories of ``like``; without clusters.
+
+    What only all rows together can show is not looked at: a constant outcome, a level that no row
+    has, or no complete row at all.
+
+    Raises
+    ------
+    FormulaError, DataError
+        As ``design``.
+    """
+    atoms, outcome, rows = _evaluated(parsed, frame, where, like)
+    nowhere = [np.empty(0, dtype=object) for _ in parsed.groups]
+    return _assembled(parsed, atoms, outcome, rows, nowhere, where)
+
+
+def _evaluated(
+    parsed: Parsed, frame: pd.DataFrame, where: str, like: pd.DataFrame | None = None
+) -> tuple[dict[str, pd.Series], NDArray[np.float64], NDArray[np.int64]]:
+    """The atoms, the outcome (N,), and the rows in which all of them are there."""
+    columns = [str(name) for name in frame.columns]
+    for name in sorted(parsed.variables):
+        if name not in columns:
+            raise FormulaError(where, f"unknown variable {quote(name)}", nearest(name, columns))
+        if columns.count(name) > 1:
+            raise DataError(where, f"{columns.count(name)} columns are named {quote(name)}")
+        if frame[name].dtype.kind == "c":
+            raise DataError(where, f"{quote(name)} is not numeric ({frame[name].dtype})")
+    atoms = _atoms(parsed, frame, where, like)
+    outcome = _outcome(frame[parsed.outcome], parsed.outcome, where, whole=like is None)
+    used = np.isfinite(outcome)
+    for values in atoms.values():
+        used &= values.notna().to_numpy()
+    for group in parsed.groups:
+        used &= frame[group.name].notna().to_numpy()
+    rows = np.flatnonzero(used)
+    for name, values in atoms.items():
+        if values.dtype.kind == "f" and not np.isfinite(values.to_numpy()[rows]).all():
+            raise DataError(
+                where, f"infinite values in {quote(name)}", "filter them or derive it anew"
+            )
+    return atoms, outcome, rows
+
+
+def _assembled(
+    parsed: Parsed,
+    atoms: dict[str, pd.Series],
+    outcome: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    clusters: Sequence[NDArray[Any]],
+    where: str,
+) -> Design:
+    kept = {name: values.iloc[rows].reset_index(drop=True) for name, values in atoms.items()}
+    fixed, terms = _matrix(parsed.fixed_terms, kept, len(rows), where)
+    groups = []
+    for group, cluster in zip(parsed.groups, clusters, strict=True):
+        parts = [_matrix(block.terms, kept, len(rows), where) for block in group.blocks]
+        groups.append(
+            GroupDesign(
+                name=group.name,
+                random_terms=tuple(name for _, names in parts for name in names),
+                blocks=tuple(len(names) for _, names in parts),
+                Z=np.hstack([matrix for matrix, _ in parts]),
+                cluster=cluster,
+            )
+        )
+    return Design(
+        y=outcome[rows],
+        X=fixed,
+        terms=terms,
+        groups=tuple(groups),
+        rows=rows,
+        n_missing=len(outcome) - len(rows),
+    )
+
+
+def fixed_matrix(
+    parsed: Parsed, frame: pd.DataFrame, like: pd.DataFrame, where: str = "formula"
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """The fixed part's matrix for new rows, with the categories of the data of the fit (``like``).
+
+    Returns (n, p) and the p terms. Missing values raise DataError: a prediction needs them all.
+    """
+    atoms = {
+        name: values
+        for name, values in _atoms(parsed, frame, where, like=like).items()
+        if any(name in term for term in parsed.fixed_terms)
+    }
+    for name, values in atoms.items():
+        if values.isna().any():
+            raise DataError(where, f"missing values in {quote(name)}")
+    return _matrix(parsed.fixed_terms, atoms, len(frame), where)
+
+
+def random_matrices(
+    parsed: Parsed, frame: pd.DataFrame, like: pd.DataFrame, where: str = "formula"
+) -> tuple[NDArray[np.float64], ...]:
+    """Each grouping factor's columns for new rows: (n, q)."""
+    atoms = _atoms(parsed, frame, where, like=like)
+    return tuple(
+        np.hstack([_matrix(b.terms, atoms, len(frame), where)[0] for b in group.blocks])
+        for group in parsed.groups
+    )
+
+
+def _atoms(
+    parsed: Parsed, frame: pd.DataFrame, where: str, like: pd.DataFrame | None = None
+) -> dict[str, pd.Series]:
+    """Every atom as a float column, or as a categorical one with levels c0, c1, ..."""
+    import pandas as pd
+
+    evaluated = {}
+    for name, text in parsed.atoms.items():
+        try:
+            values = evaluate(text, frame, where)
+            reference = None if like is None else evaluate(text, like, where)
+        except ExpressionError as error:
+            raise FormulaError(error.where, error.what, error.hint) from None
+        as_category = name.startswith(tuple(f"{call}(" for call in CATEGORY_CALLS))
+        if not as_category and pd.api.types.is_numeric_dtype(values.dtype):
+            evaluated[name] = values.astype("float64").reset_index(drop=True)
+            continue
+        try:
+            levels = _levels(values if reference is None else reference)
+        except TypeError:
+            raise DataError(
+                where, f"{quote(name)} is neither numbers nor text ({values.dtype}, mixed)"
+            ) from None
+        codes = _codes(values, levels, name, where)
+        safe = pd.Index([f"c{i}" for i in range(len(levels))])
+        category = pd.Categorical.from_codes(codes, safe)
+        column = pd.Series(category)
+        column.attrs["levels"] = levels
+        evaluated[name] = column
+    return evaluated
+
+
+def _codes(values: pd.Series, levels: list[str], name: str, where: str) -> NDArray[np.int64]:
+    import pandas as pd
+
+    place = {level: code for code, level in enumerate(levels)}
+    rows, found = pd.factorize(values)
+    codes = []
+    for value in found:
+        if _level_name(value) not in place:
+            raise DataError(
+                where,
+                f"{quote(name)} has the level {quote(_level_name(value))}, unknown to the fit",
+                nearest(_level_name(value), levels),
+            )
+        codes.append(place[_level_name(value)])
+    return np.append(np.array(codes, dtype=np.int64), -1)[rows]
+
+
+def _level_name(value: Any) -> str:
+    """1.0 and 1 are the same level, shown as 1."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _levels(values: pd.Series) -> list[str]:
+    """Levels in use: a categorical's own order, else numbers by size and text by letters."""
+    import pandas as pd
+
+    present = values.dropna()
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        seen = set(present.astype(str))
+        return [str(level) for level in values.cat.categories if str(level) in seen]
+    return list(dict.fromkeys(_level_name(value) for value in sorted(present.unique())))
+
+
+def _outcome(values: pd.Series, name: str, where: str, whole: bool = True) -> NDArray[np.float64]:
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.CategoricalDtype) or not pd.api.types.is_numeric_dtype(
+        values.dtype
+    ):
+        raise DataError(where, f"the outcome {quote(name)} is not numeric ({values.dtype})")
+    outcome = values.to_numpy(dtype="float64", na_value=np.nan)
+    if np.isinf(outcome).any():
+        raise DataError(where, f"infinite values in the outcome {quote(name)}", "filter them")
+    if whole and np.isnan(outcome).all():
+        raise DataError(where, f"the outcome {quote(name)} is missing in every row")
+    return outcome
+
+
+_CODED = re.compile(r"a(\d+)(?:\[(?:T\.)?c(\d+)\])?")
+
+
+def _matrix(
+    terms: tuple[Term, ...], atoms: dict[str, pd.Series], n_rows: int, where: str
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    import pandas as pd
+
+    if not any(isinstance(atoms[a].dtype, pd.CategoricalDtype) for t in terms for a in t):
+        # Products of numbers need no coding, and formulaic costs as much to load as a fit.
+        parts = [
+            np.prod([atoms[a].to_numpy() for a in term], axis=0) if term else np.ones(n_rows)
+            for term in terms
+        ]
+        return np.column_stack(parts), tuple(show(t) for t in terms)
+    import formulaic
+
+    used = list(dict.fromkeys(atom for term in terms for atom in term))
+    safe = {atom: f"a{i}" for i, atom in enumerate(used)}
+    for atom in used:
+        column = atoms[atom]
+        if isinstance(column.dtype, pd.CategoricalDtype) and len(column.cat.categories) < 2:
+            only = column.attrs["levels"]
+            raise DataError(where, f"{quote(atom)} has one level only ({', '.join(only)})")
+    text = " + ".join(":".join(safe[atom] for atom in term) if term else "1" for term in terms)
+    if () not in terms:
+        text += " - 1"
+    data = pd.DataFrame({safe[atom]: atoms[atom] for atom in used}, index=range(n_rows))
+    built = formulaic.model_matrix(text, data, na_action="raise", context={})
+    names = []
+    for column in built.columns:
+        parts_shown = []
+        for number, level in _CODED.findall(str(column)) if column != INTERCEPT else []:
+            atom = used[int(number)]
+            shown = f"{atom}[{atoms[atom].attrs['levels'][int(level)]}]" if level else atom
+            parts_shown.append(shown)
+        names.append(":".join(parts_shown) or INTERCEPT)
+    return np.ascontiguousarray(built.to_numpy(dtype="float64")), tuple(names)

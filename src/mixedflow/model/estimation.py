@@ -1,0 +1,134 @@
+"""Fitting a linear mixed model: from a design to the state of a fit.
+
+Several searches (:mod:`mixedflow.model.search`) end at the optimum; what shows that they did is
+:mod:`mixedflow.model.verdict`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mixedflow.arrays import Array
+from mixedflow.errors import FormulaError, ModelError, quote
+from mixedflow.language.formula import Parsed, parse
+from mixedflow.model.design import Design, design
+from mixedflow.model.fitted import Fitted
+from mixedflow.model.objective import Objective
+from mixedflow.model.posing import posed
+from mixedflow.model.search import AGREED, STARTS, Optimum, rivals, search
+from mixedflow.model.searches import SAME_LOG_LIKELIHOOD, agreeing, best
+from mixedflow.model.solution import Solution
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def estimate(
+    text: str, frame: pd.DataFrame, method: str = "reml", where: str = "formula"
+) -> Fitted:
+    """Fit the model of a formula in lme4 notation to the rows of ``frame``.
+
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+        Before any search starts.
+    """
+    parsed, built = _designed(text, frame, where)
+    return estimate_design(built, method, where, parsed, frame)
+
+
+def examine(text: str, frame: pd.DataFrame, method: str = "reml", where: str = "formula") -> Design:
+    """The matrices of a model that :func:`estimate` would accept; nothing is searched.
+
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+        As ``estimate``: unknown columns, rank, clusters, more random effects than data can bear.
+    """
+    _, built = _designed(text, frame, where)
+    posed(built, method == "reml", where)
+    return built
+
+
+def _designed(text: str, frame: pd.DataFrame, where: str) -> tuple[Parsed, Design]:
+    parsed = parse(text, where)
+    if not parsed.groups:
+        raise FormulaError(where, "no grouping factor", "add a random part: + (1 | group)")
+    return parsed, design(parsed, frame, where)
+
+
+def estimate_design(
+    design: Design,
+    method: str,
+    where: str,
+    parsed: Parsed | None = None,
+    frame: pd.DataFrame | None = None,
+) -> Fitted:
+    """The same from matrices.
+
+    Raises
+    ------
+    DataError, ModelError
+        As :func:`mixedflow.model.posing.posed`, and a likelihood without an optimum.
+    """
+    check_method(method, where)
+    groups, objective = posed(design, method == "reml", where)
+    solution, searches = solved(objective, where)
+    return Fitted(
+        solution=solution,
+        searches=searches,
+        method=method,
+        terms=design.terms,
+        groups=groups,
+        y=design.y,
+        X=design.X,
+        parsed=parsed,
+        frame=frame,
+        rows=design.rows,
+        n_missing=design.n_missing,
+    )
+
+
+def check_method(method: str, where: str) -> None:
+    """Refuse what is neither REML nor ML."""
+    if method not in ("reml", "ml"):
+        raise ModelError(where, f"unknown method {quote(method)}", "it is 'reml' or 'ml'")
+
+
+def solved(objective: Objective, where: str) -> tuple[Solution, dict[str, Optimum]]:
+    """The best of several searches, and all of them."""
+    searches: dict[str, Optimum] = {}
+    try:
+        for name in STARTS:
+            # Two that agree are evidence; a third is only tried where they do not.
+            if len(searches) < 2 or not agreeing(objective, searches):
+                searches[name] = _searched(objective, objective.start(name), searches)
+        for k, start in enumerate(rivals(objective, best(searches)), 1):
+            searches[f"valley {k}"] = _searched(objective, start, searches)
+        if not agreeing(objective, searches):
+            # Where one start alone ends at the best, another one near it must return to it.
+            near = objective.off_boundary(2.0 * best(searches).parameters)
+            searches["twice the best"] = _searched(objective, near, searches)
+    except np.linalg.LinAlgError as error:
+        raise ModelError(where, f"the likelihood cannot be evaluated: {error}") from None
+    found = best(searches)
+    if found.evaluation.rss / objective.n_effective < 1e-10:
+        # Within clusters nothing is left, so that the likelihood rises for ever.
+        raise ModelError(
+            where, "the fixed effects and the clusters fit the outcome exactly: no residual is left"
+        )
+    return Solution(objective, found.parameters, found.evaluation), searches
+
+
+def _searched(objective: Objective, start: Array, earlier: Mapping[str, Optimum]) -> Optimum:
+    """A search to the last digit, unless it ends where an earlier one did."""
+    if not earlier:
+        return search(objective, start)
+    found = search(objective, start, AGREED)
+    lowest = min(other.evaluation.deviance for other in earlier.values())
+    if found.evaluation.deviance < lowest - 2.0 * SAME_LOG_LIKELIHOOD:
+        return search(objective, found.parameters)
+    return found

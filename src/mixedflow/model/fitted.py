@@ -1,0 +1,72 @@
+"""The state of a fitted linear mixed model: what every table, test and figure starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mixedflow.arrays import Array
+from mixedflow.language.formula import Parsed
+from mixedflow.model.search import Optimum
+from mixedflow.model.solution import Solution
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Group:
+    """A grouping factor: ``labels`` (J,) of its clusters, and the random effects that vary by it.
+
+    ``random_terms`` (q,) name the columns of ``Z`` (N, q), ``blocks`` are the sizes of the groups
+    of them that are correlated, ``codes`` (N,) say which cluster each row belongs to.
+    """
+
+    name: str
+    labels: Array
+    random_terms: tuple[str, ...]
+    blocks: tuple[int, ...]
+    Z: Array
+    codes: Array
+
+    @cached_property
+    def clusters(self) -> Array:
+        """(J,) names of the clusters, as text."""
+        return (
+            self.labels if self.labels.dtype == object else self.labels.astype(str).astype(object)
+        )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted model, without any computation of its own.
+
+    ``y`` (N,) and ``X`` (N, p) with the columns ``terms``, and each group's Z and codes, are those
+    of all rows, or of the sample that was kept of a data set reduced in chunks
+    (:mod:`mixedflow.model.reduced`); estimates never come from them. ``rows`` (N,) are positions in
+    ``frame``; these two and ``parsed`` are None for a fit from arrays.
+    """
+
+    solution: Solution
+    searches: Mapping[str, Optimum]
+    method: str
+    terms: tuple[str, ...]
+    groups: tuple[Group, ...]
+    y: Array
+    X: Array
+    parsed: Parsed | None = None
+    frame: pd.DataFrame | None = None
+    rows: Array | None = None
+    n_missing: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Every row of the fit is at hand, and not a sample."""
+        return len(self.y) == self.solution.objective.n_obs
+
+    @property
+    def random_terms(self) -> tuple[str, ...]:
+        """Of all groups, in their order."""
+        return tuple(term for group in self.groups for term in group.random_terms)

@@ -1,0 +1,187 @@
+"""What a search, its evidence, profiles and refits know of a model: an objective of parameters.
+
+A structure of the covariance (grouping factors, and what comes beside them) is one class behind
+this protocol, and nothing above :mod:`mixedflow.model` asks which.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from mixedflow.arrays import Array
+from mixedflow.model.crossproducts import Scales
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """The variance parameters as matrices: ``G`` (q, q) of each grouping factor, and ``s2``."""
+
+    G: tuple[Array, ...]
+    s2: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The deviance at some parameters, in the core's scales, with s2 and b profiled out.
+
+    ``v`` = (-b, 1); ``b`` (p,); ``S_xx_inverse`` (p, p) = X'V^-1X s2, inverted; ``log_det`` =
+    log|V / s2|; ``sums`` are what the structure keeps for derivatives.
+    """
+
+    deviance: float
+    log_det: float
+    rss: float
+    b: Array
+    S_xx_inverse: Array
+    sums: Any
+
+    @property
+    def v(self) -> Array:
+        return np.append(-self.b, 1.0)
+
+
+class Effects(Protocol):
+    """The posterior of one grouping factor's effects at given parameters.
+
+    In the data's units: ``G`` (q, q); ``u`` (J, q) BLUPs, ``C`` (J, q, q) conditional covariances,
+    ``B`` (J, q, p) with Cov(b_hat, u_hat_j - u_j) = -phi B_j' (Henderson 1975); ``Z_mean`` (q,)
+    means of Z's columns over the rows.
+
+    In the core's scales: ``L`` (q, q) with G = s2 L L'; ``N`` (J, q, q) = (I + Z_j'Z_j L L')^-1;
+    ``ZZ`` (J, q, q) and ``ZF`` (J, q, p + 1) cross-products with Z and with [X y]; ``T`` (q, q)
+    takes the core's columns of Z to the data's, Z = Zs T, and ``T_inverse`` back. ``n`` (J,) rows.
+    """
+
+    @property
+    def n(self) -> Array: ...
+    @property
+    def L(self) -> Array: ...
+    @property
+    def T(self) -> Array: ...
+    @property
+    def T_inverse(self) -> Array: ...
+    @property
+    def G(self) -> Array: ...
+    @property
+    def u(self) -> Array: ...
+    @property
+    def C(self) -> Array: ...
+    @property
+    def B(self) -> Array: ...
+    @property
+    def N(self) -> Array: ...
+    @property
+    def ZZ(self) -> Array: ...
+    @property
+    def ZF(self) -> Array: ...
+    @property
+    def Z_mean(self) -> Array: ...
+
+
+class Objective(Protocol):
+    """-2 (restricted) log-likelihood as a function of k unconstrained parameters.
+
+    The residual variance s2 and the p fixed effects are profiled out. ``evaluations`` counts.
+    """
+
+    reml: bool
+    evaluations: int
+
+    @property
+    def n_obs(self) -> int:
+        """N rows."""
+
+    @property
+    def n_effective(self) -> int:
+        """N, or N - p for the restricted likelihood."""
+
+    @property
+    def n_parameters(self) -> int:
+        """k; the residual variance is not among them."""
+
+    @property
+    def n_clusters(self) -> int:
+        """Clusters of the largest grouping factor."""
+
+    @property
+    def scales(self) -> Scales:
+        """Of X and y, between the data's units and the core's."""
+
+    @property
+    def FF(self) -> Array:
+        """(p + 1, p + 1) [X y]'[X y] in the core's scales."""
+
+    @property
+    def linear_deviance(self) -> float:
+        """The deviance of the model without random effects, in the data's units."""
+
+    # Parameters
+
+    def start(self, name: str) -> Array:
+        """Starts that differ on purpose: one of :data:`mixedflow.model.search.STARTS`."""
+
+    def unit(self) -> Array:
+        """Parameters at which each random effect varies as much as the residual does."""
+
+    def off_boundary(self, parameters: Array, least: float = 0.1) -> Array:
+        """The same with no standard deviation nearer to 0 than ``least`` of the residual's."""
+
+    def canonical(self, parameters: Array) -> Array:
+        """Of all parameters that mean the same, those to be shown."""
+
+    def covariance(self, parameters: Array, s2: float) -> Covariance:
+        """The matrices that ``parameters`` and ``s2``, in the data's units, stand for."""
+
+    def singular_values(self, parameters: Array) -> Array:
+        """Of the factors L of all G, on the core's scale, descending: 0 on the boundary."""
+
+    # The deviance
+
+    def evaluate(self, parameters: Array, derivatives: bool = True) -> Evaluation:
+        """The deviance at ``parameters``; raises LinAlgError where it does not exist."""
+
+    def derivatives(
+        self, parameters: Array, at: Evaluation, s2: float | None = None
+    ) -> tuple[Array, Array]:
+        """Gradient (k,) and Hessian (k, k); ``s2``, core's scale, held or profiled."""
+
+    def gradient(self, parameters: Array, at: Evaluation, s2: float | None = None) -> Array:
+        """Gradient (k,) alone."""
+
+    def differentials(self, parameters: Array, at: Evaluation) -> tuple[Array, Array]:
+        """Derivatives of ``log_det`` (k,), and of S = s2 [X y]'V^-1[X y] (k, p + 1, p + 1)."""
+
+    def joint_hessian(self, parameters: Array, at: Evaluation) -> Array:
+        """Hessian (k + 1, k + 1) of the deviance in (parameters, log s) at the profiled s."""
+
+    def scored(self, parameters: Array, at: Evaluation) -> Array:
+        """One step of Fisher scoring, brought back to where G is positive definite."""
+
+    def deviance_in_data_units(self, at: Evaluation) -> float:
+        """Undo what scaling y (both criteria) and X (REML only) did to the criterion."""
+
+    # What inference needs beside it
+
+    def effects(self, parameters: Array, at: Evaluation) -> tuple[Effects, ...]:
+        """The posterior of each grouping factor's effects."""
+
+    def kenward_roger(self, parameters: Array, at: Evaluation) -> tuple[Array, Array, Array]:
+        """P (m, p, p), Q (m, m, p, p) and tr V^-1 V_i V^-1 V_j (m, m) of Kenward and Roger (1997).
+
+        V is linear in m variance parameters, the last of them s2; core's scales.
+        """
+
+    def fitted_variance(self, beta: Array) -> float:
+        """The sample variance of X b over the rows, ``beta`` (p,) in the data's units."""
+
+    def random_variance(self, G: tuple[Array, ...]) -> float:
+        """The mean of z'Gz over the rows, summed over grouping factors, data's units."""
+
+    def unrestricted(self) -> Objective:
+        """The full likelihood of the same model."""
+
+    def without_covariates(self) -> Objective | None:
+        """The same rows with the intercept as the only fixed effect; None if X does not span it."""

@@ -1,0 +1,447 @@
+"""The likelihood of a linear mixed model with one grouping factor.
+
+Everything is in the core's scales (:mod:`mixedflow.model.crossproducts`). With A_j = Z_j'Z_j,
+G = s2 D and N_j = (I + A_j D)^-1, which exists on the boundary too,
+
+    V_j^-1 = (I - Z_j D N_j Z_j') / s2,   E_j = N_j Z_j'[X y] = s2 Z_j'V_j^-1 [X y],
+    P_j = N_j A_j = s2 Z_j'V_j^-1 Z_j,
+
+and the profiled deviance with its first and second derivatives in D needs nothing from the
+clusters but sums of products of these, so that one pass over the clusters gives an exact Newton
+step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg.lapack import dpotrf, dtrtri
+
+from mixedflow.arrays import Array
+from mixedflow.model.crossproducts import CrossProducts, Scales
+from mixedflow.model.elimination import inverse_of, products
+from mixedflow.model.objective import Covariance, Evaluation
+from mixedflow.model.pairs import chain, pairs
+
+_CHUNK = 1 << 16  # numbers in a chunk of clusters: they stay in the second-level cache
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What the clusters contribute at one L; those of two groups of clusters add up.
+
+    ``log_det``; ``S`` (f, f) to be taken from [X y]'[X y]; and, if derivatives are wanted, the sums
+    of P over pairs (m,), of P P' over pairs (m, m), of E E' (q q, f f), and of P times E E'
+    (m q q, f f).
+    """
+
+    log_det: float
+    S: Array
+    P: Array
+    PP: Array
+    EE: Array
+    PEE: Array
+
+
+class OneFactor:
+    """The objective of one grouping factor: parameters are the free elements of L, G = s2 L L'.
+
+    L is block lower triangular, one block for each group of correlated effects. The class is long
+    because value, gradient and Hessian share their sums, and each is useless without the others.
+
+    Parameters
+    ----------
+    cross_products
+        The reduced data.
+    blocks
+        Sizes of the groups of correlated random effects; they add up to q.
+    reml
+        Restricted likelihood, or the full one.
+    """
+
+    def __init__(self, cross_products: CrossProducts, blocks: tuple[int, ...], reml: bool) -> None:
+        self.products, self.blocks, self.reml = cross_products, blocks, reml
+        starts = np.cumsum((0, *blocks))
+        self.free = [
+            (int(s) + i, int(s) + k)
+            for s, size in zip(starts, blocks, strict=False)
+            for i in range(size)
+            for k in range(i + 1)
+        ]
+        self._rows, self._columns = np.array(self.free).T
+        self._flat = self._rows * cross_products.q + self._columns
+        self.pairs = pairs(cross_products.q)
+        self._chain = chain(tuple(self.free), cross_products.q)
+        # The pairs of D that are free, in the order of ``free``: L and D share their pattern.
+        self.free_pairs = self.pairs.place[self._rows, self._columns]
+        self.n_effective = cross_products.n_obs - (cross_products.p if reml else 0)
+        self.evaluations = 0
+        # Below 10 000, from where on OpenBLAS shares a product of two vectors among threads.
+        self._chunk = min(8192, max(64, _CHUNK // (cross_products.q * (cross_products.p + 1))))
+
+    @property
+    def n_obs(self) -> int:
+        return self.products.n_obs
+
+    @property
+    def n_parameters(self) -> int:
+        return len(self.free)
+
+    @property
+    def n_clusters(self) -> int:
+        return len(self.products.n)
+
+    @property
+    def scales(self) -> Scales:
+        return self.products.scales
+
+    @property
+    def FF(self) -> Array:
+        return self.products.FF
+
+    # Parameters
+
+    def matrix(self, parameters: Array) -> Array:
+        """The free elements as L (q, q)."""
+        q = self.products.q
+        L = np.zeros(q * q)
+        L[self._flat] = parameters
+        return L.reshape(q, q)
+
+    def parameters(self, L: Array) -> Array:
+        return L[self._rows, self._columns]
+
+    def unit(self) -> Array:
+        return self.parameters(np.eye(self.products.q))
+
+    def off_boundary(self, parameters: Array, least: float = 0.1) -> Array:
+        L = self.matrix(parameters)
+        diagonal = np.diag(L)
+        small = np.abs(diagonal) < least
+        L[np.diag_indices(len(L))] = np.where(small, least, diagonal)
+        return self.parameters(L)
+
+    def canonical(self, parameters: Array) -> Array:
+        # A column of L and its negative are the same G: show the one with a positive diagonal.
+        L = self.matrix(parameters)
+        return self.parameters(L * np.where(np.diag(L) < 0, -1.0, 1.0))
+
+    def covariance(self, parameters: Array, s2: float) -> Covariance:
+        half = self.scales.T_inverse @ self.matrix(parameters)
+        return Covariance((s2 * (half @ half.T),), s2)
+
+    def singular_values(self, parameters: Array) -> Array:
+        return np.linalg.svd(self.matrix(parameters), compute_uv=False)
+
+    def start(self, name: str) -> Array:
+        size = {"moments": 0.3, "large variances": 3.0, "small variances": 0.1}[name]
+        parameters = size * self.unit()
+        if name == "moments":
+            with suppress(np.linalg.LinAlgError):
+                return self.scored(parameters, self.evaluate(parameters))
+        return parameters
+
+    def scored(self, parameters: Array, at: Evaluation) -> Array:
+        """One step of Fisher scoring for D, brought back to a positive definite D.
+
+        From a prior D this is MINQUE (Rao 1971); the sums give the expected information.
+        """
+        gradient, _, _ = self.in_D(at)
+        traces = self.pairs.weights * at.sums.P
+        information = (self.pairs.traces @ at.sums.PP.ravel()).reshape(len(traces), -1)
+        information -= np.outer(traces, traces) / self.n_effective
+        free, L = self.free_pairs, self.matrix(parameters)
+        step = np.linalg.solve(information[free[:, None], free], gradient[free])
+        D = L @ L.T
+        D[self._rows, self._columns] -= step
+        D[self._columns, self._rows] = D[self._rows, self._columns]
+        values, vectors = np.linalg.eigh(D)
+        D = (vectors * values.clip(1e-2, 1e2)) @ vectors.T
+        found = np.zeros_like(L)
+        first = 0
+        for size in self.blocks:
+            part = slice(first, first + size)
+            found[part, part] = np.linalg.cholesky(D[part, part])
+            first += size
+        return self.parameters(found)
+
+    # The deviance
+
+    def chunks(self) -> Iterator[slice]:
+        """Clusters by parts that stay in the cache."""
+        for start in range(0, len(self.products.n), self._chunk):
+            yield slice(start, start + self._chunk)
+
+    def sums(self, L: Array, derivatives: bool = True) -> Sums:
+        """One pass over the clusters."""
+        data = self.products
+        q, f, m = data.q, data.p + 1, self.pairs.m
+        log_det, S = 0.0, np.zeros((f, f))
+        P_sum, PP = np.zeros(m), np.zeros((m, m))
+        EE, PEE = np.zeros((q * f, q * f)), np.zeros((m, q * f, q * f))
+        scratch = np.empty((q * f, min(self._chunk, len(data.n))))
+        for here in self.chunks():
+            zz, zf = data.zz[:, :, here], data.zf[:, :, here]
+            N, K, log_dets = inverse_of(zz, L)
+            log_det += float(log_dets.sum())
+            S += np.matmul(zf, products(K, zf).transpose(0, 2, 1)).sum(axis=0)
+            if derivatives:
+                E = products(N, zf)
+                # N A is symmetric: its lower half is enough.
+                P = products(N, zz)[self.pairs.first, self.pairs.other]
+                rows = E.reshape(q * f, -1)
+                P_sum += P.sum(axis=1)
+                PP += P @ P.T
+                EE += rows @ rows.T
+                for i in range(m):
+                    PEE[i] += np.multiply(P[i], rows, out=scratch[:, : rows.shape[1]]) @ rows.T
+        return Sums(
+            log_det,
+            S,
+            P_sum,
+            PP,
+            EE.reshape(q, f, q, f).transpose(0, 2, 1, 3).reshape(q * q, f * f),
+            PEE.reshape(m, q, f, q, f).transpose(0, 1, 3, 2, 4).reshape(m * q * q, f * f),
+        )
+
+    def evaluate(self, parameters: Array, derivatives: bool = True) -> Evaluation:
+        return self.evaluate_at(self.matrix(parameters), derivatives)
+
+    def evaluate_at(self, L: Array, derivatives: bool = True) -> Evaluation:
+        """The same at any (q, q) L, triangular or not."""
+        self.evaluations += 1
+        data = self.products
+        sums = self.sums(L, derivatives)
+        S = data.FF - sums.S
+        factor, failed = dpotrf(S[:-1, :-1], lower=1, clean=1)
+        if failed:
+            raise np.linalg.LinAlgError("X'V^-1X is not positive definite")
+        half = dtrtri(factor, lower=1)[0]
+        inverse = half.T @ half
+        b = inverse @ S[:-1, -1]
+        rss = float(S[-1, -1] - S[:-1, -1] @ b)
+        if not rss > 0:
+            raise np.linalg.LinAlgError("no residual variation is left")
+        n = self.n_effective
+        deviance = sums.log_det + n * (1.0 + np.log(2.0 * np.pi * rss / n))
+        if self.reml:
+            deviance += 2.0 * float(np.log(np.diag(factor)).sum())
+        return Evaluation(float(deviance), sums.log_det, rss, b, inverse, sums)
+
+    def in_D(self, at: Evaluation, s2: float | None = None) -> tuple[Array, Array, Array]:
+        """Gradient (m,) and Hessian (m, m) of the deviance in D, and d rss / d D (m,).
+
+        With ``s2`` given it is held fixed, else it is profiled out.
+        """
+        sums, pairs_, n = at.sums, self.pairs, self.n_effective
+        m, v = self.pairs.m, at.v
+        gradient = pairs_.weights * sums.P
+        hessian = -(pairs_.traces @ sums.PP.ravel()).reshape(m, m)
+        dS = self._dS(at)
+        dSv = dS @ v
+        drss = dSv @ v
+        weight = 1.0 / s2 if s2 is not None else n / at.rss
+        gradient = gradient + weight * drss
+        both = weight * v[:, None] * v
+        inner = dSv[:, :-1] @ at.S_xx_inverse
+        hessian -= 2.0 * weight * (inner @ dSv[:, :-1].T)
+        if s2 is None:
+            hessian -= (weight / at.rss) * drss[:, None] * drss
+        if self.reml:
+            both[:-1, :-1] += at.S_xx_inverse
+            turned = dS[:, :-1, :-1] @ at.S_xx_inverse
+            gradient = gradient + turned.trace(axis1=1, axis2=2)
+            hessian -= np.einsum("iab,jba->ij", turned, turned)
+        hessian += (pairs_.second @ (sums.PEE @ both.ravel())).reshape(m, m)
+        return gradient, hessian, drss
+
+    def _dS(self, at: Evaluation) -> Array:
+        """(m, f, f) derivatives of S in D."""
+        f = self.products.p + 1
+        return -(self.pairs.flat_directions @ at.sums.EE).reshape(self.pairs.m, f, f)
+
+    def jacobian(self, parameters: Array) -> Array:
+        """(k, m) derivatives of the elements of D in the free elements of L."""
+        return (self._chain[0] @ self.matrix(parameters).ravel()).reshape(-1, self.pairs.m)
+
+    def differentials(self, parameters: Array, at: Evaluation) -> tuple[Array, Array]:
+        jacobian = self.jacobian(parameters)
+        log_det = jacobian @ (self.pairs.weights * at.sums.P)
+        return log_det, np.tensordot(jacobian, self._dS(at), axes=1)
+
+    def derivatives(
+        self, parameters: Array, at: Evaluation, s2: float | None = None
+    ) -> tuple[Array, Array]:
+        gradient, hessian, _ = self.in_D(at, s2)
+        jacobian = self.jacobian(parameters)
+        curved = (self._chain[1] @ gradient).reshape(len(jacobian), -1)
+        return jacobian @ gradient, jacobian @ hessian @ jacobian.T + curved
+
+    def gradient(self, parameters: Array, at: Evaluation, s2: float | None = None) -> Array:
+        return self.jacobian(parameters) @ self.in_D(at, s2)[0]
+
+    def joint_hessian(self, parameters: Array, at: Evaluation) -> Array:
+        s2 = at.rss / self.n_effective
+        cross = -2.0 / s2 * (self.jacobian(parameters) @ self.in_D(at)[2])
+        _, top = self.derivatives(parameters, at, s2)
+        return np.block([[top, cross[:, None]], [cross[None, :], np.array([[4.0 * at.rss / s2]])]])
+
+    def deviance_in_data_units(self, at: Evaluation) -> float:
+        shift = 2.0 * self.n_effective * np.log(self.scales.y)
+        if self.reml:
+            shift += 2.0 * self.scales.log_det_R
+        return float(at.deviance + shift)
+
+    @cached_property
+    def linear_deviance(self) -> float:
+        return self.deviance_in_data_units(self.evaluate(np.zeros(len(self.free)), False))
+
+    # What inference needs beside it
+
+    def effects(self, parameters: Array, at: Evaluation) -> tuple[ClusterEffects, ...]:
+        s2 = at.rss / self.n_effective
+        return (ClusterEffects(self.products, self.matrix(parameters), at, s2),)
+
+    def kenward_roger(self, parameters: Array, at: Evaluation) -> tuple[Array, Array, Array]:
+        return kenward_roger_sums(self, self.matrix(parameters), at)
+
+    def fitted_variance(self, beta: Array) -> float:
+        return self.products.fitted_variance(beta)
+
+    def random_variance(self, G: tuple[Array, ...]) -> float:
+        return self.products.mean_quadratic(G[0])
+
+    def unrestricted(self) -> OneFactor:
+        return OneFactor(self.products, self.blocks, reml=False)
+
+    def without_covariates(self) -> OneFactor | None:
+        found = self.products.without_covariates()
+        return None if found is None else OneFactor(found, self.blocks, self.reml)
+
+
+class ClusterEffects:
+    """The posterior of the clusters' effects: :class:`mixedflow.model.objective.Effects`.
+
+    Computed on first use, from the cross-products, L, the evaluation there and s2 in the core's
+    scale.
+    """
+
+    def __init__(self, cross_products: CrossProducts, L: Array, at: Evaluation, s2: float) -> None:
+        self._products, self.L, self._at = cross_products, L, at
+        self._scales = cross_products.scales
+        self._s2 = s2 * self._scales.y**2
+
+    @property
+    def n(self) -> Array:
+        return self._products.n
+
+    @property
+    def T(self) -> Array:
+        return self._scales.T
+
+    @property
+    def T_inverse(self) -> Array:
+        return self._scales.T_inverse
+
+    @property
+    def ZZ(self) -> Array:
+        return self._products.ZZ
+
+    @property
+    def ZF(self) -> Array:
+        return self._products.ZF
+
+    @property
+    def Z_mean(self) -> Array:
+        return self._products.Z_mean
+
+    @cached_property
+    def G(self) -> Array:
+        half = self.T_inverse @ self.L
+        return self._s2 * (half @ half.T)
+
+    @cached_property
+    def N(self) -> Array:
+        return inverse_of(self._products.zz, self.L)[0].transpose(2, 0, 1)
+
+    @cached_property
+    def _K(self) -> Array:
+        """(q, q, J) of T^-1 D N_j, the conditional covariance but for one factor T^-1 and s2."""
+        K = inverse_of(self._products.zz, self.L)[1]
+        return (self.T_inverse @ K.reshape(len(K), -1)).reshape(K.shape)
+
+    @cached_property
+    def u(self) -> Array:
+        score = np.matmul(self._at.v, self._products.zf)
+        return self._scales.y * products(self._K, score[:, None]).reshape(len(self.L), -1).T
+
+    @cached_property
+    def C(self) -> Array:
+        # D N is symmetric.
+        covariance = np.matmul(self._s2 * self.T_inverse, self._K)
+        return np.ascontiguousarray(covariance.transpose(2, 0, 1))
+
+    @cached_property
+    def B(self) -> Array:
+        back = np.matmul(self._scales.R.T, products(self._K, self._products.zf[:, :-1]))
+        return np.ascontiguousarray(back.transpose(2, 0, 1))
+
+
+# Kenward and Roger (1997, Biometrics 53), with covariance parameters (G's free elements, s2)
+
+
+def kenward_roger_sums(
+    objective: OneFactor, L: Array, at: Evaluation
+) -> tuple[Array, Array, Array]:
+    """Their P_i, Q_ij and traces: :meth:`mixedflow.model.objective.Objective.kenward_roger`."""
+    data, s2 = objective.products, at.rss / objective.n_effective
+    pairs_, free, sums = objective.pairs, objective.free_pairs, at.sums
+    m, p, f, D = len(free), data.p, data.p + 1, L @ L.T
+    NP, ENE = _second_sums(objective, L)
+
+    P = np.empty((m + 1, p, p))
+    EE = (pairs_.flat_directions @ sums.EE).reshape(-1, f, f)[free, :-1, :-1]
+    P[:m] = -EE / s2**2
+    EDE = np.tensordot(D.ravel(), sums.EE, axes=1).reshape(f, f)[:-1, :-1]
+    V2 = data.FF[:-1, :-1] - sums.S[:-1, :-1] - EDE  # s2^2 X'V^-2X
+    P[m] = -V2 / s2**2
+
+    Q = np.empty((m + 1, m + 1, p, p))
+    second = (pairs_.second @ sums.PEE).reshape(pairs_.m, pairs_.m, f, f)
+    Q[:m, :m] = second[np.ix_(free, free)][:, :, :-1, :-1] / (2.0 * s2**3)
+    ENE_pairs = np.tensordot(pairs_.directions[free], ENE, axes=2)[:, :-1, :-1]
+    Q[:m, m] = (ENE_pairs + ENE_pairs.transpose(0, 2, 1)) / (2.0 * s2**3)
+    Q[m, :m] = Q[:m, m]
+    EKE = np.tensordot(D, ENE, axes=2)[:-1, :-1]
+    Q[m, m] = (V2 - 0.5 * (EKE + EKE.T)) / s2**3
+
+    traces = np.empty((m + 1, m + 1))
+    # (m, m) sums of tr(P Delta_i P Delta_j) over all pairs
+    crossed = np.asarray((pairs_.traces @ sums.PP.ravel()).reshape(pairs_.m, pairs_.m))
+    traces[:m, :m] = crossed[np.ix_(free, free)]
+    traces[:m, m] = traces[m, :m] = np.tensordot(pairs_.directions[free], NP, axes=2)
+    weights = D[pairs_.first, pairs_.other]
+    DP = float(weights * pairs_.weights @ sums.P)
+    traces[m, m] = data.n_obs - 2.0 * DP + float(weights @ crossed @ weights)
+    return P, Q, traces / s2**2
+
+
+def _second_sums(objective: OneFactor, L: Array) -> tuple[Array, Array]:
+    """Sums of N P = s2^2 Z'V^-2 Z (q, q), and of E (N E)' (q, q, f, f), N E = s2^2 Z'V^-2[X y].
+
+    The second's last two axes are the columns of E and of N E.
+    """
+    data = objective.products
+    q, f = data.q, data.p + 1
+    NP, ENE = np.zeros((q, q)), np.zeros((q * f, q * f))
+    for here in objective.chunks():
+        zz, zf = data.zz[:, :, here], data.zf[:, :, here]
+        N, _, _ = inverse_of(zz, L)
+        E = products(N, zf)
+        NP += products(N, products(N, zz)).sum(axis=2)
+        ENE += E.reshape(q * f, -1) @ products(N, E).reshape(q * f, -1).T
+    return NP, ENE.reshape(q, f, q, f).transpose(0, 2, 1, 3)

@@ -1,0 +1,147 @@
+"""From a design to an objective that has one optimum, or a line that says why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mixedflow.arrays import Array
+from mixedflow.errors import DataError, ModelError, quote
+from mixedflow.model.clusters import index
+from mixedflow.model.crossproducts import CollinearError, CrossProducts, NotFiniteError, reduce
+from mixedflow.model.design import Design
+from mixedflow.model.fitted import Group
+from mixedflow.model.one_factor import OneFactor
+
+
+def structured(y: Array, X: Array, groups: Sequence[Group], reml: bool) -> OneFactor:
+    """The objective of ``y`` (N,), ``X`` (N, p) and the grouping factors' random effects.
+
+    Here a model gets the class of its covariance structure; one grouping factor is all that a
+    formula can name.
+
+    Raises
+    ------
+    CollinearError, NotFiniteError
+        As :func:`mixedflow.model.crossproducts.reduce`.
+    """
+    (group,) = groups
+    products = reduce(y, X, group.Z, group.codes, len(group.labels), group.blocks)
+    return OneFactor(products, group.blocks, reml)
+
+
+def posed(design: Design, reml: bool, where: str) -> tuple[tuple[Group, ...], OneFactor]:
+    """The grouping factors of a design, and its objective.
+
+    Raises
+    ------
+    ModelError, DataError
+        Rows, clusters, rank or values that cannot bear the model.
+    """
+    groups = tuple(
+        Group(part.name, labels, part.random_terms, part.blocks, part.Z, codes)
+        for part in design.groups
+        for codes, labels in (index(part.cluster),)
+    )
+    y, X = design.y, design.X
+    for group in groups:
+        sizes = np.bincount(group.codes, minlength=len(group.labels))
+        check_sizes(sizes, X.shape[1], group.Z.shape[1], group.name, where)
+    random_terms = tuple(term for group in groups for term in group.random_terms)
+    try:
+        objective = structured(y, X, groups, reml)
+    except CollinearError as error:
+        raise collinear(error, design.terms, random_terms, where) from None
+    except NotFiniteError:
+        raise _not_finite(y, X, groups, where) from None
+    check_residual(objective.products, y.min() == y.max(), where)
+    check_objective(objective, random_terms, where)
+    return groups, objective
+
+
+def check_sizes(sizes: Array, p: int, q: int, group: str, where: str) -> None:
+    """Refuse what rows and clusters (their ``sizes``) cannot bear."""
+    n, n_clusters = int(sizes.sum()), len(sizes)
+    if n == 0:
+        raise ModelError(where, "no rows")
+    if n_clusters == 1:
+        raise ModelError(
+            where,
+            f"the grouping factor {quote(group)} has one cluster only",
+            "a mixed model needs several",
+        )
+    if n_clusters == n:
+        raise ModelError(
+            where,
+            f"the grouping factor {quote(group)} has one row a cluster ({n} rows, {n} clusters)",
+            "its variance cannot be told from the residual's",
+        )
+    if p >= n:
+        raise ModelError(where, f"{p} fixed effects for {n} rows", "leave some out")
+    if q * n_clusters >= n:
+        largest = int(sizes.max())
+        raise ModelError(
+            where,
+            f"more random effects than the clusters can bear: {q} a cluster make "
+            f"{q * n_clusters} for {n} rows (largest cluster: {largest} rows)",
+            "leave out a random slope",
+        )
+
+
+def check_residual(products: CrossProducts, constant: bool, where: str) -> None:
+    scales, n = products.scales, products.n_obs
+    fitted = scales.R @ scales.b0
+    if n * scales.y**2 <= 1e-20 * float(fitted @ fitted) or not products.FF[-1, -1] > 0:
+        if constant:
+            raise DataError(where, "the outcome is constant")
+        raise ModelError(
+            where, "the fixed effects fit the outcome exactly: nothing is left to model"
+        )
+
+
+def check_objective(objective: OneFactor, random_terms: Sequence[str], where: str) -> None:
+    """Refuse what has no optimum, or many."""
+    q, free = objective.products.q, objective.free_pairs
+    if q > 1:
+        # tr(A_j D A_j D) summed over clusters is 0 for a D that changes no covariance of rows.
+        PP = objective.sums(np.zeros((q, q))).PP
+        gram = (objective.pairs.traces @ PP.ravel()).reshape(objective.pairs.m, -1)[
+            np.ix_(free, free)
+        ]
+        size = np.sqrt(np.diag(gram))
+        values, vectors = np.linalg.eigh(gram / np.outer(size, size))
+        if values[0] < 1e-12:
+            among = np.abs(vectors[:, 0]) > 1e-4
+            columns = {
+                k for pair, used in zip(objective.free, among, strict=True) if used for k in pair
+            }
+            names = ", ".join(quote(random_terms[k]) for k in sorted(columns))
+            raise ModelError(
+                where,
+                f"the (co)variances of {names} cannot be told apart in these data",
+                "leave a random effect out",
+            )
+
+
+def collinear(
+    error: CollinearError,
+    terms: Sequence[str],
+    random_terms: Sequence[str],
+    where: str,
+) -> ModelError:
+    """What depends on what, by the names of the columns."""
+    names = random_terms if error.random else terms
+    kind = "random effects" if error.random else "fixed effects"
+    name = quote(names[error.column])
+    others = ", ".join(quote(names[k]) for k in error.others)
+    what = f"{name} is a combination of {others}" if others else f"{name} is 0 in every row"
+    return ModelError(where, f"collinear {kind}: {what}", f"leave {name} out")
+
+
+def _not_finite(y: Array, X: Array, groups: Sequence[Group], where: str) -> DataError:
+    parts = (("y", y), ("X", X), *(("Z", group.Z) for group in groups))
+    for name, part in parts:
+        if not np.isfinite(part).all():
+            return DataError(where, f"missing or infinite values in {name}", "drop those rows")
+    return DataError(where, "values too large to be squared", "rescale them")

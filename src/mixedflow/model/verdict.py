@@ -1,0 +1,163 @@
+"""The verdict on a fit: is it the optimum, does it lie on the boundary, and what to do next."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mixedflow.errors import quote
+from mixedflow.model.audit import audit, audit_problems
+from mixedflow.model.fitted import Fitted, Group
+from mixedflow.model.objective import Effects
+from mixedflow.model.searches import SINGULAR, of_searches, search_problems
+
+_FEW_CLUSTERS = 10  # a variance parameter
+_FLAT = 1e-4  # curvature, relative, below which the likelihood hardly tells parameters apart
+
+
+class Verdict:
+    """What the searches and the audit say of a fit; each part is computed on first use."""
+
+    def __init__(self, fitted: Fitted) -> None:
+        self.fitted = fitted
+
+    @cached_property
+    def singular(self) -> bool:
+        """G is on its boundary: a combination of the random effects does not vary."""
+        return bool(self.fitted.solution.singular_values[-1] < SINGULAR)
+
+    @cached_property
+    def searches(self) -> dict[str, Any]:
+        """What the searches themselves say: gradient, curvature, starts."""
+        return of_searches(self.fitted.solution, self.fitted.searches)
+
+    @cached_property
+    def found(self) -> bool:
+        """The searches' own evidence accepts the optimum; the audit needs rows, this does not."""
+        return not search_problems(self.searches)
+
+    @cached_property
+    def evidence(self) -> dict[str, Any]:
+        """How the optimum is known: the searches' evidence, and the audit by MixedLM."""
+        audited = audit(self.fitted)
+        diagnosis, next_step = self._diagnosis(audit_problems(audited))
+        return {
+            **self.searches,
+            "mixedlm": audited,
+            "diagnosis": diagnosis,
+            "next_step": next_step,
+        }
+
+    @cached_property
+    def problems(self) -> tuple[str, ...]:
+        """Why the fit is not accepted as the optimum; empty if it is."""
+        return (
+            *search_problems(self.searches),
+            *audit_problems(self.evidence["mixedlm"]),
+        )
+
+    @property
+    def converged(self) -> bool:
+        return not self.problems
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        notes = [f"not accepted as the optimum: {text}" for text in self.problems]
+        if self.singular:
+            notes.append(
+                f"singular fit: {self._flat_directions()}; {self._simpler()}; standard errors of "
+                "the variances do not exist here"
+            )
+        return tuple(notes)
+
+    def _diagnosis(self, audit_problems: list[str]) -> tuple[str, str]:
+        """What the evidence says in words, and what to do next (empty: nothing)."""
+        objective = self.fitted.solution.objective
+        searched, n_parameters = search_problems(self.searches), objective.n_parameters
+        few = ""
+        if objective.n_clusters < _FEW_CLUSTERS * n_parameters:
+            few = (
+                f"; {objective.n_clusters} clusters are few for {n_parameters} variance parameters"
+            )
+        if searched and self.searches["starts_agreeing"] < 2:
+            return (
+                f"The likelihood has more than one hill, or none that a search could climb{few}.",
+                "fit a simpler random part, and see whether its starts agree",
+            )
+        if searched:
+            return (
+                f"The search ended before the optimum: {'; '.join(searched)}{few}.",
+                "leave out a random slope, or look for a cluster or row that is far from all "
+                "others",
+            )
+        if audit_problems:
+            return (
+                "The search is content, but an independent implementation computes another "
+                "likelihood.",
+                "do not use this fit; please report it with its data",
+            )
+        if self.singular:
+            flat = self._flat_directions()
+            return f"The optimum lies on the boundary: {flat}{few}.", self._simpler()
+        if self.searches["smallest_curvature"] < _FLAT * self.searches["largest_curvature"]:
+            return (
+                "The optimum is clear, but flat in one direction: variance parameters are known "
+                f"only in combination{few}.",
+                "use profile intervals, and expect wide ones",
+            )
+        return (
+            "The optimum lies in the interior, and the likelihood is curved in every direction.",
+            "",
+        )
+
+    def _flat(self) -> tuple[Group, Effects]:
+        """The grouping factor whose effects vary least in some direction."""
+        parts = zip(self.fitted.groups, self.fitted.solution.effects, strict=True)
+        return min(parts, key=lambda part: float(_singular_values(part[1])[-1]))
+
+    def _flat_directions(self) -> str:
+        """What does not vary, in words: single random effects, or a combination of them."""
+        group, effects = self._flat()
+        flat = int((_singular_values(effects) < SINGULAR).sum())
+        zero = _without_variance(group, effects)
+        if len(zero) == flat:
+            names = ", ".join(quote(term) for term in zero)
+            return f"the variance of {names} is estimated as 0"
+        if flat > 1:
+            q = len(group.random_terms)
+            return f"the {q} random effects vary in {q - flat} direction{'s' * (q - flat > 1)} only"
+        _, vectors = np.linalg.eigh(effects.L @ effects.L.T)
+        # u = T^-1 u_s: a direction w without variance is T' w_s in the data's units.
+        direction = effects.T.T @ vectors[:, 0]
+        direction = direction / direction[np.abs(direction).argmax()]
+        combination = " ".join(
+            f"{weight:+.3g} {term}"
+            for weight, term in zip(direction, group.random_terms, strict=True)
+        )
+        return f"the random effects do not vary in the direction {combination}"
+
+    def _simpler(self) -> str:
+        """The nearest model that these data can bear, for a fit on the boundary."""
+        group, effects = self._flat()
+        if len(group.random_terms) == 1:
+            return "the clusters differ no more than their rows do: a linear model says the same"
+        zero = _without_variance(group, effects)
+        if zero:
+            names = " and ".join(quote(term) for term in zero)
+            return f"leave out {names} among the random effects"
+        if max(group.blocks) == 1:
+            return "leave out a slope"
+        return "leave out a slope, or make the effects uncorrelated with ||"
+
+
+def _singular_values(effects: Effects) -> np.ndarray:
+    return np.linalg.svd(effects.L, compute_uv=False)
+
+
+def _without_variance(group: Group, effects: Effects) -> list[str]:
+    """The random effects whose own variance is 0, on the scale of their columns."""
+    sizes = np.sqrt((effects.T**2).sum(axis=0))
+    spread = np.linalg.norm(effects.T_inverse @ effects.L, axis=1) * sizes
+    return [term for term, sd in zip(group.random_terms, spread, strict=True) if sd < SINGULAR]

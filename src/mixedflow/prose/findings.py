@@ -1,0 +1,335 @@
+"""Sentences with numbers, made from artifacts: what the data are, what was found, what to doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from mixedflow.artifacts import formatting
+from mixedflow.artifacts.fit_report import ModelReport
+from mixedflow.prose.markup import count, isolated, number, p_value, synthetic
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+Row = Mapping[str, Any]
+_MOST_NAMED = 6
+
+
+def marks(fit: ModelReport) -> list[str]:
+    """What a reader must know wherever this model is shown."""
+    found = [] if fit.converged else ["not converged"]
+    return [*found, "singular"] if fit.singular else found
+
+
+def marked(fit: ModelReport) -> Markup:
+    """The model's name with its marks."""
+    name = Markup('<a href="#model-{0}"><code>{0}</code></a>').format(fit.model)
+    badges = (Markup(' <span class="mark">{}</span>').format(mark) for mark in marks(fit))
+    return name + Markup("").join(badges)
+
+
+def named(fit: ModelReport) -> str:
+    """The same as text, for cells of tables."""
+    found = marks(fit)
+    return f"{fit.model} ({', '.join(found)})" if found else str(fit.model)
+
+
+def listed(items: Iterable[str | Markup]) -> Markup:
+    return Markup(", ").join(items)
+
+
+def interval(row: Row) -> str:
+    """``95% CI 0.514 to 0.592``, or that there is none."""
+    low, high = row.get("conf_low"), row.get("conf_high")
+    if low is None or high is None:
+        return "no interval"
+    return f"95% CI {number(low)} to {number(high)}"
+
+
+def data_sentence(card: Mapping[str, Any]) -> Markup:
+    sizes = card["cluster_sizes"]
+    return Markup("{} rows in {} clusters of {}, {} to {} rows each (mean {}).").format(
+        count(card["rows"]),
+        count(card["clusters"]),
+        Markup("<code>{}</code>").format(card["cluster"]),
+        count(int(sizes["min"])),
+        count(int(sizes["max"])),
+        f"{sizes['mean']:.1f}",
+    )
+
+
+def headlines(
+    card: Mapping[str, Any],
+    fits: Sequence[ModelReport],
+    fixed: Mapping[str, Sequence[Row]],
+    comparisons: Sequence[Row],
+    ranks: Mapping[str, pd.DataFrame],
+) -> list[Markup]:
+    """The two or three findings of a data set that matter most, in words with numbers.
+
+    The model that the comparisons support with its leading coefficient, the share of variance
+    between clusters, and the ranking. ``fits`` are ordered from simple to complex, ``fixed``
+    are rows of fixed_effects by model, and ``ranks`` the tables of rankings.
+    """
+    fit, evidence = supported(fits, comparisons)
+    if fit is None:
+        return [Markup("No findings: no fit is at its optimum.")]
+    found = []
+    told = _choice(fit, evidence, fits) + _coefficient(card, fit, fixed[fit.model])
+    if told:
+        found.append(told)
+    share = share_between(fit, card)
+    if share:
+        found.append(Markup("{}{}.").format(share[0].upper(), share[1:]))
+    ranked = [fit.model] if fit.model in ranks else []
+    ranked += [one.model for one in reversed(fits) if one.model in ranks]
+    by_name = {one.model: one for one in fits}
+    for name in ranked[:1]:
+        if by_name[name].converged:
+            found.append(ranking_sentence(by_name[name], ranks[name]))
+    return found or [Markup("{}: no covariates and no share between clusters.").format(marked(fit))]
+
+
+def supported(
+    fits: Sequence[ModelReport], comparisons: Sequence[Row]
+) -> tuple[ModelReport | None, Row | None]:
+    """The largest converged model that no comparison speaks against, and the row that supports it.
+
+    A comparison speaks against its null model if clear, else against its alternative. Without a
+    comparison that supports one, it is the largest model left; a singular one only for want of
+    another.
+    """
+    against, evidence = set(), {}
+    for row in comparisons:
+        against.add(row["null"] if _clear(row) else row["alternative"])
+        if _clear(row):
+            evidence[row["alternative"]] = row
+    left = [fit for fit in fits if fit.converged and fit.model not in against]
+    left = left or [fit for fit in fits if fit.converged]
+    if not left:
+        return None, None
+    best = max(left, key=lambda f: (f.model in evidence, not f.singular, f.n_parameters))
+    return best, evidence.get(best.model)
+
+
+def _clear(row: Row) -> bool:
+    return row["p_value"] is not None and row["p_value"] < 0.05
+
+
+def _choice(fit: ModelReport, evidence: Row | None, fits: Sequence[ModelReport]) -> Markup:
+    if len(fits) == 1:
+        return Markup("")
+    if evidence is None:
+        return Markup("Of {} models, {} is shown here. ").format(count(len(fits)), marked(fit))
+    by_name = {one.model: one for one in fits}
+    null = by_name.get(evidence["null"])
+    return Markup("Of {} models, the comparisons support {}: it fits better than {} ({}). ").format(
+        count(len(fits)),
+        marked(fit),
+        marked(null) if null else Markup("<code>{}</code>").format(evidence["null"]),
+        p_value(evidence["p_value"]),
+    )
+
+
+def _coefficient(card: Mapping[str, Any], fit: ModelReport, fixed: Sequence[Row]) -> Markup:
+    row = _leading(fit, fixed)
+    if row is None:
+        return Markup("")
+    return Markup("{} goes with {} of {} ({}){}.").format(
+        _step(card, row["term"]),
+        _signed(row["estimate"]),
+        label(card, fit.outcome),
+        interval(row),
+        _where_others_are_0(row["term"], fixed),
+    )
+
+
+def _step(card: Mapping[str, Any], term: str) -> Markup:
+    """The step in a term that its coefficient is for: a unit, or from one category to another."""
+    column, _, level = term.rstrip("]").partition("[")
+    kinds = {variable["name"]: variable["kind"] for variable in card["variables"]}
+    if level and ":" not in term:
+        words = "{} {}, against the reference category,"
+        return Markup(words).format(label(card, column), isolated(level))
+    if kinds.get(term) == "indicator":
+        return Markup("{} (1 against 0)").format(label(card, term))
+    return Markup("One more unit of {}").format(label(card, term))
+
+
+def label(card: Mapping[str, Any], name: str) -> Markup:
+    """A variable by its label, else its name."""
+    for variable in card["variables"]:
+        if variable["name"] == name and variable.get("label"):
+            return isolated(variable["label"])
+    return Markup("<code>{}</code>").format(name)
+
+
+def share_between(fit: ModelReport, card: Mapping[str, Any]) -> Markup | None:
+    """The ICC, or the VPC at the mean of the covariate whose slope is random."""
+    icc, vpc = fit.icc, fit.vpc
+    if icc and icc.estimate is not None:
+        return Markup("{}% of the residual variance lies between clusters (ICC {}{})").format(
+            count(round(100 * icc.estimate)), formatting.share(icc.estimate), _percents(vars(icc))
+        )
+    if vpc and vpc.estimate is not None:
+        return Markup(
+            "at the mean of {}, {}% of the residual variance lies between clusters (VPC {}{})"
+        ).format(
+            label(card, vpc.predictor) if vpc.predictor else "the covariates",
+            count(round(100 * vpc.estimate)),
+            formatting.share(vpc.estimate),
+            _percents(vars(vpc)),
+        )
+    return None
+
+
+def _percents(row: Row) -> str:
+    low, high = row.get("conf_low"), row.get("conf_high")
+    return "" if low is None or high is None else f", 95% CI {100 * low:.0f} to {100 * high:.0f}%"
+
+
+def comparison_sentence(row: Row, fits: Mapping[str, ModelReport]) -> Markup:
+    p = row["p_value"]
+    null, alternative = (
+        marked(fits[row[key]]) if row[key] in fits else Markup("<code>{}</code>").format(row[key])
+        for key in ("null", "alternative")
+    )
+    return Markup("{}: {} {} {} (LR {}, {}, {}).").format(
+        Markup("<code>{}</code>").format(row["comparison"]),
+        alternative,
+        "fits better than" if _clear(row) else "does not clearly fit better than",
+        null,
+        number(row["statistic"]),
+        row["distribution"],
+        p_value(p),
+    )
+
+
+def ranking_sentence(fit: ModelReport, ranks: pd.DataFrame) -> Markup:
+    first = ranks.iloc[0]
+    named = {kind: list(ranks["cluster"][ranks["selected"] == kind]) for kind in ("best", "worst")}
+    return Markup(
+        "Of {} clusters ranked by {}, {} stand out as best{} and {} as worst{}. The first, {}, has "
+        "rank {} to {} with posterior probability 95%, and {} to {} in the simultaneous confidence "
+        "set."
+    ).format(
+        count(len(ranks)),
+        marked(fit),
+        count(len(named["best"])),
+        _names(named["best"]),
+        count(len(named["worst"])),
+        _names(named["worst"]),
+        isolated(first["cluster"]),
+        *(count(first[k]) for k in ("rank_low", "rank_high", "rank_set_low", "rank_set_high")),
+    )
+
+
+def cautions(
+    cards: Sequence[Mapping[str, Any]],
+    fits: Sequence[ModelReport],
+    comparisons: Sequence[Row],
+) -> list[Markup]:
+    """What to be careful about, most serious first."""
+    found = [
+        Markup("{} did not converge: {} None of its numbers should be used.").format(
+            marked(fit), _sentences(fit.warnings)
+        )
+        for fit in fits
+        if not fit.converged
+    ]
+    found += [
+        Markup("{} is singular: {}").format(
+            marked(fit),
+            _sentences(fit.warnings) or "a variance is at its boundary.",
+        )
+        for fit in fits
+        if fit.singular and fit.converged
+    ]
+    found += [
+        Markup("{} warns: {}").format(marked(fit), _sentences(fit.warnings))
+        for fit in fits
+        if fit.warnings and fit.converged and not fit.singular
+    ]
+    found += [
+        Markup("Comparison {}: {}.").format(
+            Markup("<code>{}</code>").format(row["comparison"]), row["warning"]
+        )
+        for row in comparisons
+        if row.get("warning")
+    ]
+    found += [
+        Markup("{} are synthetic data: simulated, not observed.").format(isolated(card["title"]))
+        for card in cards
+        if synthetic(card)
+    ]
+    for card in cards:
+        lost = [step for step in card["steps"] if step["lost"]]
+        if lost:
+            found.append(
+                Markup("{}: {} of {} rows were left out in preparation ({}).").format(
+                    isolated(card["title"]),
+                    count(sum(step["lost"] for step in lost)),
+                    count(card["rows_read"]),
+                    listed(f"{step['step']}: {count(step['lost'])}" for step in lost),
+                )
+            )
+        gaps = [v for v in card["variables"] if v["missing"]]
+        if gaps:
+            found.append(
+                Markup("{}: missing values in {}.").format(
+                    isolated(card["title"]),
+                    listed(
+                        Markup("<code>{}</code> ({})").format(v["name"], count(v["missing"]))
+                        for v in gaps
+                    ),
+                )
+            )
+    found += [
+        Markup("{} leaves out {} rows with missing values.").format(
+            marked(fit), count(fit.n_missing)
+        )
+        for fit in fits
+        if fit.n_missing
+    ]
+    return found
+
+
+def _sentences(warnings: Iterable[str]) -> Markup:
+    return Markup("; ").join(isolated(text.rstrip(".") + ".") for text in warnings)
+
+
+def _leading(fit: ModelReport, fixed: Sequence[Row]) -> Row | None:
+    """The coefficient of the figures' x, else the one farthest from 0 in standard errors."""
+    others = [row for row in fixed if row["term"] != "Intercept" and row["estimate"] is not None]
+    for row in others:
+        if row["term"] == fit.x:
+            return row
+    return max(others, key=lambda row: abs(row["statistic"] or 0.0), default=None)
+
+
+def _where_others_are_0(term: str, fixed: Sequence[Row]) -> Markup:
+    partners: list[str] = []
+    for row in fixed:
+        factors = row["term"].split(":")
+        if term in factors and len(factors) > 1:
+            partners += [factor for factor in factors if factor != term]
+    if not partners:
+        return Markup("")
+    shown = listed(Markup("<code>{}</code>").format(name) for name in dict.fromkeys(partners))
+    return Markup(" where {} {} 0").format(shown, "is" if len(set(partners)) == 1 else "are")
+
+
+def _signed(value: float) -> str:
+    return f"{'−' if value < 0 else '+'}{number(abs(value))}"
+
+
+def _names(clusters: Sequence[str]) -> Markup:
+    if not clusters:
+        return Markup("")
+    rest = len(clusters) - _MOST_NAMED
+    more = Markup(" and {} more").format(rest) if rest > 0 else Markup("")
+    return Markup(" ({}{})").format(listed(isolated(c) for c in clusters[:_MOST_NAMED]), more)

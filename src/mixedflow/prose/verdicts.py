@@ -1,0 +1,240 @@
+"""What may and may not be concluded from a ranking, in sentences.
+
+Plain text: names of clusters come from strangers, are set apart by Unicode's isolates, and are
+escaped where a page shows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedflow.artifacts.formatting import count, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_ISOLATE, _END = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
+_LONGEST = 40
+_LISTED = 10
+
+
+def named(cluster: object) -> str:
+    """A cluster's name on one line, cut, and isolated from the direction of the text around it."""
+    line = " ".join(str(cluster).split())
+    short = line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    return f"{_ISOLATE}{short}{_END}"
+
+
+def called(noun: str, cluster: object) -> str:
+    """A cluster with the noun before its name, unless the name begins with it."""
+    repeated = str(cluster).casefold().startswith(noun.casefold())
+    return named(cluster) if repeated else f"{noun} {named(cluster)}"
+
+
+def listed(clusters: Iterable[object]) -> str:
+    """Names in a row, the first few of many."""
+    names = [named(cluster) for cluster in clusters]
+    if len(names) > _LISTED:
+        return f"{', '.join(names[:_LISTED])} and {count(len(names) - _LISTED)} more"
+    return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else "".join(names)
+
+
+def of_ranking(
+    numbers: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], noun: str
+) -> dict[str, list[str]]:
+    """``sentences`` (what may be concluded) and ``cautions`` (what may not) of a ranking.
+
+    ``numbers`` is the verdict so far, ``tables`` the ranking's by name, ``noun`` a cluster in the
+    singular.
+    """
+    ranks = tables["ranking"]
+    n = len(ranks)
+    sentences = [
+        _extreme(ranks, tables["ranking_pairs"], noun, first=True),
+        _extreme(ranks, tables["ranking_pairs"], noun, first=False),
+        *(_of_interest(ranks, name, noun) for name in numbers["highlight"]),
+        _surely(ranks, numbers),
+        _selected(ranks, numbers),
+        _average(ranks),
+        (
+            f"Of {count(numbers['pairs'])} pairs, {count(numbers['separable'])} "
+            f"({_percent(numbers['separable'], numbers['pairs'])}) can be told apart with 95% "
+            "confidence for all pairs at once; one pair named beforehand could be in "
+            f"{count(numbers['separable_alone'])}."
+        ),
+        _tiers(numbers["tiers"]),
+    ]
+    cautions = [
+        f"This ranking is not reliable: {reason}." for reason in numbers["unreliable"]
+    ]  # fmt: skip
+    cautions += [_neighbours(ranks, tables["ranking_pairs"], n)]
+    if numbers["unknown"]:
+        cautions.append(
+            f"{count(numbers['unknown'])} of {count(n)} clusters have too few rows for an estimate "
+            f"of their own: no rank from 1 to {count(n)} can be ruled out for them."
+        )
+    if numbers["swaps"]:
+        cautions.append(_swaps(numbers["swaps"], numbers["pairs"]))
+    cautions.append(_uncertain(tables["ranking_sensitivity"], numbers["variances_counted"]))
+    return {
+        "sentences": [text for text in sentences if text],
+        "cautions": [text for text in cautions if text],
+    }
+
+
+def _percent(part: float, whole: float) -> str:
+    share = 100.0 * part / whole if whole else 0.0
+    return f"{share:.0f}%" if share >= 1 or share == 0 else "less than 1%"
+
+
+def _ranks(low: float, high: float) -> str:
+    return count(low) if low == high else f"{count(low)} to {count(high)}"
+
+
+def _extreme(ranks: pd.DataFrame, pairs: pd.DataFrame, noun: str, first: bool) -> str:
+    row = ranks.iloc[0 if first else -1]
+    n, name = len(ranks), str(row["cluster"])
+    if first:
+        among = f"among the best {count(row['rank_set_high'])}"
+        place, sure = "first", row["rank_set_high"] < n
+    else:
+        among = f"among the last {count(n + 1 - row['rank_set_low'])}"
+        place, sure = "last", row["rank_set_low"] > 1
+    text = f"{called(noun, name)} comes {place} by the estimate. "
+    if sure:
+        text += f"It is {among} of {count(n)} with 95% confidence for all clusters at once"
+    else:
+        text += f"With 95% confidence for all clusters at once, none of the {count(n)} ranks is out"
+    text += (
+        f"; given the model, its rank is {_ranks(row['rank_low'], row['rank_high'])} with "
+        "posterior probability 95%."
+    )
+    own = pairs[(pairs["first"] == name) | (pairs["second"] == name)]
+    alike = own[own["separable"] != "all"]
+    if len(own) == n - 1:
+        others = np.where(alike["first"] == name, alike["second"], alike["first"])
+        if not first:
+            others = others[::-1]
+        text += (
+            f" It cannot be told apart from {listed(others)}."
+            if len(others)
+            else " It can be told apart from every other."
+        )
+    return text
+
+
+def _of_interest(ranks: pd.DataFrame, name: str, noun: str) -> str:
+    row = ranks[ranks["cluster"] == name].iloc[0]
+    return (
+        f"{called(noun, name)}, named beforehand, has rank {count(row['rank'])} of "
+        f"{count(len(ranks))} by the estimate; with 95% confidence for it alone, its rank is "
+        f"{_ranks(row['rank_set_low_marginal'], row['rank_set_high_marginal'])}."
+    )
+
+
+def _surely(ranks: pd.DataFrame, numbers: Mapping[str, Any]) -> str:
+    texts = []
+    for side, word in (("top", "best"), ("bottom", "last")):
+        found = list(ranks.loc[ranks["surely"] == side, "cluster"])
+        if found:
+            verb = "is" if len(found) == 1 else "are"
+            texts.append(
+                f"{listed(found)} {verb} surely among the {word} {count(numbers['top'])} (95% "
+                "confidence for all at once)"
+            )
+        else:
+            texts.append(f"none is surely among the {word} {count(numbers['top'])}")
+    text = "; ".join(texts) + "."
+    return text[0].upper() + text[1:]
+
+
+def _selected(ranks: pd.DataFrame, numbers: Mapping[str, Any]) -> str:
+    texts = []
+    for side in ("best", "worst"):
+        found = list(ranks.loc[ranks["selected"] == side, "cluster"])
+        texts.append(f"{listed(found) if found else 'none'} as {side}")
+    return (
+        f"Selected as the {side_share(numbers['share'])}: {'; '.join(texts)}. At most "
+        f"{_percent(numbers['fdr'], 1)} of such selections are expected to be false."
+    )
+
+
+def side_share(share: float) -> str:
+    return f"best and worst {100 * share:g}%"
+
+
+def _average(ranks: pd.DataFrame) -> str:
+    n = len(ranks)
+    inside = int(((ranks["conf_low"] <= 0) & (ranks["conf_high"] >= 0)).sum())
+    together = int(((ranks["simultaneous_low"] <= 0) & (ranks["simultaneous_high"] >= 0)).sum())
+    return (
+        f"{count(inside)} of {count(n)} cannot be told from the average when each is looked at "
+        f"alone, {count(together)} when all are looked at."
+    )
+
+
+def _tiers(tiers: int) -> str:
+    if tiers <= 1:
+        return "The data support no order at all: no cluster is shown to be better than another."
+    return (
+        f"At most {count(tiers)} clusters stand in an order in which each is shown to be better "
+        f"than the next: the data support {count(tiers)} tiers, not a full order."
+    )
+
+
+def _neighbours(ranks: pd.DataFrame, pairs: pd.DataFrame, n: int) -> str:
+    """How many neighbours in the table are shown to differ."""
+    if len(pairs) < n * (n - 1) // 2:
+        return ""
+    verdict = {
+        frozenset(pair): kind
+        for *pair, kind in zip(pairs["first"], pairs["second"], pairs["separable"], strict=True)
+    }
+    names = list(ranks["cluster"])
+    shown = sum(
+        verdict[frozenset(pair)] == "all" for pair in pairwise(names)
+    )  # fmt: skip
+    return (
+        f"Of {count(n - 1)} pairs of neighbours in the table, {count(shown) if shown else 'none'} "
+        f"{'is' if shown <= 1 else 'are'} shown to differ: a step of one place means nothing by "
+        "itself."
+    )
+
+
+def _swaps(swaps: Mapping[str, Any], pairs: int) -> str:
+    return (
+        f"The order depends on {named(swaps['predictor'])}: from {number(swaps['low'], 3)} to "
+        f"{number(swaps['high'], 3)}, {count(swaps['crossing'])} of {count(pairs)} pairs "
+        f"({_percent(swaps['crossing'], pairs)}) change places by the estimates, "
+        f"{count(swaps['sure']) if swaps['sure'] else 'none'} of them with posterior probability "
+        "above 95%."
+    )
+
+
+def _uncertain(sensitivity: pd.DataFrame, counted: bool) -> str:
+    if not counted:
+        return (
+            "The posterior ranks take the variance parameters as known, because these have no "
+            "standard errors here."
+        )
+    width = [
+        sensitivity[f"rank_high{kind}"] - sensitivity[f"rank_low{kind}"] + 1
+        for kind in ("", "_uncertain")
+    ]
+    change = float((width[1] - width[0]).abs().max())
+    ends = max(
+        float((sensitivity[f"{end}_uncertain"] - sensitivity[end]).abs().max())
+        for end in ("rank_low", "rank_high")
+    )
+    if max(change, ends) == 0:
+        return "Counting the uncertainty of the variance parameters moves no posterior interval."
+    places = "place" if ends == 1 else "places"
+    return (
+        "Counting the uncertainty of the variance parameters moves the ends of the posterior rank "
+        f"intervals by at most {count(ends)} {places}."
+    )

@@ -1,0 +1,395 @@
+"""The words that sentences about a model are made of: numbers, names, what 0 and a unit mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from mixedflow.artifacts import formatting
+from mixedflow.artifacts.fit_report import ModelReport
+from mixedflow.language import terms
+from mixedflow.language.terms import Factor
+from mixedflow.prose.covariates import Covariate, Variables, key
+from mixedflow.prose.markup import isolated, p_value
+
+Row = Mapping[str, Any]
+_DIGITS = 3
+_UNIT = re.compile(r"^(?P<name>.*\S)\s*\((?P<unit>[^()]+)\)$", re.DOTALL)
+_NO_UNITS = frozenset(("log", "z", "z-score", "score", "yes", "no", "dummy", "binary", "synthetic"))
+_MOST_WORDS = 3  # of a unit
+_NEAR = 0.05  # of a column's range: so far beyond its ends a value still counts as among the data
+
+
+def number(value: float) -> str:
+    return formatting.number(value, _DIGITS)
+
+
+def exact(value: float) -> str:
+    """A number that somebody chose, such as a knot: as short as it is."""
+    return f"{value:.6g}".replace("-", formatting.MINUS)
+
+
+def interval(row: Row, times: float = 1.0) -> str:
+    low, high = row.get("conf_low"), row.get("conf_high")
+    if low is None or high is None:
+        return "no interval"
+    low, high = sorted((times * low, times * high))
+    return f"95% CI {number(low)} to {number(high)}"
+
+
+def _test(row: Row) -> str:
+    """``t with 80.2 df, p = 0.057``; empty without a p-value."""
+    p, df = row.get("p_value"), row.get("df")
+    if p is None:
+        return ""
+    return f"t with {number(df)} df, {p_value(p)}" if df is not None else p_value(p)
+
+
+def strength(p: float) -> str:
+    """Evidence by degrees; empty where a p-value says next to nothing."""
+    for most, word in ((0.001, "very strong"), (0.01, "strong"), (0.05, "moderate")):
+        if p < most:
+            return f"{word} evidence"
+    return "some, but not conclusive, evidence" if p < 0.1 else ""
+
+
+def supported(row: Row, signed: bool = False, times: float = 1.0) -> Markup:
+    """The bracket after an estimate: its sign where the words lost it, interval, p, evidence."""
+    parts = []
+    if signed and times * row["estimate"] < 0:
+        parts.append(f"difference {number(times * row['estimate'])}, {interval(row, times)}")
+    else:
+        parts.append(interval(row, times))
+    if row.get("p_value") is not None:
+        found = strength(row["p_value"])
+        said = (
+            f"{found} that it is not 0"
+            if found
+            else "the data leave open whether it is above or below 0"
+        )
+        parts.append(f"{_test(row)}: {said}")
+    return Markup("({})").format("; ".join(parts))
+
+
+def conjoined(parts: Iterable[Markup]) -> Markup:
+    *first, last = list(parts)
+    return Markup(" and ").join([Markup(", ").join(first), last]) if first else last
+
+
+def sentences(*parts: Markup | str) -> Markup:
+    return Markup(" ").join(part for part in parts if part)
+
+
+def capital(text: Markup) -> Markup:
+    """A sentence begins with a capital, unless a name does not."""
+    return text if text[:1] in "<&" else Markup(text[:1].upper() + text[1:])
+
+
+def _unit_of(label: str) -> tuple[str, str]:
+    """``Weight (kg)`` as its name and unit; no unit where the brackets hold another remark."""
+    match = _UNIT.match(label)
+    words = match["unit"].split() if match else []
+    if match is None or not 0 < len(words) <= _MOST_WORDS:
+        return label, ""
+    last = words[-1].casefold()
+    remark = last in _NO_UNITS or last.endswith("ed") or "=" in match["unit"]
+    return (label, "") if remark or last[0].isdigit() else (match["name"], match["unit"])
+
+
+class Words:
+    """A fitted model with the words for its covariates and for amounts of its outcome."""
+
+    def __init__(
+        self,
+        fit: ModelReport,
+        fixed: Sequence[Row],
+        components: Sequence[Row],
+        card: Mapping[str, Any],
+    ) -> None:
+        self.fit, self.fixed, self.components = fit, fixed, components
+        self.data = Variables(card)
+        self.estimates = {str(row["term"]): row["estimate"] for row in fixed}
+        parsed = terms.parsed(fit.formula)
+        expression = parsed.atoms if parsed else {}
+        self.varies = fit.varies_within
+        names = [str(row["term"]) for row in fixed]
+        self.factors = terms.split(names, parsed)
+        self.random_factors = terms.split(fit.random_terms, parsed)
+
+        def covariates(split: Mapping[str, tuple[Factor, ...]]) -> dict[str, list[Covariate]]:
+            return {
+                term: [
+                    self.data.covariate(
+                        factor, expression.get(factor.name, factor.name), self._reference(factor)
+                    )
+                    for factor in factors
+                ]
+                for term, factors in split.items()
+            }
+
+        self.covariates = covariates(self.factors)
+        self.random = covariates(self.random_factors)
+        self.full, self.random_full = self._full(self.factors), self._full(self.random_factors)
+        # One for each covariate, whatever its levels.
+        self.alone = {c.name: c for found in self.covariates.values() for c in found}
+        self.without_reference = set(self.alone) - {
+            c.name
+            for term, found in self.covariates.items()
+            for c in found
+            if (term, c.factor) not in self.full
+        }
+        outcome = self.data.label(fit.outcome) or str(fit.outcome)
+        name, self.unit = _unit_of(outcome)
+        self.outcome = isolated(name)
+
+    # What a factor's coding is
+
+    def _reference(self, factor: Factor) -> str | None:
+        levels = self._levels(factor.name)
+        return next(iter(levels), None) if factor.level is not None else None
+
+    def _levels(self, name: str) -> dict[str, str]:
+        call = re.fullmatch(r"(?:C|factor)\((.*)\)", name, re.DOTALL)
+        return self.data.levels(call[1].strip().strip("`") if call else name)
+
+    def _full(self, split: Mapping[str, tuple[Factor, ...]]) -> set[tuple[str, Factor]]:
+        """Terms and levels that stand for themselves, because the reference has a term too."""
+        seen: dict[tuple[tuple[str, ...], str], set[str | None]] = {}
+        for factors in split.values():
+            names = tuple(sorted(f.name for f in factors))
+            for factor in factors:
+                seen.setdefault((names, factor.name), set()).add(factor.level)
+        return {
+            (term, factor)
+            for term, factors in split.items()
+            for factor in factors
+            if factor.level is not None
+            and self._reference(factor) in seen[tuple(sorted(f.name for f in factors)), factor.name]
+        }
+
+    # Words for covariates
+
+    def name(self, column: str) -> Markup:
+        label = self.data.label(column)
+        return isolated(label) if label else Markup("<code>{}</code>").format(column)
+
+    def level(self, covariate: Covariate, level: str | None) -> Markup:
+        if level is None:
+            return Markup("the reference")
+        return isolated(self._levels(covariate.name).get(level, level))
+
+    def _pair(self, covariate: Covariate) -> tuple[Markup, Markup]:
+        low = covariate.at or 0.0
+        levels = self.data.levels(covariate.name)
+        return isolated(levels[key(low)]), isolated(levels[key(low + 1.0)])
+
+    def zero(self, c: Covariate) -> Markup:
+        """What it means that the covariate is 0 (a factor: at its reference)."""
+        base = self.name(c.base)
+        match c.kind:
+            case "number" if c.at:
+                return Markup("{} is {}").format(base, exact(c.at))
+            case "within":
+                return Markup("{} is at its cluster’s mean").format(base)
+            case "centred":
+                return Markup("{} is at its mean").format(base)
+            case "cluster mean" if c.at is None:
+                return Markup("the cluster’s mean of {} is at the overall mean").format(base)
+            case "cluster mean":
+                return Markup("the cluster’s mean of {} is {}").format(base, exact(c.at or 0.0))
+            case "spline":
+                side = "at most" if c.scale > 0 else "at least"
+                return Markup("{} is {} {}").format(base, side, exact(c.at or 0.0))
+            case "power":
+                return Markup("{} is {}").format(base, exact(c.at or 0.0))
+            case "log":
+                return Markup("{} is {}").format(base, exact(1.0 / c.scale))
+            case "pair" if c.at == 0.0:
+                return Markup("{} is {}").format(self.name(c.name), self._pair(c)[0])
+            case "level":
+                return Markup("{} is {}").format(base, self.level(c, c.reference))
+        return Markup("{} is 0").format(self.name(c.name))
+
+    def step(self, c: Covariate) -> Markup:
+        """The comparison that a coefficient of the covariate makes."""
+        own, base = self.name(c.name), self.name(c.base)
+        match c.kind:
+            case "within":
+                return Markup("within a cluster, for one unit more of {}").format(
+                    base if c.scale == 1.0 else own
+                )
+            case "centred" if c.standardised:
+                return Markup("for one standard deviation more of {}").format(base)
+            case "centred" if c.scale == 1.0:
+                own = base
+            case "cluster mean" if c.scale == 1.0:
+                return Markup("for one unit more of the cluster’s mean of {}").format(base)
+            case "log":
+                return Markup("for each multiplication of {} by e (2.718)").format(base)
+            case "indicator":
+                return Markup("where {} is 1 rather than 0").format(own)
+            case "pair":
+                low, high = self._pair(c)
+                return Markup("where {} is {} rather than {}").format(own, high, low)
+            case "level":
+                return Markup("where {} is {} rather than {}").format(
+                    base, self.level(c, c.factor.level), self.level(c, c.reference)
+                )
+        if self.varies.get(c.name) is False:
+            return Markup("between clusters, for one unit more of {}").format(own)
+        return Markup("for one unit more of {}").format(own)
+
+    def quantity(self, c: Covariate) -> Markup:
+        """The coefficient as a thing that can itself be larger or smaller."""
+        own, base = self.name(c.name), self.name(c.base)
+        match c.kind:
+            case "within":
+                return Markup("the slope of {} within clusters").format(
+                    base if c.scale == 1.0 else own
+                )
+            case "centred" if c.standardised:
+                return Markup("the slope of {} in standard deviations").format(base)
+            case "centred" if c.scale == 1.0:
+                return Markup("the slope of {}").format(base)
+            case "cluster mean" if c.scale == 1.0:
+                return Markup("the slope of the cluster’s mean of {}").format(base)
+            case "spline" if c.scale == 1.0:
+                return Markup("the change of slope at {} = {}").format(base, exact(c.at or 0.0))
+            case "power" if c.scale == 1.0:
+                return Markup("the coefficient of {}").format(self.raised(c))
+            case "spline" | "power":
+                return Markup("the coefficient of {}").format(own)
+            case "log":
+                return Markup("the slope of the logarithm of {}").format(base)
+            case "indicator":
+                return Markup("the difference between {} 1 and 0").format(own)
+            case "pair":
+                low, high = self._pair(c)
+                return Markup("the difference between {} and {} ({})").format(high, low, own)
+            case "level":
+                return Markup("the difference between {} and {} ({})").format(
+                    self.level(c, c.factor.level), self.level(c, c.reference), base
+                )
+        return Markup("the slope of {}").format(own)
+
+    def dependence(self, found: Sequence[Covariate]) -> Markup:
+        """The same of an interaction: how the first coefficient depends on the others."""
+        about = self.quantity(found[0])
+        for c in found[1:]:
+            about = Markup("the difference that {} makes to {}").format(self._mover(c), about)
+        return about
+
+    def _mover(self, c: Covariate) -> Markup:
+        match c.kind:
+            case "level":
+                return Markup("{} {} rather than {}").format(
+                    self.name(c.base), self.level(c, c.factor.level), self.level(c, c.reference)
+                )
+            case "indicator" | "pair":
+                return self.name(c.name)
+        return Markup("one unit more of {}").format(self.name(c.name))
+
+    def raised(self, c: Covariate) -> Markup:
+        base = self.name(c.base)
+        inner = base
+        if c.scale != 1.0:
+            return self.name(c.name)
+        if c.at:
+            sign = formatting.MINUS if c.at > 0 else "+"
+            inner = Markup("({} {} {})").format(base, sign, exact(abs(c.at)))
+        return Markup("{} to the power {}").format(inner, c.degree)
+
+    def outside(self, c: Covariate) -> Markup | None:
+        """That no row is near the covariate's 0, if that is so."""
+        known = c.name in self.data.card
+        match c.kind:
+            case "number" | "other" | "pair" | "cluster mean" if known:
+                column, at = c.name, 0.0
+            case "number" | "power":
+                column, at = c.base, c.at or 0.0
+            case "log":
+                column, at = c.base, 1.0 / c.scale
+            case _:
+                return None
+        ends = self.data.range(column)
+        if ends is None:
+            return None
+        slack = _NEAR * (ends[1] - ends[0])
+        if ends[0] - slack <= at <= ends[1] + slack:
+            return None
+        if c.kind == "number" and c.at:
+            column, ends = c.base, self.data.range(c.base) or ends
+        return Markup("{} runs from {} to {}").format(
+            self.name(column), *(exact(x) if x.is_integer() else number(x) for x in ends)
+        )
+
+    def zeros(self, chosen: Iterable[Covariate]) -> list[Covariate]:
+        """Covariates whose 0 must be named: of those on one column, a spline adds nothing."""
+        found: dict[str, Covariate] = {}
+        roots: set[str] = set()
+        for c in sorted(chosen, key=lambda c: c.kind in ("spline", "power", "log")):
+            root = self.data.root(c)
+            if c.kind in ("spline", "power") and root and root[0] in roots:
+                continue
+            roots |= {root[0]} if root else set()
+            found.setdefault(c.name, c)
+        order = list(self.alone)
+        return sorted(found.values(), key=lambda c: order.index(c.name) if c.name in order else -1)
+
+    def contradiction(self, chosen: Sequence[Covariate]) -> bool:
+        """Two covariates on one column that cannot both be 0, such as x and (x - 5) ** 2."""
+        points: dict[str, float] = {}
+        found = [(c, self.data.root(c)) for c in chosen]
+        for c, root in found:
+            if root and c.kind in ("number", "power", "log"):
+                at = 1.0 / root[1] if c.kind == "log" else root[2]
+                if abs(points.setdefault(root[0], at) - at) > 1e-9 * max(1.0, abs(at)):
+                    return True
+        return any(
+            root is not None
+            and c.kind == "spline"
+            and root[0] in points
+            and root[1] * (points[root[0]] - root[2]) > 1e-9
+            for c, root in found
+        )
+
+    def at_level(self, c: Covariate) -> Markup:
+        return Markup("{} is {}").format(self.name(c.base), self.level(c, c.factor.level))
+
+    def empty(self, others: Iterable[Covariate]) -> Markup:
+        outside = [text for c in others if (text := self.outside(c))]
+        if not outside:
+            return Markup("")
+        return Markup("No row is there: {}.").format(conjoined(dict.fromkeys(outside)))
+
+    def partners(self, term: str) -> list[Covariate]:
+        """The other covariates of the interactions that hold all of this term's."""
+        own = {factor.name for factor in self.factors[term]}
+        found: dict[str, Covariate] = {}
+        for other, factors in self.factors.items():
+            names = {factor.name for factor in factors}
+            if own < names:
+                for c in self.covariates[other]:
+                    # A factor whose levels all have a slope of their own leaves none at a reference
+                    if c.name not in own and (other, c.factor) not in self.full:
+                        found.setdefault(c.name, c)
+        return list(found.values())
+
+    def amount(self, value: float, slope: bool = False) -> Markup:
+        """A number with the outcome's unit."""
+        return self._with_unit(number(value), slope)
+
+    def more(self, value: float, slope: bool = False) -> Markup:
+        if value == 0.0:
+            return Markup("the same")
+        direction = "lower" if value < 0 else "higher"
+        return Markup("{} {}").format(self._with_unit(number(abs(value)), slope), direction)
+
+    def _with_unit(self, number: str, slope: bool) -> Markup:
+        shown = Markup("{}").format(number)
+        if self.unit:
+            shown = Markup("{} {}").format(number, isolated(self.unit))
+        return Markup("{} per unit").format(shown) if slope else shown

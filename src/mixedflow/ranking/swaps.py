@@ -1,0 +1,116 @@
+"""TODO ranking.swaps"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import ndtr, owens_t
+from scipy.stats import kendalltau, rankdata
+
+from mixedflow.ranking import distribution
+from mixedflow.ranking.distribution import By
+from mixedflow.ranking.posterior import Posterior
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mixedflow.arrays import Array
+
+_GRID = 11  # values of the covariate
+_MOST_SWAPS = 1000
+
+
+def _order(
+    posterior: Posterior, by: By, slope: str, sign: float, shown: Array
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """How values and ranks change with the covariate of the first random slope.
+
+    The covariate runs over the middle 90% of its rows; other random slopes stay where the ranking
+    puts them. Returns the lines of the clusters shown, the pairs of them whose lines cross there,
+    surest first, and the numbers of all pairs that cross.
+    """
+    import pandas as pd
+
+    fixed = {} if isinstance(by, str) else dict(by)
+    low, _, high = posterior.z_quantiles[posterior.random_terms.index(slope)]
+    grid = np.linspace(low, high, _GRID)
+    c = np.array(
+        [
+            distribution.weights_of(posterior.random_terms, {**fixed, slope: float(x)}, "rank")
+            for x in grid
+        ]
+    )
+    values = sign * posterior.u @ c.T
+    ranks = np.apply_along_axis(rankdata, 0, -values, method="min")
+    order = pd.DataFrame(
+        {
+            "predictor": slope,
+            "x": np.repeat(grid, len(shown)),
+            "cluster": np.tile(posterior.names[shown], _GRID),
+            "estimate": (sign * values[shown]).T.ravel(),
+            "rank": ranks[shown].T.ravel().astype(int),
+        }
+    )
+    i, k = (shown[part] for part in np.triu_indices(len(shown), 1))
+    first, last = values[i, 0] - values[k, 0], values[i, -1] - values[k, -1]
+    crossing = first * last < 0
+    i, k, first, last = i[crossing], k[crossing], first[crossing], last[crossing]
+    # The one that leads at the low end comes first.
+    swap = first < 0
+    i, k = np.where(swap, k, i), np.where(swap, i, k)
+    first, last = np.abs(first), -np.abs(last)
+    ends = c[[0, -1]]
+    covariance = np.einsum("ea,jab,fb->jef", ends, posterior.C[i] + posterior.C[k], ends)
+    shared = np.einsum("ea,jap,pk->jek", ends, posterior.B[i] - posterior.B[k], posterior.phi_root)
+    covariance += shared @ shared.transpose(0, 2, 1)
+    sd = np.sqrt(np.maximum(covariance[:, [0, 1], [0, 1]], 1e-300))
+    correlation = covariance[:, 0, 1] / (sd[:, 0] * sd[:, 1])
+    surest = binormal(first / sd[:, 0], -last / sd[:, 1], -correlation)
+    swaps = pd.DataFrame(
+        {
+            "first": posterior.names[i],
+            "second": posterior.names[k],
+            "predictor": slope,
+            "crossing": low + (high - low) * first / (first - last),
+            "difference_low": sign * first,
+            "difference_high": sign * last,
+            "p_swap": np.round(surest, 3),
+        }
+    ).sort_values("p_swap", ascending=False, kind="stable", ignore_index=True)
+    numbers = {
+        "predictor": slope,
+        "low": float(low),
+        "high": float(high),
+        "crossing": discordant(values[:, 0], values[:, -1]),
+        "sure": int((swaps["p_swap"] > 0.95).sum()),
+        "shown": len(shown),
+    }
+    return order, swaps.head(_MOST_SWAPS), numbers
+
+
+def discordant(one: Array, other: Array) -> int:
+    """Pairs in one order by ``one`` and in the opposite by ``other``; J log J (Knight 1966)."""
+    pairs = _pairs_among(np.array([len(one)]))
+    ties = [_pairs_among(np.unique(x, return_counts=True)[1]) for x in (one, other)]
+    both = np.unique(np.column_stack([one, other]), axis=0, return_counts=True)[1]
+    if pairs in ties:
+        return 0
+    # tau-b is (concordant - discordant) over this root, whose rounding is far below half a pair.
+    root = np.sqrt(float(pairs - ties[0])) * np.sqrt(float(pairs - ties[1]))
+    excess = round(float(kendalltau(one, other).statistic) * root)
+    return (pairs - sum(ties) + _pairs_among(both) - excess) // 2
+
+
+def _pairs_among(counts: Array) -> int:
+    return int((counts * (counts - 1) // 2).sum())
+
+
+def binormal(h: Array, k: Array, correlation: Array) -> Array:
+    """P(X < h, Y < k) of standard normal X, Y with the given correlation (Owen 1956)."""
+    h, k = (np.where(np.abs(part) < 1e-12, 1e-12, part) for part in (h, k))
+    rho = np.clip(correlation, -1.0 + 1e-12, 1.0 - 1e-12)
+    root = np.sqrt(1.0 - rho**2)
+    opposite = np.where(h * k > 0, 0.0, 0.5)
+    tails = owens_t(h, (k / h - rho) / root) + owens_t(k, (h / k - rho) / root)
+    return np.clip(0.5 * (ndtr(h) + ndtr(k)) - tails - opposite, 0.0, 1.0)

@@ -1,0 +1,374 @@
+"""TODO report.model"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from mixedflow.artifacts import formatting, tables
+from mixedflow.artifacts.fit_report import GroupReport, ModelReport
+from mixedflow.language import terms
+from mixedflow.prose import captions, equations, findings, interpretation
+from mixedflow.prose.captions import Caption
+from mixedflow.prose.markup import count, number, p_value
+from mixedflow.prose.stata import text
+from mixedflow.report.card import fragment
+from mixedflow.report.html import inline_svg
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MODEL_FIGURES = ("means", "variance", "shrinkage", "fitted_lines")
+_DIAGNOSTIC_FIGURES = ("residual_qq", "residuals_fitted", "effects_qq", "influence")
+_TESTS = {
+    "normal": "normal (z)",
+    "satterthwaite": "t, Satterthwaite",
+    "kenward-roger": "t, Kenward-Roger",
+}
+_INTERVALS = {
+    "wald": "Wald",
+    "profile": "profile likelihood",
+    "bootstrap": "bootstrap percentiles",
+}
+_MOST_RANKED = 2000  # clusters of a ranking on the page
+_MOST_SHARES = 5  # rows of the table of VPC by covariate
+_WIDE = 560.0  # points; from here a figure takes the whole width, not one of two columns
+_FILES = (
+    "cluster_effects",
+    "predictions",
+    "curves",
+    "variance_function",
+    "alternatives",
+    "effects_diagnostic",
+    "influence",
+    "bootstrap",
+)
+_PUBLISHED = ("fixed_effects", "variance_components")
+_SCALES = {
+    "variance": "variance",
+    "variance_se": "SE",
+    "variance_ci": "95% CI",
+    "sd": "SD",
+    "sd_se": "SE",
+    "sd_ci": "95% CI",
+}
+_SHARES = {"vpc": "VPC", "vpc_low": "95% low", "vpc_high": "95% high"}
+_RANKING_COLUMNS = (
+    "rank",
+    "cluster",
+    "selected",
+    "n",
+    "estimate",
+    "conf_low",
+    "conf_high",
+    "rank_low",
+    "rank_high",
+    "rank_set_low",
+    "rank_set_high",
+    "rank_set_low_marginal",
+    "rank_set_high_marginal",
+    "p_top",
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure or table with its place on the page and its caption."""
+
+    key: str
+    caption: Caption
+    body: Markup
+    wide: bool = False
+    table: bool = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted model's artifacts: ``folder`` of the run, ``fit`` = fit.json."""
+
+    folder: Path
+    fit: ModelReport
+    rank: Mapping[str, Any] | None
+    card: Mapping[str, Any]
+    compared: Sequence[Mapping[str, Any]]  # rows of comparisons that name the model
+
+    @property
+    def name(self) -> str:
+        return str(self.fit.model)
+
+    @property
+    def marks(self) -> list[str]:
+        return findings.marks(self.fit)
+
+    @cached_property
+    def fixed(self) -> pd.DataFrame:
+        return tables.read(self.folder / "fixed_effects.csv")
+
+    @cached_property
+    def components(self) -> pd.DataFrame:
+        return tables.read(self.folder / "variance_components.csv")
+
+    @cached_property
+    def ranks(self) -> pd.DataFrame | None:
+        path = self.folder / "ranking.csv"
+        return tables.read(path) if self.rank and path.exists() else None
+
+    @property
+    def interpretations(self) -> list[Markup]:
+        """What the numbers mean in plain words, a sentence each."""
+        fixed, components = records(self.fixed), records(self.components)
+        told = [
+            *interpretation.coefficients(self.fit, fixed, components, self.card),
+            *interpretation.variance(self.fit, components, self.card, fixed),
+            *interpretation.tests(self.fit, self.compared, self.card),
+        ]
+        return [one.sentence for one in told]
+
+    @property
+    def share(self) -> Markup | None:
+        return findings.share_between(self.fit, self.card)
+
+    @property
+    def symbolic(self) -> list[Markup]:
+        return equations.two_level(self.fit, records(self.components))
+
+    @property
+    def fitted(self) -> list[Markup]:
+        estimates = dict(zip(self.fixed["term"], self.fixed["estimate"], strict=True))
+        return equations.fitted(self.fit, estimates, records(self.components))
+
+    @property
+    def fixed_table(self) -> Markup:
+        shown = self.fixed.drop(columns=["df"]) if self.fixed["df"].isna().all() else self.fixed
+        symbols = equations.symbols(list(self.fixed["term"]))
+        return table(shown.assign(symbol=symbols)[["symbol", *shown.columns]])
+
+    @property
+    def components_table(self) -> Markup:
+        """A row a component: variance or covariance, and standard deviation or correlation."""
+        import pandas as pd
+
+        scales = {"var": "variance", "cov": "variance", "sd": "sd", "corr": "sd"}
+        rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+        for row in records(self.components):
+            key = (row["group"], row["term1"], row["term2"])
+            name = " × ".join(part for part in key[1:] if part) or "rows"
+            shown = rows.setdefault(key, {"group": row["group"], "component": name})
+            scale = scales[row["scale"]]
+            low, high = row["conf_low"], row["conf_high"]
+            shown[scale], shown[f"{scale}_se"] = row["estimate"], row["std_error"]
+            between = f"{number(low)} to {number(high)}"
+            shown[f"{scale}_ci"] = "" if low is None or high is None else between
+        frame = pd.DataFrame(list(rows.values()), columns=["group", "component", *_SCALES])
+        # A number that is missing in every row, as at a boundary, is still a number.
+        numeric = frame.astype({n: "float64" for n in _SCALES if not n.endswith("_ci")})
+        return Markup(formatting.html_table(numeric, _SCALES))
+
+    @property
+    def shares_table(self) -> Markup | None:
+        """The share between clusters at values of the covariate, where it depends on one."""
+        if not self.fit.variance_function:
+            return None
+        found = tables.read(self.folder / "variance_function.csv")
+        shown = found.iloc[
+            [round(k * (len(found) - 1) / (_MOST_SHARES - 1)) for k in range(_MOST_SHARES)]
+        ]
+        columns = ["x", "between", "residual", "total", "vpc", "vpc_low", "vpc_high"]
+        return Markup(formatting.html_table(shown[columns], {"x": str(self.fit.x), **_SHARES}))
+
+    @property
+    def stata(self) -> str:
+        """The fit as Stata prints it."""
+        return text(self.fit, self.fixed, self.components)
+
+    @property
+    def contrasts_table(self) -> Markup | None:
+        found = tables.read(self.folder / "contrasts.csv")
+        return None if found.empty else table(found.dropna(axis="columns", how="all"))
+
+    @property
+    def alternatives_table(self) -> Markup:
+        shown = tables.read(self.folder / "alternatives.csv")
+        return table(shown[["term", "method", "estimate", "std_error", "conf_low", "conf_high"]])
+
+    @property
+    def figures(self) -> list[Shown]:
+        return self._figures(_MODEL_FIGURES, captions.MODEL)
+
+    @property
+    def diagnostics(self) -> list[Shown]:
+        return self._figures(_DIAGNOSTIC_FIGURES, captions.MODEL)
+
+    def _figures(self, keys: tuple[str, ...], told: Mapping[str, Caption]) -> list[Shown]:
+        folder = self.folder / "figures"
+        return [
+            figure(folder / f"{key}.svg", f"{self.name}-{key}", told[key])
+            for key in keys
+            if (folder / f"{key}.svg").exists()
+        ]
+
+    @property
+    def ranking(self) -> list[Shown]:
+        """Every figure of the ranking that exists, in the captions' order."""
+        return self._figures(tuple(captions.RANKING), captions.RANKING)
+
+    @property
+    def ranking_tables(self) -> list[Shown]:
+        """Every table of the ranking that exists, but for the ranking and what a figure shows."""
+        return [
+            Shown(f"{self.name}-{key}-table", caption, Markup(formatting.html_of(path)), table=True)
+            for key, caption in captions.RANKING.items()
+            if key not in ("ranking", "ranking_probabilities")
+            and (path := self.folder / f"{key}.csv").exists()
+        ]
+
+    @property
+    def ranking_words(self) -> Mapping[str, list[str]]:
+        """``sentences`` and ``cautions`` of ranking.json, where there is one."""
+        path = self.folder / "ranking.json"
+        found = _json(path) if path.exists() else {}
+        return {key: list(found.get(key, [])) for key in ("sentences", "cautions")}
+
+    @property
+    def ranking_table(self) -> Markup:
+        assert self.ranks is not None
+        shown = self.ranks[[c for c in _RANKING_COLUMNS if c in self.ranks.columns]]
+        return Markup(formatting.html_table(shown, most=_MOST_RANKED))
+
+    @property
+    def ranked_group(self) -> GroupReport:
+        """The grouping factor whose clusters are ranked."""
+        return self.fit.groups[0]
+
+    @property
+    def ranked_by(self) -> str:
+        by = (self.rank or {}).get("by") or terms.INTERCEPT
+        if isinstance(by, str):
+            return by
+        return " + ".join(
+            [
+                terms.INTERCEPT,
+                *(f"{number(x)} × {term}" for term, x in sorted(by["at"].items())),
+            ]
+        )
+
+    @property
+    def facts(self) -> list[tuple[str, Any]]:
+        """What Stata prints above and below its tables."""
+        fit = self.fit
+        wald, lr, r2, how = fit.wald, fit.lr_vs_linear, fit.r2, fit.inference
+        found = [
+            ("Method", {"ml": "ML", "reml": "REML"}.get(fit.method, fit.method)),
+            ("Number of observations", count(fit.n_obs)),
+            ("Rows with missing values", count(fit.n_missing) if fit.n_missing else None),
+            *(fact for group in fit.groups for fact in _group_facts(group)),
+            ("Log-likelihood", formatting.number(fit.log_likelihood, digits=8)),
+            ("AIC, BIC", f"{number(fit.aic)}, {number(fit.bic)}"),
+            ("Tests; intervals", f"{_TESTS[how['df']]}; {_INTERVALS[how['intervals']]}"),
+        ]
+        if kept := fit.sample:
+            text = f"{count(kept['rows'])} rows of {count(kept['clusters'])} clusters"
+            found.append(("Sample that residuals and predictions are of", text))
+        if wald:
+            text = f"{number(wald.chi2)}, {p_value(wald.p_value)}"
+            found.append((f"Wald chi2({wald.df})", text))
+        text = f"{lr.distribution} = {number(lr.statistic)}, {p_value(lr.p_value)}"
+        found.append(("LR test vs. linear model", text))
+        text = f"{number(r2['marginal'])}, {number(r2['conditional'])}"
+        found.append(("R² marginal, conditional", text))
+        if "level1" in r2:
+            text = f"{number(r2['level1'])}, {number(r2['level2'])}"
+            found.append(("Explained at level 1, level 2 (Snijders and Bosker)", text))
+        spread = fit.variance_function
+        if spread and spread.minimum_at is not None:
+            place = f"Total variance smallest at {spread.predictor}"
+            found.append((place, number(spread.minimum_at)))
+        return found
+
+    @property
+    def convergence(self) -> str:
+        """The verdict on the optimum, in words."""
+        evidence = self.fit.evidence
+        starts, audit = evidence.get("starts") or {}, evidence.get("mixedlm") or {}
+        if not self.fit.converged:
+            return "No: " + "; ".join(self.fit.warnings) + "."
+        text = "Yes: gradient and curvature say so"
+        if len(starts) > 1:
+            text += f", {count(len(starts))} starts end at the same log-likelihood"
+        if audit.get("difference") is not None:
+            text += (
+                f", and that of statsmodels MixedLM ({audit['how']}) differs from it by "
+                f"{number(audit['difference'])}"
+            )
+        if self.fit.singular:
+            text += (
+                ". The optimum lies on the boundary of the variances, where they have no "
+                "standard errors"
+            )
+        return text + "."
+
+    @property
+    def evidence_table(self) -> Markup:
+        flat = {**self.fit.evidence}
+        starts, audit = flat.pop("starts", None) or {}, flat.pop("mixedlm", None) or {}
+        for words in ("diagnosis", "next_step"):
+            flat.pop(words, None)
+        rows = [{"what": key.replace("_", " "), "value": flat[key]} for key in sorted(flat)]
+        for name, start in sorted(starts.items()):
+            rows += [
+                {"what": f"start {name}: {key.replace('_', ' ')}", "value": start[key]}
+                for key in sorted(start)
+            ]
+        rows += [
+            {"what": f"MixedLM: {key.replace('_', ' ')}", "value": audit[key]}
+            for key in ("log_likelihood", "difference", "tolerance")
+            if audit.get(key) is not None
+        ]
+        return fragment(
+            [{**row, "value": formatting.number(row["value"], digits=10)} for row in rows]
+        )
+
+    @property
+    def files(self) -> list[str]:
+        names = [f"{name}.csv" for name in _FILES] + [f"{name}.tex" for name in _PUBLISHED]
+        return [name for name in names if (self.folder / name).exists()]
+
+
+def _group_facts(group: GroupReport) -> list[tuple[str, Any]]:
+    sizes = group.group_size
+    spread = (count(sizes.min), number(sizes.mean), count(sizes.max))
+    return [
+        (f"Number of groups ({group.name})", count(group.n_groups)),
+        ("Rows a group: min, mean, max", ", ".join(spread)),
+    ]
+
+
+def figure(path: Path, key: str, caption: Caption) -> Shown:
+    """An SVG artifact, with ids of its own on the page."""
+    body = inline_svg(path.read_text(encoding="utf-8"), f"fig-{key}", caption.title)
+    box = re.search(r'viewBox="\S+ \S+ ([\d.]+) ', body[:500])
+    return Shown(key, caption, body, wide=box is not None and float(box[1]) > _WIDE)
+
+
+def table(frame: pd.DataFrame) -> Markup:
+    return Markup(formatting.html_table(frame))
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dictionaries, None for what is missing."""
+    columns = {str(name): frame[name].tolist() for name in frame.columns}
+    return [
+        {name: None if value != value else value for name, value in zip(columns, row, strict=True)}
+        for row in zip(*columns.values(), strict=True)
+    ]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8")))

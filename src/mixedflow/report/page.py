@@ -1,0 +1,267 @@
+"""Artifacts below a results folder -> one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+import mixedflow
+from mixedflow.artifacts import formatting, tables
+from mixedflow.artifacts.fit_report import ModelReport
+from mixedflow.artifacts.storage import write_text
+from mixedflow.errors import SourceError
+from mixedflow.jobs import provenance
+from mixedflow.prose import captions, findings, methods
+from mixedflow.prose.markup import synthetic
+from mixedflow.report import paper
+from mixedflow.report.card import card_parts, fragment
+from mixedflow.report.families import sections
+from mixedflow.report.html import environment
+from mixedflow.report.model import Model, Shown, _json, figure, records, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+RESOURCES = ("templates/report/*.j2",)
+
+# Name of an artifact below explore, and how it is shown; sizes are in the data card.
+_EXPLORED = (
+    ("cluster_sizes", "svg"),
+    ("trajectories", "svg"),
+    ("examples", "svg"),
+    ("cluster_lines", "svg"),
+    ("intercepts_slopes", "svg"),
+    ("residual_scatter", "svg"),
+    ("residual_acf", "svg"),
+    ("residual_correlation", "csv"),
+    ("residual_acf", "csv"),
+)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared data set's artifacts, with its models from simple to complex."""
+
+    folder: Path
+    card: Mapping[str, Any]
+    spec: Mapping[str, Any]
+    models: list[Model]
+
+    @property
+    def name(self) -> str:
+        return str(self.card["dataset"])
+
+    @cached_property
+    def sentence(self) -> Markup:
+        return findings.data_sentence(self.card)
+
+    @property
+    def moves(self) -> list[Shown]:
+        """How ranks move between this data set's models, where one of them ranks."""
+        if not any(model.rank for model in self.models):
+            return []
+        path, caption = self.folder / "rank_moves.svg", captions.MOVES["rank_moves"]
+        found = [figure(path, f"{self.name}-rank_moves", caption)] if path.exists() else []
+        for key, caption in captions.MOVES.items():
+            if (path := self.folder / f"{key}.csv").exists():
+                body = Markup(formatting.html_of(path))
+                found.append(Shown(f"{self.name}-{key}-table", caption, body, table=True))
+        return found
+
+    @property
+    def moves_sentences(self) -> list[str]:
+        path = self.folder / "rank_moves.json"
+        return list(_json(path)["sentences"]) if path.exists() else []
+
+    @property
+    def side_by_side(self) -> Markup | None:
+        """The models in the columns of one table, as papers print them."""
+        fitted = [paper.Fitted(m.fit, m.fixed, m.components) for m in self.models]
+        return paper.html(paper.side_by_side(fitted)) if fitted else None
+
+    @property
+    def synthetic(self) -> bool:
+        return synthetic(self.card)
+
+    @property
+    def parts(self) -> dict[str, Markup]:
+        return card_parts(self.card)
+
+    @property
+    def explored(self) -> list[Shown]:
+        """What the data showed before any model; nothing that an earlier configuration left."""
+        explore, found = self.spec.get("explore") or {}, []
+        wanted = {
+            "trajectories": explore and self.spec.get("time"),
+            "residual": explore and explore.get("trend"),
+        }
+        for key, kind in _EXPLORED:
+            if not wanted.get(key.split("_")[0], explore):
+                continue
+            path = self.folder / "explore" / f"{key}.{kind}"
+            place, caption = f"{self.name}-{key}", captions.EXPLORE[key]
+            if path.exists() and kind == "svg":
+                found.append(figure(path, place, caption))
+            elif path.exists():
+                body = Markup(formatting.html_of(path))
+                found.append(Shown(f"{place}-table", caption, body, table=True))
+        return found
+
+
+def render(results_dir: Path, config: Mapping[str, Any], out: Path) -> None:
+    """Write the report of the run in ``results_dir`` to ``out``.
+
+    ``config`` is the run's configuration in its canonical JSON form. Data sets come
+    alphabetically, the models of each from few parameters to many.
+
+    Raises
+    ------
+    SourceError
+        An artifact is missing or unreadable.
+    """
+    try:
+        made = page(results_dir, config)
+    except (OSError, ValueError, KeyError) as error:
+        what = f"an artifact is missing or unreadable ({error})"
+        raise SourceError(str(results_dir), what, "run the workflow again") from error
+    write_text(out, made)
+
+
+def page(results_dir: Path, config: Mapping[str, Any]) -> str:
+    """The report as text; see :func:`render`."""
+    path = results_dir / "comparisons.csv"
+    compared = tables.read(path) if config.get("comparisons") and path.exists() else None
+    rows = [] if compared is None else records(compared)
+    datasets = _datasets(results_dir, config, rows)
+    models = [model for dataset in datasets for model in dataset.models]
+    fits = {model.name: model.fit for model in models}
+    report = config.get("report") or {}
+    script = environment().get_template("report/script.js.j2").render()
+    used_cards = [dataset.card for dataset in datasets]
+    ranked = {model.name: model.ranks for model in models if model.ranks is not None}
+    families = sections(results_dir, config)
+    used = list(fits.values()), used_cards, ranked, [family.spec for family in families]
+    cautions = findings.cautions([d.card for d in datasets], list(fits.values()), rows)
+    return (
+        environment()
+        .get_template("report/report.html.j2")
+        .render(
+            title=report.get("title") or "Multilevel analysis",
+            author=report.get("author") or "",
+            datasets=datasets,
+            models=models,
+            overview=_overview(models),
+            headlines={d.name: _headlines(d, rows) for d in datasets},
+            families=families,
+            cautions=[*(caution for one in families for caution in one.cautions), *cautions],
+            methods=methods.paragraphs(*used),
+            citations=methods.citations(*used),
+            comparison_sentences=[findings.comparison_sentence(row, fits) for row in rows],
+            comparisons_table=None if compared is None else _comparisons(compared, fits),
+            compared_sentence=lambda row: findings.comparison_sentence(row, fits),
+            ranking_sentence=lambda m: findings.ranking_sentence(m.fit, m.ranks),
+            marked=findings.marked,
+            captions=captions.ALL,
+            sources=_sources(datasets),
+            config=json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False),
+            version=mixedflow.__version__,
+            packages=_packages(),
+            script=Markup(script),
+            script_hash=_hash(script),
+        )
+    )
+
+
+def _hash(script: str) -> str:
+    """What a Content-Security-Policy allows a script by: of the text between its tags."""
+    return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+
+
+def _headlines(dataset: Dataset, rows: list[dict[str, Any]]) -> list[Markup]:
+    names = {model.name for model in dataset.models}
+    return findings.headlines(
+        dataset.card,
+        [model.fit for model in dataset.models],
+        {model.name: records(model.fixed) for model in dataset.models},
+        [row for row in rows if row["alternative"] in names],
+        {m.name: m.ranks for m in dataset.models if m.ranks is not None},
+    )
+
+
+def _packages() -> Markup:
+    """Versions of what made the artifacts."""
+    versions = {"python": platform.python_version(), **provenance.environment()["packages"]}
+    return fragment([{"package": name, "version": text} for name, text in versions.items()])
+
+
+def _datasets(
+    results_dir: Path, config: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+) -> list[Dataset]:
+    found = []
+    for name in sorted(config["datasets"]):
+        folder = results_dir / "datasets" / name
+        card = _json(folder / "data_card.json")
+        models = [
+            Model(
+                results_dir / "models" / key,
+                ModelReport.read(results_dir / "models" / key / "fit.json"),
+                spec.get("rank"),
+                card,
+                [row for row in rows if key in (row["null"], row["alternative"])],
+            )
+            for key, spec in config["models"].items()
+            if spec["dataset"] == name
+        ]
+        models.sort(key=lambda model: paper.order(model.fit))
+        found.append(Dataset(folder, card, config["datasets"][name], models))
+    return found
+
+
+def _overview(models: list[Model]) -> Markup:
+    return fragment(
+        [
+            {
+                "model": findings.named(model.fit),
+                "data set": model.fit.dataset,
+                "formula": model.fit.formula,
+                "method": model.fit.method.upper(),
+                "parameters": model.fit.n_parameters,
+                "log-likelihood": model.fit.log_likelihood,
+                "AIC": model.fit.aic,
+            }
+            for model in models
+        ]
+    )
+
+
+def _sources(datasets: list[Dataset]) -> Markup:
+    return fragment(
+        [
+            {
+                "data set": dataset.name,
+                "source": dataset.card["source"]["description"],
+                "SHA-256": dataset.card["source"]["sha256"],
+            }
+            for dataset in datasets
+        ]
+    )
+
+
+def _comparisons(compared: pd.DataFrame, fits: Mapping[str, ModelReport]) -> Markup:
+    """The table, models with their marks; a column of warnings only where there is one."""
+    shown = compared.copy()
+    for column in ("null", "alternative"):
+        shown[column] = [
+            findings.named(fits[name]) if name in fits else name for name in compared[column]
+        ]
+    return table(shown.dropna(axis="columns", how="all"))

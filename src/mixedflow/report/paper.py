@@ -1,0 +1,230 @@
+"""Tables for a paper: models of one data set side by side, and LaTeX of what a paper prints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from mixedflow.artifacts import formatting, tables
+from mixedflow.artifacts.fit_report import ModelReport, Share, ShareAt
+from mixedflow.artifacts.storage import write_text
+from mixedflow.errors import SourceError
+from mixedflow.prose.captions import ALL
+from mixedflow.prose.findings import named
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_RESIDUAL = "SD of the residual"
+Cell = tuple[str, str]  # an estimate and its standard error, each empty where there is none
+_NOTE = "Standard errors in parentheses."
+_RANKING = (
+    "rank", "cluster", "n", "estimate", "conf_low", "conf_high", "rank_low", "rank_high",
+    "rank_set_low", "rank_set_high", "selected",
+)  # fmt: skip
+_COMPARISONS = ("comparison", "null", "alternative", "statistic", "df", "p_value", "distribution")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a column shows: fit.json, fixed_effects.csv, variance_components.csv."""
+
+    fit: ModelReport
+    fixed: pd.DataFrame
+    components: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Models in columns. ``parts``: a heading and its rows, each a name and a cell a model."""
+
+    models: list[str]
+    parts: list[tuple[str, list[tuple[str, list[Cell]]]]]
+
+
+def read(folder: Path) -> Fitted:
+    """A model from its folder of artifacts."""
+    return Fitted(
+        ModelReport.read(folder / "fit.json"),
+        tables.read(folder / "fixed_effects.csv"),
+        tables.read(folder / "variance_components.csv"),
+    )
+
+
+def order(fit: ModelReport) -> tuple[int, str]:
+    """The key that sorts models from simple to complex."""
+    return fit.n_parameters, fit.model
+
+
+def side_by_side(fits: Sequence[Fitted]) -> SideBySide:
+    """Models of one data set in columns: fixed part, variance part, fit.
+
+    A term that a model does not have is an empty cell. Variance parts are standard deviations and
+    correlations, which are in the units of the outcome or none.
+    """
+    fixed = [{row["term"]: _cell(row) for row in one.fixed.to_dict("records")} for one in fits]
+    random = [_random(one.components) for one in fits]
+    # The residual's row comes last, whichever model has the most terms.
+    names = [name for name in _union(random) if name != _RESIDUAL]
+    return SideBySide(
+        [named(one.fit) for one in fits],
+        [
+            ("Fixed part", [(n, [one.get(n, ("", "")) for one in fixed]) for n in _union(fixed)]),
+            (
+                "Random part",
+                [(n, [one.get(n, ("", "")) for one in random]) for n in (*names, _RESIDUAL)],
+            ),
+            ("Fit", _fit_rows([one.fit for one in fits])),
+        ],
+    )
+
+
+def _union(columns: Sequence[Mapping[str, Cell]]) -> list[str]:
+    return list(dict.fromkeys(name for column in columns for name in column))
+
+
+def _cell(row: Mapping[Any, Any]) -> Cell:
+    error = formatting.number(row["std_error"])
+    return formatting.number(row["estimate"]), f"({error})" if error else ""
+
+
+def _random(components: pd.DataFrame) -> dict[str, Cell]:
+    found = {}
+    for row in components.to_dict("records"):
+        if row["scale"] == "sd":
+            what = f"SD of {row['term1']}: {row['group']}" if row["term1"] else _RESIDUAL
+            found[what] = _cell(row)
+        elif row["scale"] == "corr":
+            found[f"Correlation of {row['term1']} and {row['term2']}"] = _cell(row)
+    return found
+
+
+def _fit_rows(fits: Sequence[ModelReport]) -> list[tuple[str, list[Cell]]]:
+    rows = [
+        ("ICC", [_estimate(fit.icc) for fit in fits]),
+        ("VPC at the mean", [_estimate(fit.vpc) for fit in fits]),
+        ("R² marginal", [_of(fit.r2, "marginal") for fit in fits]),
+        ("R² conditional", [_of(fit.r2, "conditional") for fit in fits]),
+        ("Observations", [formatting.count(fit.n_obs) for fit in fits]),
+        ("Clusters", [_clusters(fit) for fit in fits]),
+        ("Parameters", [formatting.count(fit.n_parameters) for fit in fits]),
+        ("Method", [fit.method.upper() for fit in fits]),
+        ("Log-likelihood", [formatting.number(fit.log_likelihood) for fit in fits]),
+        ("AIC", [formatting.number(fit.aic) for fit in fits]),
+        ("BIC", [formatting.number(fit.bic) for fit in fits]),
+    ]
+    return [(name, [(cell, "") for cell in cells]) for name, cells in rows if any(cells)]
+
+
+def _estimate(found: Share | ShareAt | None) -> str:
+    return formatting.share(found.estimate) if found else ""
+
+
+def _clusters(fit: ModelReport) -> str:
+    return ", ".join(formatting.count(group.n_groups) for group in fit.groups)
+
+
+def _of(found: Mapping[str, Any] | None, name: str) -> str:
+    return formatting.share(found[name]) if found else ""
+
+
+def html(table: SideBySide) -> Markup:
+    """The table as HTML; standard errors stand below their estimates."""
+    row, cell = Markup("<tr{}>{}</tr>\n"), Markup('<td class="number">{}{}</td>')
+    head = Markup("").join(
+        Markup('<th scope="col" class="number">{}</th>').format(
+            Markup("_<wbr>").join(name.split("_"))
+        )
+        for name in table.models
+    )
+    parts = []
+    for title, rows in table.parts:
+        body = Markup('<tr class="part"><th scope="rowgroup" colspan="{}">{}</th></tr>\n').format(
+            len(table.models) + 1, title
+        )
+        for name, cells in rows:
+            shown = Markup("").join(
+                cell.format(value, Markup("<br><small>{}</small>").format(error) if error else "")
+                for value, error in cells
+            )
+            body += row.format("", Markup('<th scope="row">{}</th>').format(name) + shown)
+        parts.append(Markup("<tbody>\n{}</tbody>\n").format(body))
+    return Markup(
+        '<table class="paper">\n<thead><tr><td></td>{}</tr></thead>\n{}</table>\n<p>{}</p>\n'
+    ).format(head, Markup("").join(parts), _NOTE)
+
+
+def latex(table: SideBySide, caption: str, label: str) -> str:
+    """The same as LaTeX."""
+    wide = len(table.models) + 1
+    rows: list[str] = []
+    for title, lines in table.parts:
+        if rows:
+            rows.append("\\midrule\n")
+        rows.append(f"\\multicolumn{{{wide}}}{{@{{}}l}}{{\\emph{{{title}}}}} \\\\\n")
+        for name, cells in lines:
+            shown = [formatting.latex_text(value) for value, _ in cells]
+            rows.append(formatting.latex_row([formatting.latex_text(name), *shown]))
+            if any(error for _, error in cells):
+                errors = [formatting.latex_text(error) for _, error in cells]
+                rows.append(formatting.latex_row(["", *errors]))
+    head = ["", *map(formatting.latex_text, table.models)]
+    told = f"{caption}. {_NOTE}"
+    return formatting.latex_rows("l" + "r" * len(table.models), head, rows, told, label)
+
+
+def write(
+    fits: Sequence[Path],
+    rankings: Sequence[Path],
+    comparisons: Path | None,
+    cards: Sequence[Path],
+) -> None:
+    """Write what a paper prints, each beside its table.
+
+    ``fits`` are paths of fit.json, whose folders get fixed_effects.tex and
+    variance_components.tex; ``rankings`` paths of ranking.csv; ``comparisons`` that of
+    comparisons.csv. Each of ``cards`` (data_card.json) gets models.html and models.tex in its
+    folder: the models of the data set side by side.
+
+    Raises
+    ------
+    SourceError
+        An artifact is missing or unreadable.
+    """
+    try:
+        found = sorted((read(path.parent) for path in fits), key=lambda one: order(one.fit))
+        for path in fits:
+            for name in ("fixed_effects", "variance_components"):
+                frame = tables.read(path.parent / f"{name}.csv")
+                shown = frame.dropna(axis="columns", how="all")
+                _write(path.parent / f"{name}.tex", shown, name, path.parent.name)
+        for path in rankings:
+            frame = tables.read(path)
+            shown = frame[[name for name in _RANKING if name in frame.columns]]
+            _write(path.with_suffix(".tex"), shown, "ranking", path.parent.name)
+        if comparisons is not None:
+            frame = tables.read(comparisons)[list(_COMPARISONS)]
+            _write(comparisons.with_suffix(".tex"), frame, "comparisons")
+        for path in cards:
+            card = json.loads(path.read_text(encoding="utf-8"))
+            name, title = card["dataset"], f"{card['title']}: models side by side"
+            table = side_by_side([one for one in found if one.fit.dataset == name])
+            text = latex(table, title, f"tab:models_{name}")
+            write_text(path.with_name("models.tex"), text)
+            page = formatting.body_page(html(table), title)
+            write_text(path.with_name("models.html"), page)
+    except (OSError, ValueError, KeyError) as error:
+        what = f"an artifact is missing or unreadable ({error})"
+        raise SourceError("publication tables", what, "run the workflow again") from error
+
+
+def _write(path: Path, frame: pd.DataFrame, name: str, model: str = "") -> None:
+    caption = f"{ALL[name].title} of {model}" if model else ALL[name].title
+    label = f"tab:{name}_{model}" if model else f"tab:{name}"
+    write_text(path, formatting.latex(frame, caption, label))

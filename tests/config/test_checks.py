@@ -1,0 +1,97 @@
+"""What is refused, at which key and in which words."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+from configuration import CONFIG, changed
+
+from mixedflow.config import reading
+from mixedflow.errors import ConfigError, MixedflowError
+
+
+@pytest.mark.parametrize(
+    "path,value,message",
+    [
+        ("modles", {}, "unknown key 'modles'; did you mean 'models'?"),
+        ("models/growth/metod", "ml", "models.growth: unknown key 'metod'; did you mean 'method'"),
+        ("models/growth/method", "mle", "models.growth.method: 'mle' is not allowed; did you mean"),
+        ("models/growth/dataset", "childern", "unknown dataset 'childern'; did you mean 'childr"),
+        ("models/growth/formula", None, "the key 'formula' is missing"),
+        ("models/growth/formula", 3, "must be text, not 3"),
+        ("models/growth/formula", "weight ~ age + (1 | id", "models.growth.formula"),
+        ("models/growth/formula", "weight ~ age", "no grouping factor"),
+        ("models/growth/formula", "weight ~ (1|id) + (1|occ)", "two grouping factors"),
+        ("models/growth/formula", "weight ~ (1 | child)", "not the data set's cluster; did you me"),
+        ("models/growth/formula", "weight ~ lgo(age) + (1|id)", "unknown function 'lgo'"),
+        ("models/school_slope/rank/by", "lrt", "unknown random term 'lrt'"),
+        (
+            "models/school_slope/rank/beside",
+            {"a": "lrt"},
+            "rank.beside.a: unknown random term 'lrt'",
+        ),
+        ("models/school_slope/rank/top", 0, "0 is less than the minimum of 1"),
+        ("models/school_slope/rank/best", "hihg", "did you mean 'high'"),
+        ("comparisons/gender/null", "school_slop", "unknown model 'school_slop'; did you mean"),
+        ("comparisons/gender/null", "school_gender", "compares a model with itself"),
+        ("comparisons/gender/null", "growth", "different data sets"),
+        ("comparisons/gender/null", "school_slope", "fit both by the same method"),
+        ("datasets/london/derive/x", "lrt.__class__", "datasets.london.derive.x"),
+        ("datasets/london/derive/x", "__import__('os')", "datasets.london.derive.x"),
+        ("datasets/london/filter", "(lambda: 1)()", "datasets.london.filter"),
+        (
+            "datasets/london/source",
+            {"file": "a.csv", "url": "https://b"},
+            "2 of file, files, rdataset",
+        ),
+        ("datasets/london/source", {}, "0 of file, files, rdataset and url"),
+        ("datasets/london/explore/predictor", None, "needs a predictor"),
+        ("datasets/children/explore/trend", None, "visit and trend come together"),
+        ("datasets/lon don", CONFIG["datasets"]["london"], "the name 'lon don' is not allowed"),
+        ("datasets/London", CONFIG["datasets"]["london"], "by its case only"),
+        ("results", "../elsewhere", "not a folder inside"),
+        ("results", "/tmp/x", "not a folder inside"),
+        ("results", "a{b}", "not a folder inside"),
+        ("results", "  ", "not a folder inside"),
+        ("models/a\n", CONFIG["models"]["growth"], "is not allowed; letters, digits"),
+        ("comparisons/Gender", CONFIG["comparisons"]["gender"], "by its case only"),
+        ("models/school_slope/rank/by", {"at": {"girl": 1}}, "unknown random term 'girl'"),
+        (
+            "models/school_slope/rank/by",
+            {"at": {"lrt_groupc": float("nan")}},
+            "models.school_slope.rank.by.at.lrt_groupc: nan is not a finite number",
+        ),
+        ("report/title", "\ud800", "report.title: '\\ud800' holds half a character"),
+        ("report/title", datetime.date(2020, 1, 1), "report.title: datetime.date(2020, 1, 1) is"),
+        (
+            "datasets/london/source",
+            {"rdataset": "mlmRev/Exam", "sha256": "a" * 64},
+            "source.sha256: is checked for file and url only",
+        ),
+        (
+            "datasets/london/source",
+            {"url": "https://b/c.dta", "sha256": "a" * 64 + "\n"},
+            "source.sha256",
+        ),
+        ("datasets/london/levels/schgend", ["mixed", "mixed"], "datasets.london.levels.schgend"),
+        (
+            "models/school_slope/formula",
+            "lrt ~ lrt_groupc + (1 + lrt_groupc | school)",
+            "comparisons.slope: the models have different outcomes, 'gcse' and 'lrt'",
+        ),
+        ("datasets/london/expect/rows", -1, "datasets.london.expect.rows"),
+    ],
+)
+def test_refused_in_one_line(path, value, message):
+    with pytest.raises(MixedflowError) as caught:
+        reading.load(changed(path, value))
+    line = str(caught.value)
+    assert message in line and "\n" not in line and line.startswith("config.yaml")
+
+
+def test_reml_fits_of_different_fixed_parts():
+    config = changed("comparisons/slope", {"null": "school_intercept", "alternative": "other"})
+    config["models"]["other"] = {"dataset": "london", "formula": "gcse ~ girl + (1 | school)"}
+    with pytest.raises(ConfigError, match=r"REML fits of different fixed parts .*method: ml"):
+        reading.load(config)

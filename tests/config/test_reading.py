@@ -1,0 +1,118 @@
+"""From a file to specifications: YAML, defaults, orders, JSON."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+
+import pytest
+from configuration import CONFIG, ROOT, changed
+
+from mixedflow.config import reading
+from mixedflow.config.specs import Config
+from mixedflow.errors import ConfigError
+
+
+def test_both_configurations_load():
+    for name in ("config.yaml", "configs/lecture.yaml"):
+        config = reading.read(ROOT / name)
+        assert set(config.models) == {
+            "growth", "school_intercept", "school_slope", "school_value_added", "school_slope_ml",
+            "school_gender", "school_type",
+        }  # fmt: skip
+    assert config.datasets["london"].expect == {"rows_read": 4059, "rows": 4059, "clusters": 65}
+
+
+def test_null_of_a_comparison_needs_no_quotes():
+    assert None in CONFIG["comparisons"]["gender"]  # as YAML reads it
+    config = copy.deepcopy(CONFIG)
+    for part in config["comparisons"].values():
+        part["null"] = part.pop(None)
+    assert reading.load(config) == reading.load(CONFIG)
+
+
+def test_json_and_back():
+    config = reading.load(CONFIG)
+    assert Config.from_json(config.to_json()) == config
+
+
+def reordered(value):
+    if isinstance(value, dict):
+        return {key: reordered(value[key]) for key in reversed(list(value))}
+    return value
+
+
+def test_order_of_keys_changes_nothing():
+    assert reading.load(reordered(CONFIG)).to_json() == reading.load(CONFIG).to_json()
+
+
+def test_rankings_beside_come_along_the_covariate():
+    beside = {
+        "z": "lrt_groupc",
+        "high": {"at": {"lrt_groupc": 10}},
+        "low": {"at": {"lrt_groupc": -10}},
+    }
+    config = reading.load(changed("models/school_slope/rank/beside", beside))
+    rank = config.models["school_slope"].rank
+    assert [name for name, _ in rank.beside] == ["low", "high", "z"]
+
+
+def test_order_of_dependent_derivations_is_kept():
+    derive = {"z": "x + 1", "a": "z * 2", "x": "x * 10", "b": "x"}
+    config = changed("datasets/london/derive", derive)
+    names = [name for name, _ in reading.load(config).datasets["london"].derive]
+    assert names.index("z") < names.index("a") and names.index("z") < names.index("x")
+    assert names.index("x") < names.index("b")
+
+
+def test_derivations_in_a_circle_keep_the_order_of_writing():
+    for derive in ({"a": "b + 1", "b": "a + 1"}, {"b": "a + 1", "a": "b + 1"}):
+        config = reading.load(changed("datasets/london/derive", derive))
+        assert list(config.datasets["london"].derive) == list(derive.items())
+
+
+@pytest.mark.parametrize(
+    "text,message",
+    [
+        ("a: 1\na: 2\n", "stands twice"),
+        ("a: [1\n", "not valid YAML"),
+        ("- 1\n", "is a mapping"),
+        ("", "is a mapping"),
+        ("!!python/object/apply:os.system ['true']\n", "not valid YAML"),
+        ("? [1, 2]\n: 3\n", "not valid YAML"),
+    ],
+)
+def test_bad_yaml(tmp_path, text, message):
+    path = tmp_path / "c.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=message) as caught:
+        reading.read(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_merge_keys(tmp_path):
+    """What `<<` brings in counts as a default: a key beside it is no second one."""
+    path = tmp_path / "c.yaml"
+    path.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n", encoding="utf-8")
+    assert reading.parse(path)["b"] == {"x": 1, "y": 3}
+
+
+def test_missing_file():
+    with pytest.raises(ConfigError, match="cannot be read"):
+        reading.read("nowhere.yaml")
+
+
+def test_start_up_is_light():
+    """Every start of Snakemake reads the configuration: no numpy, no pandas."""
+    code = (
+        "import sys, json; from mixedflow import provenance;"
+        "from mixedflow.config import families, reading; reading.read('config.yaml');"
+        "provenance.code_digest('mixed'); print(json.dumps(sorted(sys.modules)))"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    loaded = set(json.loads(out.stdout))
+    assert not loaded & {"numpy", "pandas", "scipy", "matplotlib", "statsmodels", "formulaic"}
