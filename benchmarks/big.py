@@ -31,7 +31,7 @@ GROUP = 1_000_000  # rows of a row group
 CHUNK = 5_000_000
 FORMULA = "y ~ x + (1 + x | g)"
 MODEL = Path("results/models/m")
-ESTIMATES = ("beta", "phi", "G", "u", "C", "theta")
+ESTIMATES = ("beta", "phi", "0/G", "0/u", "0/C", "0/theta")
 
 
 def make(path: Path, n: int) -> None:
@@ -78,10 +78,11 @@ def difference(folder: Path) -> float:
     """From the fit to all rows in memory: the largest, relative to the largest of its kind."""
     import pandas as pd
 
-    from mixedflow import effects, mixed
+    from mixedflow import api
+    from mixedflow.inference.posterior import posterior
 
-    fit = mixed.fit(FORMULA, pd.read_parquet(folder / "rows.parquet"))
-    whole = {**effects.posterior(fit), "log_likelihood": fit.log_likelihood}
+    fit = api.fit(FORMULA, pd.read_parquet(folder / "rows.parquet"))
+    whole = {**posterior(fit.fitted), "log_likelihood": fit.log_likelihood}
     told = json.loads((folder / MODEL / "fit.json").read_text("utf-8"))
     with np.load(folder / MODEL / "posterior.npz") as stored:
         found = {name: stored[name] for name in ESTIMATES}

@@ -45,8 +45,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: a process is
 
 import numpy as np
 
-from mixedflow import inference, mixed, profile, smallsample
-from mixedflow.config.specs import ComparisonSpec
+from mixedflow import api
+from mixedflow.inference import intervals, profile, small_sample, variance
+from mixedflow.inference.comparison import lr_test
+from mixedflow.inference.fixed import lr_vs_linear
 
 Outcome = dict[str, float]
 
@@ -104,15 +106,15 @@ class Sample:
         y = X @ BETA + u0[cluster] + u1[cluster] * X[:, 1] + generator.normal(size=N)
         return cls(y, X, cluster)
 
-    def fit(self, q: int, method: str = "reml") -> mixed.Fit:
+    def fit(self, q: int, method: str = "reml") -> api.Fit:
         """With a random intercept (q = 1), or also a random slope of x (q = 2)."""
-        return mixed.fit_arrays(self.y, self.X, self.X[:, :q], self.cluster, method)
+        return api.fit_arrays(self.y, self.X, self.X[:, :q], self.cluster, method)
 
-    def fit_without(self, k: int, q: int) -> mixed.Fit:
+    def fit_without(self, k: int, q: int) -> api.Fit:
         """By ML with fixed effect ``k`` at its true value."""
         X = np.delete(self.X, k, axis=1)
         y = self.y - BETA[k] * self.X[:, k]
-        return mixed.fit_arrays(y, X, self.X[:, :q], self.cluster, "ml")
+        return api.fit_arrays(y, X, self.X[:, :q], self.cluster, "ml")
 
 
 # One replicate
@@ -125,12 +127,10 @@ def covered(low: float, high: float, value: float) -> float:
     return float(low <= value <= high)
 
 
-def components(fit: mixed.Fit, profiled: bool) -> dict[str, tuple[float, float]]:
+def components(fit: api.Fit, profiled: bool) -> dict[str, tuple[float, float]]:
     """Intervals of the SDs and the correlation by name; none where they cannot be computed."""
     try:
-        table = inference.variance_components(
-            fit.covariance_inference, fit.group, fit.random_terms, fit.blocks, profiled
-        )
+        table = variance.variance_components(fit.covariance_inference, fit.groups, profiled)
     except ArithmeticError:  # an analysis would not get them either
         return {}
     names = {
@@ -155,9 +155,9 @@ def coverage(design: Design, generator: np.random.Generator, profiled: bool) -> 
         "singular": float(fit.singular),
         "doubtful": float(not fit.covariance_inference.available and not fit.singular),
     }
-    for how, method in zip(METHODS, smallsample.METHODS, strict=True):
+    for how, method in zip(METHODS, small_sample.METHODS, strict=True):
         phi = fit.small_sample.covariance(method)
-        half = smallsample.quantile(fit.degrees_of_freedom(method)) * np.sqrt(np.diag(phi))
+        half = intervals.quantile(fit.degrees_of_freedom(method)) * np.sqrt(np.diag(phi))
         for k, effect in enumerate(EFFECTS):
             b = fit.solution.beta[k]
             found[f"{effect} | {how}"] = covered(b - half[k], b + half[k], BETA[k])
@@ -165,8 +165,8 @@ def coverage(design: Design, generator: np.random.Generator, profiled: bool) -> 
     truth, nothing = design.truth(), (np.nan, np.nan)
     wald = components(fit, False)
     if q == 1:
-        icc = inference.icc(fit.covariance_inference)
-        wald["ICC"] = (icc["conf_low"] or np.nan, icc["conf_high"] or np.nan)
+        icc = variance.icc(fit.covariance_inference)
+        wald["ICC"] = (icc.conf_low or np.nan, icc.conf_high or np.nan)
     for name, value in truth.items():
         found[name] = covered(*wald.get(name, nothing), value)
 
@@ -187,33 +187,22 @@ def coverage(design: Design, generator: np.random.Generator, profiled: bool) -> 
     return found
 
 
-def facts(fit: mixed.Fit) -> dict[str, object]:
-    """What a comparison reads of fit.json; the audit by MixedLM is left out for speed."""
-    return {
-        "method": fit.method,
-        "n_obs": fit.n_obs,
-        # Terms of arrays are numbered; nested models differ in how many there are.
-        "fixed_terms": fit.terms,
-        "random_terms": fit.random_terms,
-        "n_parameters": fit.n_parameters,
-        "log_likelihood": fit.log_likelihood,
-        "aic": 0.0,
-        "converged": True,
-    }
-
-
-def compared(null: mixed.Fit, alternative: mixed.Fit) -> float:
+def compared(null: api.Fit, alternative: api.Fit) -> float:
     """The p-value that a configuration's comparison prints."""
-    spec = ComparisonSpec("test", "null", "alternative", bootstrap=0, seed=0)
-    fits = {"null": facts(null), "alternative": facts(alternative)}
-    return float(inference.compare({"test": spec}, fits, {})["p_value"].iloc[0])
+    statistic = max(0.0, 2.0 * (alternative.log_likelihood - null.log_likelihood))
+    return lr_test(
+        statistic,
+        df=alternative.n_parameters - null.n_parameters,
+        added=len(alternative.random_terms) - len(null.random_terms),
+        same_fixed=len(null.terms) == len(alternative.terms),
+    )[0]
 
 
-def against_linear(fit: mixed.Fit) -> float:
+def against_linear(fit: api.Fit) -> float:
     """The p-value that a summary prints."""
     n_covariance = fit.n_parameters - len(fit.terms) - 1
-    test = inference.lr_vs_linear(fit.log_likelihood, fit.linear_log_likelihood, n_covariance)
-    return float(test["p_value"])
+    test = lr_vs_linear(fit.log_likelihood, fit.linear_log_likelihood, n_covariance)
+    return test.p_value
 
 
 def no_variance(design: Design, generator: np.random.Generator, _: bool) -> Outcome:
@@ -223,7 +212,7 @@ def no_variance(design: Design, generator: np.random.Generator, _: bool) -> Outc
         for q in (1, 2):
             fit = sample.fit(q, method)
             found[f"p {method} {q}"] = against_linear(fit)
-            found[f"zero {method} {q}"] = float(fit.solution.G[0, 0] < 1e-8)
+            found[f"zero {method} {q}"] = float(fit.solution.G[0][0, 0] < 1e-8)
     return found
 
 

@@ -45,7 +45,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: a process is
 import numpy as np
 from scipy.special import ndtri
 
-from mixedflow import likelihood, mixed, ranking, ranksets
+from mixedflow import api
+from mixedflow.inference.posterior import posterior as posterior_of
+from mixedflow.model.fitted import Fitted
+from mixedflow.model.solution import Solution
+from mixedflow.ranking import confidence_sets, distribution
+from mixedflow.ranking.posterior import Posterior
 
 Outcome = dict[str, float]
 
@@ -102,7 +107,7 @@ class Design:
         return np.column_stack([u0, u1])
 
 
-def simulate_fit(design: Design, generator: np.random.Generator) -> tuple[mixed.Fit, np.ndarray]:
+def simulate_fit(design: Design, generator: np.random.Generator) -> tuple[api.Fit, np.ndarray]:
     """A fit to simulated data, and the clusters' true effects (J, 2)."""
     J = design.clusters
     cluster = np.repeat(np.arange(J), design.sizes)
@@ -113,15 +118,15 @@ def simulate_fit(design: Design, generator: np.random.Generator) -> tuple[mixed.
     if not design.covariate:
         X, beta = X[:, :2], beta[:2]
     y = X @ beta + u[cluster, 0] + u[cluster, 1] * X[:, 1] + generator.normal(size=N)
-    return mixed.fit_arrays(y, X, X[:, :2], cluster), u
+    return api.fit_arrays(y, X, X[:, :2], cluster), u
 
 
-def known(fit: mixed.Fit, design: Design) -> mixed.Fit:
+def known(fit: api.Fit, design: Design) -> Fitted:
     """The same data at the true covariance of the effects, relative to the residual variance."""
     objective = fit.solution.objective
-    T = np.linalg.inv(objective.products.scales.T_inverse)
+    T = fit.solution.effects[0].T
     L = np.linalg.cholesky(T @ design.covariance @ T.T)
-    return replace(fit, solution=likelihood.Solution(objective, objective.parameters(L)))
+    return replace(fit.fitted, solution=Solution(objective, objective.parameters(L)))
 
 
 def replicate(design: Design, generator: np.random.Generator) -> dict[str, np.ndarray | float]:
@@ -130,13 +135,13 @@ def replicate(design: Design, generator: np.random.Generator) -> dict[str, np.nd
     truth = u[:, 0]
     first = 1 + (truth[None, :] > truth[:, None]).sum(axis=1)
     last = len(truth) - (truth[None, :] < truth[:, None]).sum(axis=1)
-    combination = ranking.combine(ranking.Posterior.of(fit), "z0", "rank")
+    combination = distribution.combine(Posterior.of(posterior_of(fit.fitted)), "z0", "rank")
 
     def held(low: np.ndarray, high: np.ndarray) -> np.ndarray:
         return (low <= first) & (last <= high)
 
     estimates = combination.estimates(1.0)
-    sets = ranksets.rank_sets(estimates)
+    sets = confidence_sets.rank_sets(estimates)
     marginal = held(sets.low_marginal, sets.high_marginal)
     found: dict[str, np.ndarray | float] = {
         "simultaneous": held(sets.low, sets.high).all(),
@@ -147,7 +152,7 @@ def replicate(design: Design, generator: np.random.Generator) -> dict[str, np.nd
         "singular": fit.singular,
     }
     if design.small:
-        normal = ranksets.rank_sets(replace(estimates, df=np.inf))
+        normal = confidence_sets.rank_sets(replace(estimates, df=np.inf))
         found["normal"] = held(normal.low, normal.high).all()
     if design.ties is not None:
         return found
@@ -155,17 +160,17 @@ def replicate(design: Design, generator: np.random.Generator) -> dict[str, np.nd
         ("plug-in", combination),
         ("uncertain", combination.with_variances),
     ):
-        drawn = ranking.posterior_ranks(posterior, 1.0, 1)
+        drawn = distribution.posterior_ranks(posterior, 1.0, 1)
         found[name] = held(drawn.low, drawn.high).mean()
         found[f"width {name}"] = (drawn.high - drawn.low + 1).mean()
         half = drawn.band * np.sqrt(posterior.variance)
         found[f"band {name}"] = (np.abs(combination.mean - truth) <= half).all()
-    true = ranking.combine(ranking.Posterior.of(known(fit, design)), "z0", "rank")
-    half = ranking.posterior_ranks(true, 1.0, 1).band * np.sqrt(true.variance)
+    true = distribution.combine(Posterior.of(posterior_of(known(fit, design))), "z0", "rank")
+    half = distribution.posterior_ranks(true, 1.0, 1).band * np.sqrt(true.variance)
     found["band known"] = (np.abs(true.mean - truth) <= half).all()
     quantile = design.intercept_sd * ndtri(1.0 - SHARE)
     for side, name in ((1.0, "best"), (-1.0, "worst")):
-        chosen = ranking.select(combination, side, SHARE, FDR)
+        chosen = distribution.select(combination, side, SHARE, FDR)
         found[f"chosen {name}"] = chosen.sum()
         false = chosen & (side * truth <= quantile)
         found[f"false {name}"] = false.sum() / max(int(chosen.sum()), 1)

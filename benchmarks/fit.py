@@ -174,7 +174,8 @@ def mixedflow_engine(folder: Path, meta: dict[str, Any]) -> tuple[str, Timed]:
         fit = fit_arrays(y, X, Z, cluster, method="reml")
         fitted = time.perf_counter()
         found = fit.solution
-        _ = (found.beta, found.phi, found.G, found.s2, found.u, found.C, fit.log_likelihood)
+        effects = found.effects[0]
+        _ = (found.beta, found.phi, found.s2, effects.G, effects.u, effects.C, fit.log_likelihood)
         everything = time.perf_counter()
         _ = (fit.converged, fit.variance_components)
         more = time.perf_counter()

@@ -6,9 +6,9 @@ Random intercept and slope, 8 rows a cluster, REML; SD of the intercepts 1, of t
 the residuals 1. Every measurement is a process of its own, which fits the model (not timed), and
 then times
 
-    rank    mixedflow.ranking.rank of the posterior: the ranking table
-    tables  mixedflow.league.rank_model: all tables and the verdict of a configured ranking, with
-            one ranking beside the main one
+    rank    mixedflow.ranking.distribution.rank of the posterior: the ranking table
+    tables  mixedflow.analysis.ranking.rank_model: all tables and the verdict of a configured
+            ranking, with one ranking beside the main one
 
 Times are those of the processor, with one thread: what else the machine does hardly moves them.
 Peak memory is the resident set of the process (ru_maxrss), and what the ranking added to it once
@@ -27,7 +27,9 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.metadata import version
+from types import SimpleNamespace
 
 WHATS = ("rank", "tables")
 THREADS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -42,8 +44,12 @@ def measure(what: str, clusters: int) -> dict[str, float]:
     """In a process of its own: seconds, peak and what was added to it."""
     import numpy as np
 
-    from mixedflow import league, mixed, ranking
+    from mixedflow import api
+    from mixedflow.analysis.ranking import rank_model
     from mixedflow.config.specs import AtSpec, RankSpec, SelectSpec
+    from mixedflow.inference.posterior import posterior as posterior_of
+    from mixedflow.ranking import distribution
+    from mixedflow.ranking.posterior import Posterior
 
     rng = np.random.default_rng(1)
     cluster = np.repeat(np.arange(clusters), 8)
@@ -51,10 +57,11 @@ def measure(what: str, clusters: int) -> dict[str, float]:
     X = np.column_stack([np.ones(len(x)), x])
     u = rng.normal(size=(clusters, 2)) * [1.0, 0.5]
     y = X @ [2.0, 1.0] + u[cluster, 0] + u[cluster, 1] * x + rng.normal(size=len(x))
-    posterior = ranking.Posterior.of(mixed.fit_arrays(y, X, X, cluster))
+    fit = api.fit_arrays(y, X, X, cluster)
+    posterior = Posterior.of(posterior_of(fit.fitted))
     before, began = peak(), time.process_time()
     if what == "rank":
-        ranking.rank(posterior, "z0")
+        distribution.rank(posterior, "z0")
     else:
         spec = RankSpec(
             by=AtSpec({"z1": 0.5}),
@@ -66,9 +73,9 @@ def measure(what: str, clusters: int) -> dict[str, float]:
             pairs=None,
         )
         # As the intercept is called in a formula.
-        posterior = ranking.Posterior(**{**posterior.__dict__, "random_terms": ("Intercept", "z1")})
-        fit = {"model": "m", "converged": True, "singular": False, "group": "cluster"}
-        league.rank_model(spec, posterior, fit)
+        posterior = replace(posterior, random_terms=("Intercept", "z1"))
+        told = SimpleNamespace(model="m", converged=True, singular=False)  # of fit.json
+        rank_model(spec, posterior, told)
     seconds = time.process_time() - began
     return {"seconds": seconds, "peak": peak(), "added": peak() - before}
 

@@ -12,10 +12,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Fit", "Reporting", "fit", "fit_arrays"]
+__all__ = ["Fit", "Reporting", "fit", "fit_arrays", "lr_test"]
 
 if TYPE_CHECKING:
-    from mixedflow.api import Fit, Reporting, fit, fit_arrays
+    from mixedflow.api import Fit, Reporting, fit, fit_arrays, lr_test
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mixedflow.arrays import Array
 from mixedflow.errors import DataError, ModelError, quote
+from mixedflow.inference import bootstrap
 from mixedflow.inference.intervals import Z95
 from mixedflow.inference.posterior import posterior
 from mixedflow.inference.prediction import prediction
@@ -197,6 +198,13 @@ def fit_arrays(
     reporting = reporting or Reporting()
     reporting.check(method, "arrays")
     return Fit(estimate_design(design, method, "arrays"), reporting)
+
+
+def lr_test(
+    null: Fit, alternative: Fit, draws: int = 1000, seed: int = 1, processes: int = 1
+) -> dict[str, Any]:
+    """Likelihood-ratio test by simulation: :func:`mixedflow.inference.bootstrap.lr_test`."""
+    return bootstrap.lr_test(null.fitted, alternative.fitted, draws, seed, processes)
 
 
 def _numbers(name: str, values: Any) -> Array:

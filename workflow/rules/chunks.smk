@@ -44,13 +44,6 @@ rule gather:
         data=f"{DATASET}/data.parquet",
         card=f"{DATASET}/data_card.json",
         record=f"{RECORDS}/gather/{{dataset}}.json",
-        page=report(
-            f"{DATASET}/data_card.html",
-            caption="../report/data_card.rst",
-            category="Data",
-            subcategory="{dataset}",
-            labels={"data set": "{dataset}", "shows": "data card"},
-        ),
     log:
         f"{LOGS}/gather/{{dataset}}.log",
     wildcard_constraints:

@@ -1,4 +1,5 @@
-# A data set of the configuration -> prepared rows and the card that accounts for them.
+# A data set of the configuration -> prepared rows and the card that accounts for them; the card as a
+# page is made apart, so that other words prepare nothing anew.
 
 
 rule prepare:
@@ -8,13 +9,6 @@ rule prepare:
         data=f"{DATASET}/data.parquet",
         card=f"{DATASET}/data_card.json",
         record=f"{RECORDS}/prepare/{{dataset}}.json",
-        page=report(
-            f"{DATASET}/data_card.html",
-            caption="../report/data_card.rst",
-            category="Data",
-            subcategory="{dataset}",
-            labels={"data set": "{dataset}", "shows": "data card"},
-        ),
     log:
         f"{LOGS}/prepare/{{dataset}}.log",
     wildcard_constraints:
@@ -31,3 +25,27 @@ rule prepare:
         ),
     script:
         "../scripts/prepare.py"
+
+
+rule card:
+    input:
+        card=f"{DATASET}/data_card.json",
+    output:
+        record=f"{RECORDS}/card/{{dataset}}.json",
+        page=report(
+            f"{DATASET}/data_card.html",
+            caption="../report/data_card.rst",
+            category="Data",
+            subcategory="{dataset}",
+            labels={"data set": "{dataset}", "shows": "data card"},
+        ),
+    log:
+        f"{LOGS}/card/{{dataset}}.log",
+    threads: 1
+    resources:
+        mem_mb=growing(500),
+        runtime=growing(10),
+    params:
+        task=lambda w: task("card"),
+    script:
+        "../scripts/card.py"

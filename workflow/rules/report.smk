@@ -78,6 +78,7 @@ rule publish:
 WORK = [
     *((rules.prepare, {"dataset": name}) for name in sorted(DATASETS.keys() - CHUNKED)),
     *((rules.gather, {"dataset": name}) for name in sorted(CHUNKED)),
+    *((rules.card, {"dataset": name}) for name in sorted(DATASETS)),
     *((rules.add, {"model": name}) for name in sorted(IN_CHUNKS)),
     *((rules.explore, {"dataset": name}) for name in sorted(EXPLORED.keys() - TIMED)),
     *((rules.explore_time, {"dataset": name}) for name in sorted(TIMED - VISITED)),

@@ -1,14 +1,11 @@
 from pathlib import Path
 
 from mixedflow.analysis import gathering
-from mixedflow.artifacts.storage import write_text
 from mixedflow.config.specs import DatasetSpec
 from mixedflow.data.prepared import save
 from mixedflow.jobs.job import job
-from mixedflow.report.card import data_card_html
 
 with job(snakemake) as task:
     spec, output = DatasetSpec.from_json(task["dataset"]), snakemake.output
     prepared = gathering.gather(spec, [Path(path) for path in snakemake.input.chunks]).prepared
     save(prepared, Path(output.data), Path(output.card))
-    write_text(output.page, data_card_html(prepared.card))

@@ -1,13 +1,11 @@
 from pathlib import Path
 
-from mixedflow.artifacts.storage import write_text
 from mixedflow.config.specs import DatasetSpec
 from mixedflow.data.download import DOWNLOADS
 from mixedflow.data.preparation import prepare
 from mixedflow.data.prepared import save
 from mixedflow.data.sources import read_source
 from mixedflow.jobs.job import job
-from mixedflow.report.card import data_card_html
 
 with job(snakemake) as task:
     spec = DatasetSpec.from_json(task["dataset"])
@@ -16,4 +14,3 @@ with job(snakemake) as task:
     task.read += [raw.fetched] if raw.fetched else []
     prepared = prepare(spec, raw)
     save(prepared, Path(snakemake.output.data), Path(snakemake.output.card))
-    write_text(snakemake.output.page, data_card_html(prepared.card))

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedflow.artifacts import tables
-from mixedflow.artifacts.fit_report import RESIDUAL, MemberReport
+from mixedflow.artifacts.fit_report import MemberReport
 from mixedflow.config import families
 from mixedflow.errors import FormulaError, ModelError, nearest, quote
-from mixedflow.language.formula import INTERCEPT
+from mixedflow.language.formula import INTERCEPT, RESIDUAL
 
 if TYPE_CHECKING:
     import pandas as pd

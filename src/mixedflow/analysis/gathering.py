@@ -27,10 +27,10 @@ from mixedflow.model.crossproducts import (
     Gathering,
     Scales,
     Small,
+    collinear,
     common_scales,
 )
 from mixedflow.model.design import chunk_design
-from mixedflow.model.posing import collinear
 from mixedflow.model.reduced import Products
 
 

@@ -21,9 +21,10 @@ from mixedflow.inference import diagnostics, robust
 from mixedflow.inference.influence import influence
 from mixedflow.inference.posterior import posterior
 from mixedflow.inference.results import Reporting, Results, known_df, known_intervals
+from mixedflow.model.chunked import estimate_products
 from mixedflow.model.estimation import estimate
 from mixedflow.model.fitted import Fitted
-from mixedflow.model.reduced import Products, estimate_products
+from mixedflow.model.reduced import Products
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,6 @@ from typing import Any, Self
 
 from mixedflow.artifacts.storage import write_text
 
-RESIDUAL = "Residual"  # the group of the residual in the table of variance components
 SCHEMA = 2  # of fit.json; 1 had one grouping factor without a list around it
 
 

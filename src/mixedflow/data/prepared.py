@@ -1,4 +1,4 @@
-"""TODO data.prepared"""
+"""Prepared rows and their card, and the two files that hold them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from mixedflow.artifacts.storage import replacing, write_text
-from mixedflow.data.sources import read_parquet
 
 
 @dataclass(frozen=True)
@@ -69,3 +68,20 @@ def load(parquet: Path, card: Path) -> Prepared:
             order = [level["value"] for level in variable["levels"]]
             frame[name] = frame[name].cat.set_categories(order)
     return Prepared(frame, content)
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """The frame of a Parquet file.
+
+    Without threads, which pandas' own reader always starts: a job has one core, and where memory
+    is short Arrow waits without end for a thread that could not be started.
+    """
+    import pyarrow
+    from pyarrow.parquet import ParquetFile
+
+    text = pd.StringDtype(na_value=np.nan)
+    types = {pyarrow.string(): text, pyarrow.large_string(): text}
+    with ParquetFile(path, pre_buffer=False) as file:
+        read = file.read(use_threads=False, use_pandas_metadata=True)
+    frame: pd.DataFrame = read.to_pandas(use_threads=False, types_mapper=types.get)
+    return frame

@@ -15,6 +15,7 @@ import pandas as pd
 
 from mixedflow.artifacts import storage
 from mixedflow.data.download import compare_sha256, fetch
+from mixedflow.data.prepared import read_parquet
 from mixedflow.errors import SourceError, nearest, quote
 
 if TYPE_CHECKING:
@@ -204,23 +205,6 @@ def _read_csv(path: Path) -> pd.DataFrame:
         numbers = pd.to_numeric(present, errors="coerce")
         if numbers.notna().all():
             frame[name] = numbers.reindex(frame.index)
-    return frame
-
-
-def read_parquet(path: Path) -> pd.DataFrame:
-    """The frame of a Parquet file.
-
-    Without threads, which pandas' own reader always starts: a job has one core, and where memory
-    is short Arrow waits without end for a thread that could not be started.
-    """
-    import pyarrow
-    from pyarrow.parquet import ParquetFile
-
-    text = pd.StringDtype(na_value=np.nan)
-    types = {pyarrow.string(): text, pyarrow.large_string(): text}
-    with ParquetFile(path, pre_buffer=False) as file:
-        read = file.read(use_threads=False, use_pandas_metadata=True)
-    frame: pd.DataFrame = read.to_pandas(use_threads=False, types_mapper=types.get)
     return frame
 
 

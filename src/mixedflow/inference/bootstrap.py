@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedflow.arrays import Array
+from mixedflow.inference.components import components
 from mixedflow.inference.draws import CHUNK
 from mixedflow.inference.simulated import Draws, test
-from mixedflow.inference.variance import components
 from mixedflow.language.nesting import Comparand, check_comparable
 from mixedflow.model.fitted import Fitted, Group
 from mixedflow.model.objective import Covariance

@@ -51,23 +51,29 @@ def compare(
     return pd.DataFrame(rows, columns=columns)
 
 
-def _compare(spec: ComparisonSpec, null: ModelReport, alternative: ModelReport) -> dict[str, Any]:
-    sides = [
-        _comparand(name, fit) for name, fit in ((spec.null, null), (spec.alternative, alternative))
-    ]
-    check_comparable(sides[0], sides[1], f"comparison {spec.name}")
-    df = alternative.n_parameters - null.n_parameters
-    statistic = max(0.0, 2.0 * (alternative.log_likelihood - null.log_likelihood))
-    same_fixed = sides[0].fixed == sides[1].fixed
-    added = len(sides[1].random) - len(sides[0].random)
+def lr_test(statistic: float, df: int, added: int, same_fixed: bool) -> tuple[float, str]:
+    """The p-value of a likelihood-ratio statistic and its reference distribution in words.
+
+    ``df`` parameters and ``added`` random effects tell the models apart, and, unless
+    ``same_fixed``, fixed effects. Sources: :func:`compare`.
+    """
     p_value, distribution = float(chdtrc(df, statistic)), f"chi2({df})"
     if same_fixed and added == 1:
         # One more variance at its boundary, with df - 1 covariances that vanish there too.
         lower = float(chdtrc(df - 1, statistic)) if df > 1 else float(statistic <= 0)
-        p_value = 0.5 * lower + 0.5 * p_value
-        distribution = f"half chi2({df - 1}), half chi2({df})"
-    elif added or same_fixed:
+        return 0.5 * lower + 0.5 * p_value, f"half chi2({df - 1}), half chi2({df})"
+    if added or same_fixed:
         distribution += ", conservative"
+    return p_value, distribution
+
+
+def _compare(spec: ComparisonSpec, null: ModelReport, alternative: ModelReport) -> dict[str, Any]:
+    one, other = _comparand(spec.null, null), _comparand(spec.alternative, alternative)
+    check_comparable(one, other, f"comparison {spec.name}")
+    df = alternative.n_parameters - null.n_parameters
+    statistic = max(0.0, 2.0 * (alternative.log_likelihood - null.log_likelihood))
+    added = len(other.random) - len(one.random)
+    p_value, distribution = lr_test(statistic, df, added, one.fixed == other.fixed)
     doubtful = [
         name
         for name, fit in ((spec.null, null), (spec.alternative, alternative))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixedflow.arrays import Array
-from mixedflow.artifacts.fit_report import RESIDUAL, Share
+from mixedflow.artifacts.fit_report import Share
 from mixedflow.inference import profile
+from mixedflow.inference.components import components
 from mixedflow.inference.intervals import Z95, atanh_interval, log_interval, logit_interval
 from mixedflow.model.fitted import Group
 from mixedflow.model.objective import Covariance
@@ -52,39 +51,6 @@ class CovarianceInference:
             jacobian[:, k] = (value(packed + step) - value(packed - step)) / (2.0 * h)
         variance = np.einsum("mk,kl,ml->m", jacobian, self._covariance, jacobian)
         return centre, np.sqrt(np.maximum(variance, 0.0))
-
-
-@dataclass(frozen=True)
-class Component:
-    """One row of the variance components' table: what it is, and how it is computed."""
-
-    group: str
-    term1: str
-    term2: str
-    scale: str  # var, sd, cov or corr
-    function: Callable[[Covariance], float]
-
-
-def components(groups: Sequence[Group]) -> list[Component]:
-    """The rows of the variance components' table, in order."""
-    rows: list[Component] = []
-    for g, group in enumerate(groups):
-        start = 0
-        for size in group.blocks:
-            block = range(start, start + size)
-            for i in block:
-                who = (group.name, group.random_terms[i], "")
-                rows.append(Component(*who, "var", partial(_covariance, g=g, i=i, k=i)))
-                rows.append(Component(*who, "sd", partial(_sd, g=g, i=i)))
-            for i in block:
-                for k in range(i + 1, start + size):
-                    who = (group.name, group.random_terms[i], group.random_terms[k])
-                    rows.append(Component(*who, "cov", partial(_covariance, g=g, i=i, k=k)))
-                    rows.append(Component(*who, "corr", partial(_correlation, g=g, i=i, k=k)))
-            start += size
-    rows.append(Component(RESIDUAL, "", "", "var", lambda at: at.s2))
-    rows.append(Component(RESIDUAL, "", "", "sd", lambda at: float(np.sqrt(at.s2))))
-    return rows
 
 
 def variance_components(
@@ -129,20 +95,6 @@ def variance_components(
 def _to_sd(variance: float, error: float) -> tuple[float, float]:
     sd = np.sqrt(variance)
     return sd, error / (2.0 * sd) if sd > 0 else np.nan
-
-
-def _covariance(at: Covariance, g: int, i: int, k: int) -> float:
-    return float(at.G[g][i, k])
-
-
-def _sd(at: Covariance, g: int, i: int) -> float:
-    return float(np.sqrt(at.G[g][i, i]))
-
-
-def _correlation(at: Covariance, g: int, i: int, k: int) -> float:
-    G = at.G[g]
-    scale = np.sqrt(G[i, i] * G[k, k])
-    return float(np.clip(G[i, k] / scale, -1.0, 1.0)) if scale > 0 else np.nan
 
 
 def icc(inference: CovarianceInference) -> Share:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy.linalg.lapack import dtrtri
 
 from mixedflow.arrays import Array
+from mixedflow.errors import ModelError, quote
 
 _SUMS = ("zz", "zf", "FF", "n", "F_sum", "Z_sum")
 _SCALES = ("R", "b0", "T", "y")
@@ -40,6 +41,21 @@ class CollinearError(ValueError):
     def __init__(self, column: int, others: tuple[int, ...], random: bool = False) -> None:
         self.column, self.others, self.random = column, others, random
         super().__init__(column, others, random)
+
+
+def collinear(
+    error: CollinearError,
+    terms: Sequence[str],
+    random_terms: Sequence[str],
+    where: str,
+) -> ModelError:
+    """What depends on what, by the names of the columns."""
+    names = random_terms if error.random else terms
+    kind = "random effects" if error.random else "fixed effects"
+    name = quote(names[error.column])
+    others = ", ".join(quote(names[k]) for k in error.others)
+    what = f"{name} is a combination of {others}" if others else f"{name} is 0 in every row"
+    return ModelError(where, f"collinear {kind}: {what}", f"leave {name} out")
 
 
 class NotFiniteError(ValueError):

@@ -9,7 +9,13 @@ import numpy as np
 from mixedflow.arrays import Array
 from mixedflow.errors import DataError, ModelError, quote
 from mixedflow.model.clusters import index
-from mixedflow.model.crossproducts import CollinearError, CrossProducts, NotFiniteError, reduce
+from mixedflow.model.crossproducts import (
+    CollinearError,
+    CrossProducts,
+    NotFiniteError,
+    collinear,
+    reduce,
+)
 from mixedflow.model.design import Design
 from mixedflow.model.fitted import Group
 from mixedflow.model.one_factor import OneFactor
@@ -122,21 +128,6 @@ def check_objective(objective: OneFactor, random_terms: Sequence[str], where: st
                 f"the (co)variances of {names} cannot be told apart in these data",
                 "leave a random effect out",
             )
-
-
-def collinear(
-    error: CollinearError,
-    terms: Sequence[str],
-    random_terms: Sequence[str],
-    where: str,
-) -> ModelError:
-    """What depends on what, by the names of the columns."""
-    names = random_terms if error.random else terms
-    kind = "random effects" if error.random else "fixed effects"
-    name = quote(names[error.column])
-    others = ", ".join(quote(names[k]) for k in error.others)
-    what = f"{name} is a combination of {others}" if others else f"{name} is 0 in every row"
-    return ModelError(where, f"collinear {kind}: {what}", f"leave {name} out")
 
 
 def _not_finite(y: Array, X: Array, groups: Sequence[Group], where: str) -> DataError:
