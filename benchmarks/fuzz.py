@@ -33,9 +33,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from mixedflow import data
+from mixedflow.artifacts import formatting, tables
 from mixedflow.config import reading
 from mixedflow.config.specs import DatasetSpec, ModelSpec
+from mixedflow.data.preparation import prepare
+from mixedflow.data.prepared import load, save
+from mixedflow.data.sources import read_source
 from mixedflow.errors import MixedflowError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -244,8 +247,9 @@ def try_file(seed: int) -> None:
 
 
 def read_and_fit(folder: Path, name: str) -> None:
-    """What the jobs prepare and fit do with a file, artifacts included."""
-    from mixedflow import mixed
+    """What the jobs prepare, fit and draw do with a file, artifacts included."""
+    from mixedflow.analysis.model import fit_model
+    from mixedflow.figures import diagnostics, models, style
 
     config = {
         "datasets": {"d": {"source": {"file": name}, "cluster": "g", "derive": {"z": "2 * x"}}},
@@ -254,11 +258,18 @@ def read_and_fit(folder: Path, name: str) -> None:
     checked = reading.load(config)
     dataset: DatasetSpec = checked.datasets["d"]
     model: ModelSpec = checked.models["m"]
-    raw = data.read_source(dataset.source, folder, folder / "downloads", "datasets.d.source")
-    prepared = data.prepare(dataset, raw)
-    data.save(prepared, folder / "data_.parquet", folder / "data_.json")
-    loaded = data.load(folder / "data_.parquet", folder / "data_.json")
-    mixed.fit_model(model, loaded, dataset).write(folder / "model")
+    raw = read_source(dataset.source, folder, folder / "downloads", "datasets.d.source")
+    prepared = prepare(dataset, raw)
+    save(prepared, folder / "data_.parquet", folder / "data_.json")
+    loaded, place = load(folder / "data_.parquet", folder / "data_.json"), folder / "model"
+    result = fit_model(model, loaded, dataset)
+    result.write(place)
+    frames = {path.stem: tables.read(path) for path in place.glob("*.csv")}
+    for written, frame in frames.items():
+        formatting.write_page(frame, place / f"{written}.html", written)
+    for draw in (models, diagnostics):
+        for shown, made in draw.all_of(frames, result.report, style.Labels.of(loaded.card)).items():
+            style.save(made, place / f"{shown}.svg", alt=shown)
 
 
 # Running

@@ -99,8 +99,9 @@ def code(folder: Path, draw: random.Random) -> str:
     """A module of the package with one more name."""
     package = folder / "checkout" / "src" / "mixedflow"
     name = draw.choice(
-        ["explore", "likelihood", "league", "moves", "report", "publication", "data"]
-    )
+        ["analysis/exploration", "model/objective", "analysis/ranking", "analysis/rank_moves",
+         "report/page", "report/paper", "data/preparation"]
+    )  # fmt: skip
     with (package / f"{name}.py").open("a", encoding="utf-8") as stream:
         stream.write(f"\n_ANOTHER = {draw.random()}\n")
     return f"name in {name}.py"

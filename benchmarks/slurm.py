@@ -4,8 +4,9 @@
 
 Three cases: the default configuration; the same with 2,000 bootstrap draws of the model that most
 parameters have; the calibration study. Slurm is started for it, one node with two cores on the
-loopback (tests/slurm/cluster.py), so that both sides have the same two cores. What differs is then
-the overhead of Slurm, of its executor, and of Snakemake's start in every job, not a speed-up.
+loopback (tests/support/slurm_cluster.py), so that both sides have the same two cores. What differs
+is then the overhead of Slurm, of its executor, and of Snakemake's start in every job, not a
+speed-up.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from slurm.cluster import Cluster  # noqa: E402
+from slurm_cluster import Cluster  # noqa: E402
 
 COPIED = ("Snakefile", "config.yaml", "benchmarks", "data", "profiles", "src", "workflow")
 HERE = ("--cores", "2")

@@ -19,7 +19,7 @@ SCRIPTS = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).paren
 
 
 def made(path):
-    """Whether a rule makes a file: one of a workflow, say, that loads this one as a module."""
+    """Whether a file has a rule, of a workflow, say, that loads this one as a module."""
     return any(rule.is_producer(path) for rule in workflow.rules)
 
 

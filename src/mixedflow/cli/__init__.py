@@ -14,7 +14,7 @@ from mixedflow.errors import MixedflowError
 
 def workflow_file(name: str) -> str:
     """Where a file of the workflow is: beside the installed package, or in a checkout."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     installed = package / name
     return str(installed if installed.exists() else package.parents[1] / name)
 

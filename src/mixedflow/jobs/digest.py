@@ -16,6 +16,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
+# What surrounds a job decides about its log and its record, and about none of its results.
+_AROUND = f"{PACKAGE.name}.jobs.job"
 # The name of a module's constant: globs, seen from the module's folder, of the files that it reads.
 _RESOURCES = "RESOURCES"
 # A string, which stays; or blanks and a comment up to the end of a line, once or more.
@@ -67,15 +69,15 @@ def code_digest(script: Path, package: Path = PACKAGE) -> str:
 def modules(script: Path, package: Path = PACKAGE) -> tuple[str, ...]:
     """The modules of ``package`` that a script imports, itself or through others, in order.
 
-    Imports inside functions count; what a module loads by ``importlib`` does not. To import
-    ``a.b.c`` runs ``a`` and ``a.b`` too.
+    Imports inside functions count; what a module loads by ``importlib`` does not, nor the frame
+    that all jobs have (:mod:`mixedflow.jobs.job`). To import ``a.b.c`` runs ``a`` and ``a.b`` too.
     """
     found: set[str] = set()
     waiting = set(_read(script, "", package.name).imports)
     while waiting:
         name = waiting.pop()
         path = _path(name, package)
-        if path and name not in found:
+        if path and name not in found and name != _AROUND:
             found.add(name)
             waiting |= _read(path, name, package.name).imports
     return tuple(sorted(found))
@@ -108,7 +110,7 @@ def _read(path: Path, name: str, root: str) -> _Source:
     statements = list(_running(tree.body))
     names = {found for node in statements for found in _imported(node, within)}
     return _Source(
-        _sha256(significant(text, tree).encode()),
+        _sha256(_cut(text, _idle(statements)).encode()),
         frozenset(found for found in names if found.partition(".")[0] == root),
         tuple(glob for node in tree.body for glob in _resources(node)),
     )
@@ -154,36 +156,42 @@ def _resources(node: ast.stmt) -> tuple[str, ...]:
     return tuple(ast.literal_eval(node.value))
 
 
-def significant(text: str, tree: ast.Module | None = None) -> str:
+def significant(text: str) -> str:
     """The part of a Python text that runs.
 
     Dropped are comments, blank lines, blanks at the end of lines, strings that stand alone as a
     statement (docstrings, and notes below an attribute) and what stands under ``if
     TYPE_CHECKING:``. Cut from the text itself, because trees and tokens differ between Pythons.
     """
-    tree = tree or ast.parse(text)
-    starts = [0]
-    data = text.encode()  # positions in a tree are those of bytes
-    for line in data.split(b"\n"):
-        starts.append(starts[-1] + len(line) + 1)
-    kept, at = [], 0
-    for first, last in _idle(tree):
-        assert last.end_lineno and last.end_col_offset is not None  # a parsed tree has them
-        kept.append(data[at : starts[first.lineno - 1] + first.col_offset])
-        at = starts[last.end_lineno - 1] + last.end_col_offset
-    cut = b"".join([*kept, data[at:]]).decode() + "\n"
-    return _PIECE.sub(lambda piece: piece[1] or "\n", cut).lstrip("\n")
+    return _cut(text, _idle(_running(ast.parse(text).body)))
 
 
-def _idle(tree: ast.Module) -> list[tuple[ast.stmt, ast.stmt]]:
-    """First and last statement of each stretch that does nothing, in the order of the text."""
-    found: list[tuple[ast.stmt, ast.stmt]] = []
-    for node in _running(tree.body):
+_Stretch = tuple[ast.stmt, ast.stmt]  # its first and its last statement
+
+
+def _idle(statements: Iterable[ast.AST]) -> list[_Stretch]:
+    """What does nothing, in the order of the text."""
+    found: list[_Stretch] = []
+    for node in statements:
         if isinstance(node, ast.If) and _for_types(node):
             found.append((node.body[0], node.body[-1]))
         elif isinstance(node, ast.Expr) and isinstance(getattr(node.value, "value", None), str):
             found.append((node, node))
     return sorted(found, key=lambda pair: (pair[0].lineno, pair[0].col_offset))
+
+
+def _cut(text: str, idle: list[_Stretch]) -> str:
+    starts = [0]
+    data = text.encode()  # positions in a tree are those of bytes
+    for line in data.split(b"\n"):
+        starts.append(starts[-1] + len(line) + 1)
+    kept, at = [], 0
+    for first, last in idle:
+        assert last.end_lineno and last.end_col_offset is not None  # a parsed tree has them
+        kept.append(data[at : starts[first.lineno - 1] + first.col_offset])
+        at = starts[last.end_lineno - 1] + last.end_col_offset
+    left = b"".join([*kept, data[at:]]).decode() + "\n"
+    return _PIECE.sub(lambda piece: piece[1] or "\n", left).lstrip("\n")
 
 
 def _sha256(data: bytes) -> str:

@@ -57,7 +57,7 @@ def job(snakemake: Any) -> Iterator[Task]:
     logging.raiseExceptions = False  # a log that cannot be written must not drown the reason
     handler = None
     # How far a long job is, who waits at the terminal sees too.
-    terminal, progress = logging.StreamHandler(), logging.getLogger("mixedflow.bootstrap")
+    terminal, progress = logging.StreamHandler(), logging.getLogger("mixedflow.inference.bootstrap")
     progress.addHandler(terminal)
     try:
         # Where memory is short OpenBLAS asks for its buffers (32 MB) again and again without end.

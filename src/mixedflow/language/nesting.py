@@ -52,11 +52,13 @@ def _fault(null: Comparand, alternative: Comparand) -> tuple[str, str] | None:
             f"{quote(alternative.outcome)}",
             "a likelihood-ratio test needs one",
         )
-    if null.n_obs != alternative.n_obs or null.rows != alternative.rows:
+    if null.n_obs != alternative.n_obs:
         return (
             f"the models use different rows ({null.n_obs} and {alternative.n_obs})",
             "filter rows with missing values for both",
         )
+    if null.rows != alternative.rows:
+        return "the models are of different data", "fit both to the same rows"
     if null.method == "reml" and null.fixed != alternative.fixed:
         return "REML fits of different fixed parts cannot be compared", "fit both with method: ml"
     if null.n_parameters is None or alternative.n_parameters is None:
