@@ -9,7 +9,7 @@ rule reduce:
     input:
         source=lambda w: sources(files_of(w.dataset, file=int(w.file))),
     output:
-        chunk=f"{DATASET}/.chunks/{{file}}-{{part}}.npz",
+        chunk=path_of("reduce"),
     log:
         f"{LOGS}/reduce/{{dataset}}/{{file}}-{{part}}.log",
     wildcard_constraints:
@@ -41,9 +41,7 @@ rule gather:
         chunks=lambda w: chunks_of(w.dataset),
         sources=lambda w: sources(files_of(w.dataset)),
     output:
-        data=f"{DATASET}/data.parquet",
-        card=f"{DATASET}/data_card.json",
-        record=f"{RECORDS}/gather/{{dataset}}.json",
+        **outputs("gather"),
     log:
         f"{LOGS}/gather/{{dataset}}.log",
     wildcard_constraints:
@@ -64,8 +62,7 @@ rule add:
     input:
         chunks=lambda w: chunks_of(MODELS[w.model].dataset),
     output:
-        products=f"{MODEL}/products.npz",
-        record=f"{RECORDS}/add/{{model}}.json",
+        **outputs("add"),
     log:
         f"{LOGS}/add/{{model}}.log",
     wildcard_constraints:

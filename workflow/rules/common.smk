@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+from mixedflow.artifacts import registry
 from mixedflow.config import reading
 from mixedflow.errors import MixedflowError
 from mixedflow.inference.draws import parts
@@ -46,7 +47,7 @@ except MixedflowError as error:
 
 DATASETS, MODELS = SETTINGS.datasets, SETTINGS.models
 RESULTS = SETTINGS.results
-DATASET, MODEL = f"{RESULTS}/datasets/{{dataset}}", f"{RESULTS}/models/{{model}}"
+DATASET, MODEL = (f"{RESULTS}/{stage.folder}" for stage in (registry.DATA, registry.MODEL))
 LOGS = f"logs/{RESULTS}"
 # Each job tells what it has read and made; the manifest gathers these records.
 RECORDS = f"{RESULTS}/records"
@@ -110,7 +111,7 @@ def chunks_of(dataset):
     """The files of a data set's chunks."""
     of = DATASETS[dataset]
     return [
-        f"{RESULTS}/datasets/{dataset}/.chunks/{file}-{part}.npz"
+        path_of("reduce").format(dataset=dataset, file=file, part=part)
         for file in range(1, len(of.source.files) + 1)
         for part in range(1, of.chunks + 1)
     ]
@@ -123,9 +124,9 @@ def rows_of(dataset, file=None):
     return replace(of, source=source, title="", labels={}, expect={})
 
 
-def drawn(draws, folder):
-    """The files of a bootstrap, each of them the work of a job."""
-    return [f"{folder}/{part[0]}-{part[-1]}.npz" for part in parts(draws)]
+def drawn(rule, draws, **of):
+    """The files of a bootstrap, each of them the work of a job of ``rule``."""
+    return [path_of(rule).format(first=p[0], last=p[-1], **of) for p in parts(draws)]
 
 
 def refitted(model, seed):
@@ -156,30 +157,55 @@ def growing(least, per_mb=0):
     return lambda wildcards, input, attempt: int(attempt * (least + per_mb * input.size_mb))
 
 
-def tables(names, folder, unit, category):
-    """Outputs: each table as CSV, and its HTML twin, which Snakemake's own report shows."""
-    pages = {f"{name}_html": shown(f"{folder}/{name}.html", unit, category) for name in names}
-    return {name: f"{folder}/{name}.csv" for name in names} | pages
+def outputs(rule, *has, labels=None):
+    """What a rule makes, each file by its name (``fit_json``), and the record of its job.
+
+    The registry, src/mixedflow/artifacts/registry.py, knows which. ``has`` is what the data set or
+    model has of that which others lack; ``labels`` are those of Snakemake's own report.
+    """
+    files = registry.made_by(rule, *has)
+    unit = files[0].artifact.stage.unit
+    record = f"{RECORDS}/{rule}/{{{unit}}}.json" if unit else f"{RECORDS}/{rule}.json"
+    return {"record": record} | {file.key: shown(file, labels) for file in files}
 
 
-def figures(names, folder, unit, category):
-    """Outputs: figures, annotated for Snakemake's own report."""
-    return {f"{name}_svg": shown(f"{folder}/{name}.svg", unit, category) for name in names}
-
-
-def shown(path, unit, category):
-    name, kind = os.path.splitext(os.path.basename(path))
+def shown(file, labels=None, **of):
+    """The path of an output, annotated if Snakemake's own report shows it; ``of`` fills it in."""
+    path, artifact = f"{RESULTS}/{file.path}", file.artifact
+    path = path.format(**of) if of else path
+    if not file.reported:
+        return path
+    unit = artifact.stage.unit
+    usual = {
+        unit: f"{{{unit}}}",
+        "shows": artifact.name.replace("_", " "),
+        "as": "figure" if artifact.format == registry.FIGURE else "table",
+    }
     return report(
         path,
-        caption=f"../report/{name}.rst",
-        category=category,
-        subcategory=f"{{{unit}}}",
-        labels={
-            unit: f"{{{unit}}}",
-            "shows": name.replace("_", " "),
-            "as": "figure" if kind == ".svg" else "table",
-        },
+        caption=f"../report/{artifact.name}.rst",
+        category=artifact.stage.category,
+        subcategory=f"{{{unit}}}" if unit else None,
+        labels=labels or usual,
     )
+
+
+def path_of(rule):
+    """The one file that a rule makes."""
+    (file,) = registry.made_by(rule)
+    return f"{RESULTS}/{file.path}"
+
+
+def csv_of(rule, *has):
+    """The tables that a rule makes."""
+    files = registry.made_by(rule, *has)
+    return [f"{RESULTS}/{file.path}" for file in files if file.suffix == "csv"]
+
+
+def published(stage, suffix):
+    """The tables of a stage that are printed: as "csv", or as "tex"."""
+    files = [file for artifact in registry.published(stage) for file in artifact.files]
+    return [f"{RESULTS}/{file.path}" for file in files if file.suffix == suffix]
 
 
 wildcard_constraints:

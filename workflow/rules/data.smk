@@ -6,9 +6,7 @@ rule prepare:
     input:
         source=lambda w: sources(files_of(w.dataset)),
     output:
-        data=f"{DATASET}/data.parquet",
-        card=f"{DATASET}/data_card.json",
-        record=f"{RECORDS}/prepare/{{dataset}}.json",
+        **outputs("prepare"),
     log:
         f"{LOGS}/prepare/{{dataset}}.log",
     wildcard_constraints:
@@ -31,14 +29,7 @@ rule card:
     input:
         card=f"{DATASET}/data_card.json",
     output:
-        record=f"{RECORDS}/card/{{dataset}}.json",
-        page=report(
-            f"{DATASET}/data_card.html",
-            caption="../report/data_card.rst",
-            category="Data",
-            subcategory="{dataset}",
-            labels={"data set": "{dataset}", "shows": "data card"},
-        ),
+        **outputs("card", labels={"data set": "{dataset}", "shows": "data card"}),
     log:
         f"{LOGS}/card/{{dataset}}.log",
     threads: 1

@@ -5,28 +5,13 @@ EXPLORED = {name: d.explore for name, d in DATASETS.items() if d.explore}
 TIMED = {name for name in EXPLORED if DATASETS[name].time}
 VISITED = {name for name in TIMED if EXPLORED[name].trend}
 
-IN_EXPLORE = {"folder": f"{DATASET}/explore", "unit": "dataset", "category": "Explore"}
-ALWAYS = {
-    "record": f"{RECORDS}/explore/{{dataset}}.json",
-    **tables(names=("cluster_sizes", "clusters", "cluster_lines"), **IN_EXPLORE),
-    **figures(
-        names=("cluster_sizes", "examples", "cluster_lines", "intercepts_slopes"), **IN_EXPLORE
-    ),
-}
-WITH_TIME = {**ALWAYS, **figures(names=("trajectories",), **IN_EXPLORE)}
-WITH_VISITS = {
-    **WITH_TIME,
-    **tables(names=("residual_correlation", "residual_acf"), **IN_EXPLORE),
-    **figures(names=("residual_scatter", "residual_acf"), **IN_EXPLORE),
-}
-
 
 rule explore:
     input:
         data=f"{DATASET}/data.parquet",
         card=f"{DATASET}/data_card.json",
     output:
-        **ALWAYS,
+        **outputs("explore"),
     log:
         f"{LOGS}/explore/{{dataset}}.log",
     wildcard_constraints:
@@ -43,13 +28,13 @@ rule explore:
 
 use rule explore as explore_time with:
     output:
-        **WITH_TIME,
+        **outputs("explore", registry.TIME),
     wildcard_constraints:
         dataset=one_of(TIMED - VISITED),
 
 
 use rule explore as explore_visits with:
     output:
-        **WITH_VISITS,
+        **outputs("explore", registry.TIME, registry.VISITS),
     wildcard_constraints:
         dataset=one_of(VISITED),

@@ -4,9 +4,9 @@
 from mixedflow.config import families
 
 FAMILIES = SETTINGS.families
-FAMILY = f"{RESULTS}/families/{{family}}"
+MEMBER = f"{RESULTS}/{registry.MEMBER.folder}"
 MEMBERS = {
-    name: {m.name: f"{RESULTS}/families/{name}/members/{m.name}" for m in families.expand(one)}
+    name: {m.name: MEMBER.format(family=name, member=m.name) for m in families.expand(one)}
     for name, one in FAMILIES.items()
 }
 
@@ -56,9 +56,7 @@ rule family:
     input:
         lambda w: list(MEMBERS[w.family].values()),
     output:
-        **tables(("family",), folder=FAMILY, unit="family", category="Families"),
-        **figures(("family",), folder=FAMILY, unit="family", category="Families"),
-        record=f"{RECORDS}/family/{{family}}.json",
+        **outputs("family"),
     log:
         f"{LOGS}/families/{{family}}.log",
     wildcard_constraints:

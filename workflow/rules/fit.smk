@@ -1,38 +1,9 @@
 # One model of one data set: the fit and its tables; then what people look at, the pages of the tables
 # and the figures, whose making fits nothing.
 
-IN_MODEL = {"unit": "model", "category": "Models"}
-MODEL_TABLES = (
-    "fixed_effects",
-    "variance_components",
-    "contrasts",
-    "alternatives",
-    "cluster_effects",
-    "predictions",
-    "curves",
-    "variance_function",
-    "effects_diagnostic",
-    "influence",
-)
-MODEL_FIGURES = (
-    "shrinkage",
-    "fitted_lines",
-    "means",
-    "variance",
-    "residual_qq",
-    "residuals_fitted",
-    "effects_qq",
-    "influence",
-)
 BOOTSTRAPPED = {name for name, model in MODELS.items() if model.inference.intervals == "bootstrap"}
 COMPARISONS = SETTINGS.comparisons
 SIMULATED = sorted(name for name, comparison in COMPARISONS.items() if comparison.bootstrap)
-OF_A_FIT = {
-    "record": f"{RECORDS}/fit/{{model}}.json",
-    **{name: f"{MODEL}/{name}.csv" for name in MODEL_TABLES},
-    "fit": f"{MODEL}/fit.json",
-    "posterior": f"{MODEL}/posterior.npz",
-}
 PREPARED = {
     "data": lambda w: f"{dataset_of(w.model)}/data.parquet",
     "card": lambda w: f"{dataset_of(w.model)}/data_card.json",
@@ -43,7 +14,7 @@ rule fit:
     input:
         **PREPARED,
     output:
-        **OF_A_FIT,
+        **outputs("fit", registry.ROWS),
     log:
         f"{LOGS}/fit/{{model}}.log",
     wildcard_constraints:
@@ -62,9 +33,9 @@ rule fit:
 use rule fit as fit_chunked with:
     input:
         **PREPARED,
-        products=f"{MODEL}/products.npz",
+        products=path_of("add"),
     output:
-        **{name: path for name, path in OF_A_FIT.items() if name != "influence"},
+        **outputs("fit"),
     wildcard_constraints:
         model=one_of(IN_CHUNKS),
     resources:
@@ -76,33 +47,20 @@ use rule fit as fit_chunked with:
 use rule fit as fit_bootstrapped with:
     input:
         **PREPARED,
-        drawn=lambda w: drawn(
-            MODELS[w.model].inference.draws, f"{RESULTS}/models/{w.model}/.bootstrap"
-        ),
+        drawn=lambda w: drawn("bootstrap", MODELS[w.model].inference.draws, model=w.model),
     output:
-        **OF_A_FIT,
-        bootstrap=f"{MODEL}/bootstrap.csv",
+        **outputs("fit", registry.ROWS, registry.BOOTSTRAP),
     wildcard_constraints:
         model=one_of(BOOTSTRAPPED),
-
-
-def looked_at(names, drawn):
-    """Outputs: the pages of a model's tables, and its figures."""
-    folder = f"{MODEL}/figures"
-    return {
-        "record": f"{RECORDS}/draw/{{model}}.json",
-        **{f"{name}_html": shown(f"{MODEL}/{name}.html", **IN_MODEL) for name in names},
-        **figures(drawn, folder=folder, **IN_MODEL),
-    }
 
 
 rule draw:
     input:
         fit=f"{MODEL}/fit.json",
-        tables=[f"{MODEL}/{name}.csv" for name in MODEL_TABLES],
+        tables=csv_of("fit", registry.ROWS),
         card=PREPARED["card"],
     output:
-        **looked_at(MODEL_TABLES, MODEL_FIGURES),
+        **outputs("draw", registry.ROWS),
     log:
         f"{LOGS}/draw/{{model}}.log",
     wildcard_constraints:
@@ -117,16 +75,13 @@ rule draw:
         "../scripts/draw.py"
 
 
-OF_CHUNKS = [name for name in MODEL_TABLES if name != "influence"]
-
-
 use rule draw as draw_chunked with:
     input:
         fit=f"{MODEL}/fit.json",
-        tables=[f"{MODEL}/{name}.csv" for name in OF_CHUNKS],
+        tables=csv_of("fit"),
         card=PREPARED["card"],
     output:
-        **looked_at(OF_CHUNKS, [name for name in MODEL_FIGURES if name != "influence"]),
+        **outputs("draw"),
     wildcard_constraints:
         model=one_of(IN_CHUNKS),
 
@@ -134,10 +89,10 @@ use rule draw as draw_chunked with:
 use rule draw as draw_bootstrapped with:
     input:
         fit=f"{MODEL}/fit.json",
-        tables=[f"{MODEL}/{name}.csv" for name in (*MODEL_TABLES, "bootstrap")],
+        tables=csv_of("fit", registry.ROWS, registry.BOOTSTRAP),
         card=PREPARED["card"],
     output:
-        **looked_at((*MODEL_TABLES, "bootstrap"), MODEL_FIGURES),
+        **outputs("draw", registry.ROWS, registry.BOOTSTRAP),
     wildcard_constraints:
         model=one_of(BOOTSTRAPPED),
 
@@ -147,7 +102,7 @@ rule bootstrap:
     input:
         **PREPARED,
     output:
-        draws=f"{MODEL}/.bootstrap/{{first}}-{{last}}.npz",
+        draws=path_of("bootstrap"),
         record=f"{RECORDS}/bootstrap/{{model}}/{{first}}-{{last}}.json",
     log:
         f"{LOGS}/bootstrap/{{model}}/{{first}}-{{last}}.log",
@@ -171,7 +126,7 @@ use rule bootstrap as bootstrap_test with:
         data=lambda w: f"{dataset_of(COMPARISONS[w.comparison].null)}/data.parquet",
         card=lambda w: f"{dataset_of(COMPARISONS[w.comparison].null)}/data_card.json",
     output:
-        draws=f"{RESULTS}/.bootstrap/{{comparison}}/{{first}}-{{last}}.npz",
+        draws=path_of("bootstrap_test"),
         record=f"{RECORDS}/bootstrap_test/{{comparison}}/{{first}}-{{last}}.json",
     log:
         f"{LOGS}/bootstrap_test/{{comparison}}/{{first}}-{{last}}.log",

@@ -15,22 +15,6 @@ MOVED = {
     for dataset in sorted({MODELS[name].dataset for name in RANKED})
 }
 
-IN_RANKING = {"unit": "model", "category": "Rankings"}
-OF_A_RANKING = {
-    "record": f"{RECORDS}/rank/{{model}}.json",
-    "verdict": f"{MODEL}/ranking.json",
-    **tables(
-        ("ranking", "ranking_pairs", "ranking_probabilities", "ranking_sensitivity"),
-        folder=MODEL,
-        **IN_RANKING,
-    ),
-    **figures(
-        ("caterpillar", "rank_intervals", "league", "pairs", "ranking_summary"),
-        folder=f"{MODEL}/figures",
-        **IN_RANKING,
-    ),
-}
-
 
 rule rank:
     input:
@@ -38,7 +22,7 @@ rule rank:
         posterior=f"{MODEL}/posterior.npz",
         card=lambda w: f"{dataset_of(w.model)}/data_card.json",
     output:
-        **OF_A_RANKING,
+        **outputs("rank"),
     log:
         f"{LOGS}/rank/{{model}}.log",
     wildcard_constraints:
@@ -54,9 +38,7 @@ rule rank:
 
 use rule rank as rank_over with:
     output:
-        **OF_A_RANKING,
-        **tables(("rankings", "ranking_order", "ranking_swaps"), folder=MODEL, **IN_RANKING),
-        **figures(("rankings", "ranking_order"), folder=f"{MODEL}/figures", **IN_RANKING),
+        **outputs("rank", registry.SLOPE),
     wildcard_constraints:
         model=one_of(SLOPED),
 
@@ -67,15 +49,7 @@ rule moves:
         posteriors=lambda w: [f"{RESULTS}/models/{name}/posterior.npz" for name in MOVED[w.dataset]],
         card=f"{DATASET}/data_card.json",
     output:
-        **tables(
-            ("rank_moves", "rank_agreement"),
-            folder=DATASET,
-            unit="dataset",
-            category="Rankings",
-        ),
-        **figures(("rank_moves",), folder=DATASET, unit="dataset", category="Rankings"),
-        verdict=f"{DATASET}/rank_moves.json",
-        record=f"{RECORDS}/moves/{{dataset}}.json",
+        **outputs("moves"),
     log:
         f"{LOGS}/moves/{{dataset}}.log",
     wildcard_constraints:

@@ -13,17 +13,10 @@ rule compare:
         drawn=[
             path
             for name in SIMULATED
-            for path in drawn(COMPARISONS[name].bootstrap, f"{RESULTS}/.bootstrap/{name}")
+            for path in drawn("bootstrap_test", COMPARISONS[name].bootstrap, comparison=name)
         ],
     output:
-        table=f"{RESULTS}/comparisons.csv",
-        page=report(
-            f"{RESULTS}/comparisons.html",
-            caption="../report/comparisons.rst",
-            category="Comparisons",
-            labels={"shows": "likelihood-ratio tests", "as": "table"},
-        ),
-        record=f"{RECORDS}/compare.json",
+        **outputs("compare", labels={"shows": "likelihood-ratio tests", "as": "table"}),
     log:
         f"{LOGS}/compare.log",
     threads: 1
@@ -37,27 +30,26 @@ rule compare:
 
 
 # What a paper prints, made from the tables: a change of layout fits nothing anew.
-PUBLISHED = ("fixed_effects", "variance_components")
+(SIDE_BY_SIDE,) = [file for file in registry.made_by("publish") if file.reported]
 
 
 rule publish:
     input:
         fits=expand(f"{MODEL}/fit.json", model=sorted(MODELS)),
-        tables=expand(f"{MODEL}/{{table}}.csv", model=sorted(MODELS), table=PUBLISHED),
-        rankings=expand(f"{MODEL}/ranking.csv", model=RANKED),
-        comparisons=[f"{RESULTS}/comparisons.csv"] if COMPARED else [],
+        tables=expand(published(registry.MODEL, "csv"), model=sorted(MODELS)),
+        rankings=expand(published(registry.RANKING, "csv"), model=RANKED),
+        comparisons=published(registry.COMPARISON, "csv") if COMPARED else [],
         cards=expand(f"{DATASET}/data_card.json", dataset=sorted(DATASETS)),
     output:
-        expand(f"{MODEL}/{{table}}.tex", model=sorted(MODELS), table=PUBLISHED),
-        expand(f"{MODEL}/ranking.tex", model=RANKED),
-        [f"{RESULTS}/comparisons.tex"] if COMPARED else [],
-        expand(f"{DATASET}/models.tex", dataset=sorted(DATASETS)),
+        expand(published(registry.MODEL, "tex"), model=sorted(MODELS)),
+        expand(published(registry.RANKING, "tex"), model=RANKED),
+        published(registry.COMPARISON, "tex") if COMPARED else [],
+        expand(published(registry.SIDE_BY_SIDE, "tex"), dataset=sorted(DATASETS)),
         [
-            report(
-                f"{DATASET.format(dataset=name)}/models.html",
-                caption="../report/models.rst",
-                category="Comparisons",
+            shown(
+                SIDE_BY_SIDE,
                 labels={"shows": f"models of {name} side by side", "as": "table"},
+                dataset=name,
             )
             for name in sorted(DATASETS)
         ],
@@ -117,13 +109,7 @@ rule report:
     input:
         [path for path in ARTIFACTS if not path.startswith(RECORDS)],
     output:
-        report(
-            f"{RESULTS}/report.html",
-            caption="../report/report.rst",
-            category="Report",
-            labels={"shows": "the whole analysis", "as": "page"},
-        ),
-        record=f"{RECORDS}/report.json",
+        **outputs("report", labels={"shows": "the whole analysis", "as": "page"}),
     log:
         f"{LOGS}/report.log",
     threads: 1
@@ -143,7 +129,7 @@ rule manifest:
         [expand(rule.output, **wildcards) for rule, wildcards in DRAWN],
         rules.report.output,
     output:
-        f"{RESULTS}/manifest.json",
+        path_of("manifest"),
     log:
         f"{LOGS}/manifest.log",
     threads: 1

@@ -10,4 +10,4 @@ with job(snakemake) as task:
     spec = DatasetSpec.from_json(task["dataset"])
     gathered = gathering.gather(spec, [Path(path) for path in snakemake.input.chunks])
     found = gathered.products(snakemake.wildcards.model, json.loads(task["formula"]))
-    save_products(found, Path(snakemake.output.products))
+    save_products(found, Path(snakemake.output.products_npz))

@@ -7,4 +7,4 @@ from mixedflow.report.card import data_card_html
 
 with job(snakemake):
     card = json.loads(Path(snakemake.input.card).read_text("utf-8"))
-    write_text(snakemake.output.page, data_card_html(card))
+    write_text(snakemake.output.data_card_html, data_card_html(card))

@@ -13,5 +13,5 @@ with job(snakemake) as task:
     comparisons = {name: ComparisonSpec.of(values) for name, values in asked.items()}
     fits = {path.parent.name: ModelReport.read(path) for path in map(Path, given.fits)}
     compared = comparison.compare(comparisons, fits, simulated.tests(map(Path, given.drawn)))
-    tables.write(compared, output.table)
-    formatting.write_page(compared, output.page, "Comparisons")
+    tables.write(compared, output.comparisons_csv)
+    formatting.write_page(compared, output.comparisons_html, "Comparisons")

@@ -1,21 +1,22 @@
 import json
 from pathlib import Path
 
-from mixedflow.artifacts import formatting, tables
+from mixedflow.artifacts import formatting, stored
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.figures import diagnostics, models
 from mixedflow.figures.style import Labels, save
 from mixedflow.jobs.job import job
+from mixedflow.prose import captions
 
 with job(snakemake):
     given, output = snakemake.input, snakemake.output
     fit = ModelReport.read(Path(given.fit))
     labels = Labels.of(json.loads(Path(given.card).read_text("utf-8")))
-    frames = {Path(path).stem: tables.read(path) for path in given.tables}
+    frames = {Path(path).stem: stored.read(path) for path in given.tables}
     for name, frame in frames.items():
         shown = f"{fit.title}: {name.replace('_', ' ')}"
         formatting.write_page(frame, output[f"{name}_html"], shown)
     shown = models.in_sample(frames, fit)
     for draw in (models, diagnostics):
         for name, made in draw.all_of(shown, fit, labels).items():
-            save(made, output[f"{name}_svg"], alt=f"{fit.title}: {draw.ALT[name]}")
+            save(made, output[f"{name}_svg"], alt=f"{fit.title}: {captions.ALL[name].alt}")

@@ -13,4 +13,4 @@ with job(snakemake) as task:
     products = load_products(Path(given.products)) if given.get("products") else None
     drawn = map(Path, given.get("drawn", []))
     result = fit_model(model, prepared, dataset, drawn, products)
-    result.write(Path(snakemake.output.fit).parent)
+    result.write(Path(snakemake.output.fit_json).parent)

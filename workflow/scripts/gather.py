@@ -8,4 +8,4 @@ from mixedflow.jobs.job import job
 with job(snakemake) as task:
     spec, output = DatasetSpec.from_json(task["dataset"]), snakemake.output
     prepared = gathering.gather(spec, [Path(path) for path in snakemake.input.chunks]).prepared
-    save(prepared, Path(output.data), Path(output.card))
+    save(prepared, Path(output.data_parquet), Path(output.data_card_json))

@@ -7,6 +7,7 @@ from mixedflow.config.specs import OrderSpec
 from mixedflow.figures import ranking as draw
 from mixedflow.figures.style import Labels, save
 from mixedflow.jobs.job import job
+from mixedflow.prose import captions
 from mixedflow.ranking.posterior import Posterior
 
 with job(snakemake) as task:
@@ -17,6 +18,7 @@ with job(snakemake) as task:
     posteriors = {Path(p).parent.name: Posterior.load(Path(p)) for p in given.posteriors}
     noun = Labels.of(card).axis(card["cluster"])
     found = rank_moves.of_models(posteriors, fits, specs, noun)
-    found.write(Path(output.verdict).parent, card["title"])
+    found.write(Path(output.rank_moves_json).parent, card["title"])
     made = draw.bump(found.ranks, noun, draw.colours_of(found.highlight))
-    save(made, output.rank_moves_svg, alt=f"{card['title']}: ranks by raw means and by each model")
+    alt = f"{card['title']}: {captions.ALL['rank_moves'].alt}"
+    save(made, output.rank_moves_svg, alt=alt)

@@ -13,4 +13,4 @@ with job(snakemake) as task:
     raw = read_source(spec.source, Path(), Path(DOWNLOADS), where)
     task.read += [raw.fetched] if raw.fetched else []
     prepared = prepare(spec, raw)
-    save(prepared, Path(snakemake.output.data), Path(snakemake.output.card))
+    save(prepared, Path(snakemake.output.data_parquet), Path(snakemake.output.data_card_json))

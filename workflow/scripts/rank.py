@@ -7,6 +7,7 @@ from mixedflow.config.specs import RankSpec
 from mixedflow.figures import ranking as draw
 from mixedflow.figures.style import Labels, save
 from mixedflow.jobs.job import job
+from mixedflow.prose import captions
 from mixedflow.ranking.posterior import Posterior
 
 with job(snakemake) as task:
@@ -15,6 +16,6 @@ with job(snakemake) as task:
     labels = Labels.of(json.loads(Path(given.card).read_text("utf-8")))
     spec, posterior = RankSpec.from_json(task["rank"]), Posterior.load(Path(given.posterior))
     found = rank_model(spec, posterior, fit, labels.axis(posterior.group))
-    found.write(Path(output.verdict).parent, fit.title)
+    found.write(Path(output.ranking_json).parent, fit.title)
     for name, made in draw.all_of(found.tables, found.verdict, labels, posterior.group).items():
-        save(made, output[f"{name}_svg"], alt=f"{fit.title}: {draw.ALT[name]}{found.doubt}")
+        save(made, output[f"{name}_svg"], alt=f"{fit.title}: {captions.ALL[name].alt}{found.doubt}")

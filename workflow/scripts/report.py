@@ -5,5 +5,5 @@ from mixedflow.jobs.job import job
 from mixedflow.report import page
 
 with job(snakemake) as task:
-    made = Path(snakemake.output[0])
+    made = Path(snakemake.output.report_html)
     page.render(made.parent, json.loads(task["config"]), made)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedflow.artifacts import tables
+from mixedflow.artifacts import stored
 from mixedflow.artifacts.fit_report import MemberReport
 from mixedflow.config import families
 from mixedflow.errors import FormulaError, ModelError, nearest, quote
@@ -75,7 +75,7 @@ def table(spec: FamilySpec, folders: Mapping[str, Path]) -> pd.DataFrame:
             nearest(spec.term, dict.fromkeys(terms), "fixed effects") if spec.term else "add one",
         )
     about = [key for key, _ in members[0].about]
-    columns = [name for name in families.COLUMNS if name in about or name not in _APART]
+    columns = [name for name in families.COLUMNS if name in about or name not in families.APART]
     frame["p_adjusted"] = adjusted(frame, spec.adjust)
     order = ["member", *about, *(name for name in columns if name not in ("member", *about))]
     frame = frame.reindex(columns=order)
@@ -83,17 +83,14 @@ def table(spec: FamilySpec, folders: Mapping[str, Path]) -> pd.DataFrame:
     return frame.fillna(dict.fromkeys(texts, "")).astype(dict.fromkeys(texts, "str"))
 
 
-_APART = ("dataset", "file", "subset")
-
-
 def _fitted(member: Member, folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """A member's fixed effects, and what all of its rows say of the fit."""
     fit = MemberReport.read(folder / "fit.json")
-    components = tables.read(folder / "variance_components.csv")
+    components = stored.read(folder / "variance_components.csv")
     sds = components[components["scale"] == "sd"]
     residual = sds["group"] == RESIDUAL
     between = sds[~residual].sort_values("term1", key=lambda t: t != INTERCEPT, kind="stable")
-    return tables.read(folder / "fixed_effects.csv")[list(_OF_A_TERM)], {
+    return stored.read(folder / "fixed_effects.csv")[list(_OF_A_TERM)], {
         "n_obs": fit.n_obs,
         "n_groups": fit.groups[0].n_groups,
         "sd_between": float(between["estimate"].iloc[0]),

@@ -7,12 +7,11 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from csv import reader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixedflow.artifacts.storage import write_text
-from mixedflow.artifacts.tables import is_numeric, read
+from mixedflow.artifacts.tables import is_numeric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,13 +135,6 @@ def _shown(name: str, value: Any, numeric: bool) -> str:
 
 def heading(name: str) -> str:
     return _HEADINGS.get(name, name.replace("_", " "))
-
-
-def html_of(csv: Path) -> str:
-    """An HTML table of the first rows of a table as ``write`` left it."""
-    with csv.open(encoding="utf-8", newline="") as file:
-        total = sum(1 for _ in reader(file)) - 1
-    return html_table(read(csv, most=MOST_ROWS), total=total)
 
 
 def html_table(

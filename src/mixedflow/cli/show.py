@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mixedflow.artifacts import tables
+from mixedflow.artifacts import stored
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.config import reading
 from mixedflow.errors import ConfigError, ModelError, nearest, quote
@@ -34,7 +34,7 @@ def show(model: str, config: Path) -> str:
         raise ModelError(where, f"not finished: there is no {folder / missing[0]}", run)
     try:
         report = ModelReport.read(folder / "fit.json")
-        fixed, components = (tables.read(folder / name) for name in _FILES[1:])
+        fixed, components = (stored.read(folder / name) for name in _FILES[1:])
         shown = stata.text(report, fixed, components)
     except (OSError, ValueError, KeyError, TypeError):
         raise ModelError(where, f"the files in {folder} are not a model's", run) from None

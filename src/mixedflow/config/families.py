@@ -18,6 +18,7 @@ PER_BATCH = 16
 MOST_MEMBERS = 10_000
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 FAILURE = "failure.txt"  # in the folder of a member that could not be fitted
+APART = ("dataset", "file", "subset")  # what may set members apart, besides placeholders
 # Of the family's table, besides what sets the members apart.
 COLUMNS = (
     "member", "dataset", "file", "subset", "term", "n_obs", "n_groups", "estimate", "std_error",

@@ -32,13 +32,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-TABLES = ("predictions", "effects_diagnostic", "influence")
-ALT = {
-    "residual_qq": "ordered standardised residuals against normal quantiles",
-    "residuals_fitted": "standardised residuals against fitted values, with their running middle",
-    "effects_qq": "ordered standardised effects of the clusters against normal quantiles",
-    "influence": "Cook's distance of the clusters with most influence on the fixed effects",
-}
 _ENDS = 20  # most extreme points, which thinning leaves alone
 _NAMED = 3  # clusters named at each end
 _PANEL = 3.3  # inches
@@ -50,7 +43,7 @@ _DASHED = (0, (4, 3))
 def all_of(
     frames: Mapping[str, pd.DataFrame], fit: ModelReport, labels: Labels
 ) -> dict[str, Figure]:
-    """Every figure of the diagnostics from their tables (``TABLES``) and fit.json, by file name."""
+    """Every figure of the diagnostics from tables of the model and fit.json, by name."""
     residuals = frames["predictions"].rename(columns={"conditional": "fitted"})
     made = {
         "residual_qq": residual_qq(residuals),

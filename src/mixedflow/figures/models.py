@@ -34,19 +34,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-TABLES = ("cluster_effects", "curves", "predictions", "variance_function")
-ALT = {
-    "shrinkage": "empirical-Bayes estimates against each cluster's own least-squares estimates",
-    "fitted_lines": "own, empirical-Bayes and population lines of a panel of clusters",
-    "means": "predicted population means with 95% confidence bands",
-    "variance": "residual variance within and between clusters against the covariate",
-}
-
-
 def all_of(
     frames: Mapping[str, pd.DataFrame], fit: ModelReport, labels: Labels
 ) -> dict[str, Figure]:
-    """Every figure of a model from its tables (``TABLES``) and fit.json, by file name."""
+    """Every figure of a model from its tables and fit.json, by name."""
     return {
         "shrinkage": shrinkage(frames["cluster_effects"], labels),
         "fitted_lines": fitted_lines(frames["curves"], frames["predictions"], fit, labels),

@@ -45,16 +45,6 @@ _LINES = 200
 _INTEREST = (ORANGE, GREEN, PURPLE, YELLOW, "#8c510a", "#01665e", "#762a83", "#b2182b")
 _INK = "#222222"
 
-ALT = {
-    "caterpillar": "empirical-Bayes estimates in order with three kinds of bars",
-    "rank_intervals": "intervals and confidence sets of the ranks",
-    "league": "probability of each rank by cluster",
-    "pairs": "which pairs of clusters can be told apart",
-    "ranking_summary": "what the data can say about the order",
-    "rankings": "ranks by several criteria side by side",
-    "ranking_order": "values of the clusters over the covariate",
-}
-
 
 def all_of(
     tables: Mapping[str, pd.DataFrame], verdict: Mapping[str, Any], labels: Labels, cluster: str

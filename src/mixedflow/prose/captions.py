@@ -1,4 +1,4 @@
-"""What each table and figure is called and what to see in it: the one home of captions.
+"""What each table and figure is called and what to see in it: words alone, by the artifact's name.
 
 The report prints them; the files below workflow/report, which Snakemake's own report prints, are
 made from them (:func:`rst`).
@@ -9,53 +9,64 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from mixedflow.artifacts.registry import ARTIFACTS
+
 
 class Caption(NamedTuple):
-    """A heading, and a sentence or two that say what to look for."""
+    """A heading, and a sentence or two that say what to look for.
+
+    ``alt`` is what a figure shows, for those who do not see it; it follows a title and a colon.
+    """
 
     title: str
     text: str
+    alt: str = ""
 
 
-DATA = {
+ALL = {
+    # Of a data set.
     "data_card": Caption(
         "Data card",
         "Where the rows come from, how many each step of the preparation kept, and what every "
         "variable holds. A large loss at one step, or many missing values in one column, is worth "
         "a look before any model.",
     ),
-}
-
-EXPLORE = {
+    # Before any model.
     "cluster_sizes": Caption(
         "Cluster sizes",
         "How many rows each cluster has. The effects of small clusters are known least and are "
         "shrunk most.",
+        alt="cluster sizes",
     ),
     "clusters": Caption(
-        "Clusters", "Each cluster's number of rows and raw mean, before any model."
+        "Clusters",
+        "Each cluster's number of rows and raw mean, before any model.",
     ),
     "trajectories": Caption(
         "Observed trajectories",
         "One line a cluster over time. Lines that start apart call for a random intercept, lines "
         "that fan out for a random slope; a bend that all share belongs into the fixed part.",
+        alt="trajectories",
     ),
     "examples": Caption(
         "Example clusters",
         "The rows of a few clusters with the least-squares line through each alone: how far two "
         "clusters differ, and how widely rows scatter about their own line. They have the same "
         "colours in the figures that follow.",
+        alt="examples",
     ),
     "cluster_lines": Caption(
         "Every cluster's own line",
         "Least squares in each cluster alone, without the clusters too small for a line. A band of "
         "parallel lines speaks for a random intercept, crossing lines for a random slope; the "
         "steepest lines are often those of the smallest clusters.",
+        alt="cluster lines",
     ),
     "intercepts_slopes": Caption(
         "Own slopes against own intercepts",
         "A trend in the cloud is what the covariance of intercept and slope will describe. The "
         "cloud is wider than the true effects are, because each point carries its own error.",
+        alt="intercepts slopes",
     ),
     "residual_correlation": Caption(
         "Residual correlation between visits",
@@ -67,15 +78,15 @@ EXPLORE = {
         "Each panel pairs two visits of the same clusters; above the diagonal their correlation. "
         "Narrow clouds mean that clusters keep their place; single far points can carry a whole "
         "correlation.",
+        alt="residual scatter",
     ),
     "residual_acf": Caption(
         "Autocorrelation of residuals by lag",
         "The correlation of residuals so many visits apart. A level line fits a random intercept, "
         "a falling one does not. Long lags rest on few pairs.",
+        alt="residual acf",
     ),
-}
-
-MODEL = {
+    # Of a model.
     "fixed_effects": Caption(
         "Fixed effects",
         "Standard errors from the estimated covariance of the rows. Without a column df, tests and "
@@ -115,21 +126,25 @@ MODEL = {
         "What would change without the cluster: Cook's distance for all fixed effects together, "
         "changes of each in standard errors, and of the log standard deviations; one step from the "
         "fit, not a refit.",
+        alt="Cook's distance of the clusters with most influence on the fixed effects",
     ),
     "residual_qq": Caption(
         "Residuals against the normal distribution",
         "Standardised residuals in order. Points off the line at the ends are rows that the normal "
         "distribution does not expect; a bend of the whole is skewness.",
+        alt="ordered standardised residuals against normal quantiles",
     ),
     "residuals_fitted": Caption(
         "Residuals against fitted values",
         "The middle and the spread should be level: a bend calls for another term, a fan for "
         "another scale of the outcome.",
+        alt="standardised residuals against fitted values, with their running middle",
     ),
     "effects_qq": Caption(
         "Cluster effects against the normal distribution",
         "Each random effect over its diagnostic standard error, in order. A cluster far off the "
         "line is an outlier among clusters, and its shrinkage too strong.",
+        alt="ordered standardised effects of the clusters against normal quantiles",
     ),
     "cluster_effects": Caption(
         "Empirical-Bayes effects by cluster",
@@ -157,27 +172,29 @@ MODEL = {
         "From each cluster's own least-squares estimate to its empirical-Bayes one; on the dashed "
         "line they are the same, and areas are the clusters' rows. The smaller the cluster and the "
         "farther out its own estimate, the longer the way towards the average.",
+        alt="empirical-Bayes estimates against each cluster's own least-squares estimates",
     ),
     "fitted_lines": Caption(
         "Fitted lines of single clusters",
         "Points of each cluster with its own least-squares line, its empirical-Bayes line and the "
         "population's. The empirical-Bayes line lies between the other two, nearer to the "
         "population's where a cluster has little to say.",
+        alt="own, empirical-Bayes and population lines of a panel of clusters",
     ),
     "means": Caption(
         "Predicted means",
         "The population mean over the covariate with its 95% confidence band. Bands of groups "
         "apart from each other point to a difference; bands that overlap do not rule one out.",
+        alt="predicted population means with 95% confidence bands",
     ),
     "variance": Caption(
         "Total residual variance",
         "What the fixed part leaves over, between clusters and within them. Flat for a random "
         "intercept; with a random slope a parabola in the covariate, and the share between "
         "clusters (VPC) changes with it.",
+        alt="residual variance within and between clusters against the covariate",
     ),
-}
-
-RANKING = {
+    # Of a ranking.
     "ranking": Caption(
         "Ranking",
         "Rank low, high: where the cluster's rank lies with posterior probability 95%. Rank set: "
@@ -195,40 +212,47 @@ RANKING = {
         "Pale: the same for all clusters at once, so also for those picked by looking. All "
         "three take the variance components as known; with few clusters (20) the pale bars are "
         "then too short.",
+        alt="empirical-Bayes estimates in order with three kinds of bars",
     ),
     "rank_intervals": Caption(
         "What is known of each rank",
         "The posterior interval trusts the model and its shrinkage; the confidence sets trust each "
         "cluster's own rows alone, for one cluster or for all at once. Long bars in the middle are "
         "what a league table of point estimates hides.",
+        alt="intervals and confidence sets of the ranks",
     ),
     "league": Caption(
         "League table of probabilities",
         "Each row is a cluster, each column a rank: the darker, the more probable. A dark diagonal "
         "would be a league table; a broad smear is what the data give. At the right the "
         "probability of being among the best.",
+        alt="probability of each rank by cluster",
     ),
     "pairs": Caption(
         "Which pairs can be told apart",
         "Clusters in order on both sides. Dark pairs differ with 95% confidence for all pairs at "
         "once; light blue ones only if they were the one pair named beforehand; grey ones cannot "
         "be told apart.",
+        alt="which pairs of clusters can be told apart",
     ),
     "ranking_summary": Caption(
         "What the data can say",
         "How many pairs can be told apart, how many clusters differ from the average, and into how "
         "many tiers the data order them: clusters of one tier are not a ranking among themselves.",
+        alt="what the data can say about the order",
     ),
     "rankings": Caption(
         "Rankings side by side",
         "Ranks of each cluster by several criteria of the same model. Lines that cross between two "
         "columns change places; those that move most are named.",
+        alt="ranks by several criteria side by side",
     ),
     "ranking_order": Caption(
         "How the order changes with the covariate",
         "Each cluster's line over the covariate, as deviation from the average line. Where two "
         "lines cross they change places, so that one order for all cases does not exist; the "
         "surest crossing is drawn in colour.",
+        alt="values of the clusters over the covariate",
     ),
     "ranking_pairs": Caption(
         "Pairs of clusters",
@@ -249,32 +273,28 @@ RANKING = {
         "Pairs whose lines cross over the middle 90% of the covariate, with the value at which "
         "they do and the posterior probability that the order at both ends is as estimated.",
     ),
-}
-
-MOVES = {
+    # Of rankings by several models.
     "rank_moves": Caption(
         "How ranks move between models",
         "The same clusters ranked by their raw means and by each model of the data set. What moves "
         "a cluster is what a model takes into account: the first column answers how good the "
         "results are, a model with the intake how much was added to it.",
+        alt="ranks by raw means and by each model",
     ),
     "rank_agreement": Caption(
         "Agreement of the orders",
         "For each two orders: the rank correlation, how many pairs of clusters change places, and "
         "the largest move.",
     ),
-}
-
-FAMILY = {
+    # Of a family.
     "family": Caption(
         "A family of models",
         "The same fixed effect in many models, with 95% intervals that are not widened for their "
         "number; p-values are adjusted for all tests of the family. A member that could not be "
         "fitted says why, and takes no part in the adjustment.",
+        alt="estimates and 95% intervals of all members",
     ),
-}
-
-TOGETHER = {
+    # Of the whole analysis.
     "comparisons": Caption(
         "Likelihood-ratio tests",
         "The null model against the larger one. A small p-value speaks for the larger; a variance "
@@ -289,17 +309,15 @@ TOGETHER = {
     "report": Caption("Report", "The whole analysis on one page that needs no network."),
 }
 
-ALL = {**DATA, **EXPLORE, **MODEL, **RANKING, **MOVES, **FAMILY, **TOGETHER}
-
-_OF_DATASET = "\nData set ``{{ snakemake.wildcards.dataset }}``.\n"
-_OF_MODEL = (
-    "\nModel ``{{ snakemake.wildcards.model }}``: "
-    '``{{ snakemake.config["models"][snakemake.wildcards.model]["formula"] }}``\n'
-)
-_OF_FAMILY = (
-    "\nFamily ``{{ snakemake.wildcards.family }}``: "
-    '``{{ snakemake.config["families"][snakemake.wildcards.family]["formula"] }}``\n'
-)
+# What Snakemake's own report adds, by the wildcard of the jobs.
+_OF = {
+    "dataset": "\nData set ``{{ snakemake.wildcards.dataset }}``.\n",
+    "model": "\nModel ``{{ snakemake.wildcards.model }}``: "
+    '``{{ snakemake.config["models"][snakemake.wildcards.model]["formula"] }}``\n',
+    "family": "\nFamily ``{{ snakemake.wildcards.family }}``: "
+    '``{{ snakemake.config["families"][snakemake.wildcards.family]["formula"] }}``\n',
+    "": "",
+}
 _WORKFLOW = """\
 Linear mixed models of {{ snakemake.config["datasets"]|length }} data set(s):
 {% for name, model in snakemake.config["models"]|dictsort %}
@@ -313,15 +331,10 @@ says what to be careful about.
 def rst() -> dict[str, str]:
     """Files of workflow/report by name: captions for Snakemake's own report."""
     files = {"workflow.rst": _WORKFLOW}
-    for name, caption in ALL.items():
-        tail = ""
-        if name in MODEL or name in RANKING:
-            tail = _OF_MODEL
-        elif name in EXPLORE or name in DATA or name in MOVES:
-            tail = _OF_DATASET
-        elif name in FAMILY:
-            tail = _OF_FAMILY
-        files[f"{name}.rst"] = f"{caption.text}\n{tail}"
+    for artifact in ARTIFACTS:
+        if any(file.reported for file in artifact.files):
+            tail = _OF[artifact.stage.unit]
+            files[f"{artifact.name}.rst"] = f"{ALL[artifact.name].text}\n{tail}"
     return files
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mixedflow.artifacts import formatting
-from mixedflow.prose.captions import DATA
+from mixedflow.prose import captions
 from mixedflow.report.html import environment
 
 _MOST_LEVELS = 12  # of a category that are written out
@@ -17,7 +17,7 @@ _MOST_LEVELS = 12  # of a category that are written out
 def data_card_html(card: Mapping[str, Any]) -> str:
     """A standalone page for one data set's card (data_card.json)."""
     template = environment().get_template("card_page.html.j2")
-    return template.render(card=card, parts=card_parts(card), caption=DATA["data_card"])
+    return template.render(card=card, parts=card_parts(card), caption=captions.ALL["data_card"])
 
 
 def card_parts(card: Mapping[str, Any]) -> dict[str, Markup]:

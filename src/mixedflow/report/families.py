@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from mixedflow.artifacts import formatting, tables
+from mixedflow.artifacts import formatting, stored
+from mixedflow.config import families
 from mixedflow.prose import captions
 from mixedflow.prose.markup import count, isolated
 from mixedflow.report.html import inline_svg
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 
 _LEVEL = 0.05
-_TEXTS = ("member", "dataset", "file", "subset", "converged", "singular", "failure")
 _MOST_LISTED = 50
 
 
@@ -30,7 +30,7 @@ class Section:
 
     folder: Path
     spec: Mapping[str, Any]
-    caption: captions.Caption = captions.FAMILY["family"]
+    caption: captions.Caption = captions.ALL["family"]
     wide: bool = True
 
     @property
@@ -40,7 +40,7 @@ class Section:
     @cached_property
     def rows(self) -> pd.DataFrame:
         placeholders = [key for key, _ in self.spec["columns"]]
-        return tables.read(self.folder / "family.csv", (*_TEXTS, *placeholders))
+        return stored.read(self.folder / "family.csv", (*families.APART, *placeholders))
 
     @cached_property
     def members(self) -> pd.DataFrame:
@@ -107,5 +107,5 @@ class Section:
 
 def sections(results_dir: Path, config: Mapping[str, Any]) -> list[Section]:
     """One section for each family of a run, alphabetically."""
-    families = config.get("families") or {}
-    return [Section(results_dir / "families" / name, families[name]) for name in sorted(families)]
+    specs = config.get("families") or {}
+    return [Section(results_dir / "families" / name, specs[name]) for name in sorted(specs)]

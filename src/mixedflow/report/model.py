@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from csv import reader
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from mixedflow.artifacts import formatting, tables
+from mixedflow.artifacts import formatting, registry, stored
 from mixedflow.artifacts.fit_report import GroupReport, ModelReport
+from mixedflow.artifacts.registry import Artifact
 from mixedflow.language import terms
 from mixedflow.prose import captions, equations, findings, interpretation
 from mixedflow.prose.captions import Caption
@@ -25,8 +27,6 @@ from mixedflow.report.html import inline_svg
 if TYPE_CHECKING:
     import pandas as pd
 
-_MODEL_FIGURES = ("means", "variance", "shrinkage", "fitted_lines")
-_DIAGNOSTIC_FIGURES = ("residual_qq", "residuals_fitted", "effects_qq", "influence")
 _TESTS = {
     "normal": "normal (z)",
     "satterthwaite": "t, Satterthwaite",
@@ -40,17 +40,6 @@ _INTERVALS = {
 _MOST_RANKED = 2000  # clusters of a ranking on the page
 _MOST_SHARES = 5  # rows of the table of VPC by covariate
 _WIDE = 560.0  # points; from here a figure takes the whole width, not one of two columns
-_FILES = (
-    "cluster_effects",
-    "predictions",
-    "curves",
-    "variance_function",
-    "alternatives",
-    "effects_diagnostic",
-    "influence",
-    "bootstrap",
-)
-_PUBLISHED = ("fixed_effects", "variance_components")
 _SCALES = {
     "variance": "variance",
     "variance_se": "SE",
@@ -109,16 +98,16 @@ class Model:
 
     @cached_property
     def fixed(self) -> pd.DataFrame:
-        return tables.read(self.folder / "fixed_effects.csv")
+        return stored.read(self.folder / "fixed_effects.csv")
 
     @cached_property
     def components(self) -> pd.DataFrame:
-        return tables.read(self.folder / "variance_components.csv")
+        return stored.read(self.folder / "variance_components.csv")
 
     @cached_property
     def ranks(self) -> pd.DataFrame | None:
         path = self.folder / "ranking.csv"
-        return tables.read(path) if self.rank and path.exists() else None
+        return stored.read(path) if self.rank and path.exists() else None
 
     @property
     def interpretations(self) -> list[Markup]:
@@ -176,7 +165,7 @@ class Model:
         """The share between clusters at values of the covariate, where it depends on one."""
         if not self.fit.variance_function:
             return None
-        found = tables.read(self.folder / "variance_function.csv")
+        found = stored.read(self.folder / "variance_function.csv")
         shown = found.iloc[
             [round(k * (len(found) - 1) / (_MOST_SHARES - 1)) for k in range(_MOST_SHARES)]
         ]
@@ -190,44 +179,34 @@ class Model:
 
     @property
     def contrasts_table(self) -> Markup | None:
-        found = tables.read(self.folder / "contrasts.csv")
+        found = stored.read(self.folder / "contrasts.csv")
         return None if found.empty else table(found.dropna(axis="columns", how="all"))
 
     @property
     def alternatives_table(self) -> Markup:
-        shown = tables.read(self.folder / "alternatives.csv")
+        shown = stored.read(self.folder / "alternatives.csv")
         return table(shown[["term", "method", "estimate", "std_error", "conf_low", "conf_high"]])
 
     @property
     def figures(self) -> list[Shown]:
-        return self._figures(_MODEL_FIGURES, captions.MODEL)
+        return self._figures(registry.PICTURES)
 
     @property
     def diagnostics(self) -> list[Shown]:
-        return self._figures(_DIAGNOSTIC_FIGURES, captions.MODEL)
+        return self._figures(registry.DIAGNOSTICS)
 
-    def _figures(self, keys: tuple[str, ...], told: Mapping[str, Caption]) -> list[Shown]:
-        folder = self.folder / "figures"
-        return [
-            figure(folder / f"{key}.svg", f"{self.name}-{key}", told[key])
-            for key in keys
-            if (folder / f"{key}.svg").exists()
-        ]
+    def _figures(self, section: str) -> list[Shown]:
+        return shown_of(self.folder, self.name, registry.section(section, registry.FIGURE))
 
     @property
     def ranking(self) -> list[Shown]:
-        """Every figure of the ranking that exists, in the captions' order."""
-        return self._figures(tuple(captions.RANKING), captions.RANKING)
+        """Every figure of the ranking that exists."""
+        return self._figures(registry.ORDER)
 
     @property
     def ranking_tables(self) -> list[Shown]:
         """Every table of the ranking that exists, but for the ranking and what a figure shows."""
-        return [
-            Shown(f"{self.name}-{key}-table", caption, Markup(formatting.html_of(path)), table=True)
-            for key, caption in captions.RANKING.items()
-            if key not in ("ranking", "ranking_probabilities")
-            and (path := self.folder / f"{key}.csv").exists()
-        ]
+        return shown_of(self.folder, self.name, registry.section(registry.ORDER, registry.TABLE))
 
     @property
     def ranking_words(self) -> Mapping[str, list[str]]:
@@ -337,7 +316,8 @@ class Model:
 
     @property
     def files(self) -> list[str]:
-        names = [f"{name}.csv" for name in _FILES] + [f"{name}.tex" for name in _PUBLISHED]
+        further, printed = registry.section(registry.FURTHER), registry.published(registry.MODEL)
+        names = [*(f"{one.name}.csv" for one in further), *(f"{one.name}.tex" for one in printed)]
         return [name for name in names if (self.folder / name).exists()]
 
 
@@ -348,6 +328,30 @@ def _group_facts(group: GroupReport) -> list[tuple[str, Any]]:
         (f"Number of groups ({group.name})", count(group.n_groups)),
         ("Rows a group: min, mean, max", ", ".join(spread)),
     ]
+
+
+def shown_of(folder: Path, of: str, artifacts: Iterable[Artifact]) -> list[Shown]:
+    """Those of ``artifacts`` that are there, each with its caption.
+
+    ``folder`` is that of their stage, ``of`` the name of the data set or model.
+    """
+    found = []
+    for artifact in artifacts:
+        key, caption = f"{of}-{artifact.name}", captions.ALL[artifact.name]
+        path = folder / artifact.files[0].place
+        if path.exists() and artifact.format == registry.FIGURE:
+            found.append(figure(path, key, caption))
+        elif path.exists():
+            body = Markup(html_of(path))
+            found.append(Shown(f"{key}-table", caption, body, table=True))
+    return found
+
+
+def html_of(csv: Path) -> str:
+    """An HTML table of the first rows of a table as it is stored."""
+    with csv.open(encoding="utf-8", newline="") as file:
+        total = sum(1 for _ in reader(file)) - 1
+    return formatting.html_table(stored.read(csv, most=formatting.MOST_ROWS), total=total)
 
 
 def figure(path: Path, key: str, caption: Caption) -> Shown:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 import mixedflow
-from mixedflow.artifacts import formatting, tables
+from mixedflow.artifacts import registry, stored
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.artifacts.storage import write_text
 from mixedflow.errors import SourceError
@@ -26,26 +26,13 @@ from mixedflow.report import paper
 from mixedflow.report.card import card_parts, fragment
 from mixedflow.report.families import sections
 from mixedflow.report.html import environment
-from mixedflow.report.model import Model, Shown, _json, figure, records, table
+from mixedflow.report.model import Model, Shown, _json, records, shown_of, table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 RESOURCES = ("templates/report/*.j2",)
-
-# Name of an artifact below explore, and how it is shown; sizes are in the data card.
-_EXPLORED = (
-    ("cluster_sizes", "svg"),
-    ("trajectories", "svg"),
-    ("examples", "svg"),
-    ("cluster_lines", "svg"),
-    ("intercepts_slopes", "svg"),
-    ("residual_scatter", "svg"),
-    ("residual_acf", "svg"),
-    ("residual_correlation", "csv"),
-    ("residual_acf", "csv"),
-)
 
 
 @dataclass(frozen=True)
@@ -70,13 +57,7 @@ class Dataset:
         """How ranks move between this data set's models, where one of them ranks."""
         if not any(model.rank for model in self.models):
             return []
-        path, caption = self.folder / "rank_moves.svg", captions.MOVES["rank_moves"]
-        found = [figure(path, f"{self.name}-rank_moves", caption)] if path.exists() else []
-        for key, caption in captions.MOVES.items():
-            if (path := self.folder / f"{key}.csv").exists():
-                body = Markup(formatting.html_of(path))
-                found.append(Shown(f"{self.name}-{key}-table", caption, body, table=True))
-        return found
+        return shown_of(self.folder, self.name, registry.section(registry.MOVED))
 
     @property
     def moves_sentences(self) -> list[str]:
@@ -100,22 +81,13 @@ class Dataset:
     @property
     def explored(self) -> list[Shown]:
         """What the data showed before any model; nothing that an earlier configuration left."""
-        explore, found = self.spec.get("explore") or {}, []
-        wanted = {
-            "trajectories": explore and self.spec.get("time"),
-            "residual": explore and explore.get("trend"),
-        }
-        for key, kind in _EXPLORED:
-            if not wanted.get(key.split("_")[0], explore):
-                continue
-            path = self.folder / "explore" / f"{key}.{kind}"
-            place, caption = f"{self.name}-{key}", captions.EXPLORE[key]
-            if path.exists() and kind == "svg":
-                found.append(figure(path, place, caption))
-            elif path.exists():
-                body = Markup(formatting.html_of(path))
-                found.append(Shown(f"{place}-table", caption, body, table=True))
-        return found
+        explore = self.spec.get("explore")
+        if not explore:
+            return []
+        has = {registry.TIME: self.spec.get("time"), registry.VISITS: explore.get("trend")}
+        possible = registry.section(registry.EXPLORATION)
+        asked = [one for one in possible if all(has[need] for need in one.needs)]
+        return shown_of(self.folder / "explore", self.name, asked)
 
 
 def render(results_dir: Path, config: Mapping[str, Any], out: Path) -> None:
@@ -140,7 +112,7 @@ def render(results_dir: Path, config: Mapping[str, Any], out: Path) -> None:
 def page(results_dir: Path, config: Mapping[str, Any]) -> str:
     """The report as text; see :func:`render`."""
     path = results_dir / "comparisons.csv"
-    compared = tables.read(path) if config.get("comparisons") and path.exists() else None
+    compared = stored.read(path) if config.get("comparisons") and path.exists() else None
     rows = [] if compared is None else records(compared)
     datasets = _datasets(results_dir, config, rows)
     models = [model for dataset in datasets for model in dataset.models]

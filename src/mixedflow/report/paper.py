@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from mixedflow.artifacts import formatting, tables
+from mixedflow.artifacts import formatting, registry, stored
 from mixedflow.artifacts.fit_report import ModelReport, Share, ShareAt
 from mixedflow.artifacts.storage import write_text
 from mixedflow.errors import SourceError
@@ -52,8 +52,8 @@ def read(folder: Path) -> Fitted:
     """A model from its folder of artifacts."""
     return Fitted(
         ModelReport.read(folder / "fit.json"),
-        tables.read(folder / "fixed_effects.csv"),
-        tables.read(folder / "variance_components.csv"),
+        stored.read(folder / "fixed_effects.csv"),
+        stored.read(folder / "variance_components.csv"),
     )
 
 
@@ -200,16 +200,16 @@ def write(
     try:
         found = sorted((read(path.parent) for path in fits), key=lambda one: order(one.fit))
         for path in fits:
-            for name in ("fixed_effects", "variance_components"):
-                frame = tables.read(path.parent / f"{name}.csv")
+            for name in (artifact.name for artifact in registry.published(registry.MODEL)):
+                frame = stored.read(path.parent / f"{name}.csv")
                 shown = frame.dropna(axis="columns", how="all")
                 _write(path.parent / f"{name}.tex", shown, name, path.parent.name)
         for path in rankings:
-            frame = tables.read(path)
+            frame = stored.read(path)
             shown = frame[[name for name in _RANKING if name in frame.columns]]
             _write(path.with_suffix(".tex"), shown, "ranking", path.parent.name)
         if comparisons is not None:
-            frame = tables.read(comparisons)[list(_COMPARISONS)]
+            frame = stored.read(comparisons)[list(_COMPARISONS)]
             _write(comparisons.with_suffix(".tex"), frame, "comparisons")
         for path in cards:
             card = json.loads(path.read_text(encoding="utf-8"))
