@@ -28,6 +28,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check --compact-diff Snakefile workflow
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/python -m mixedflow.config.reference --check docs/config.md
 
 docs: $(READY)
@@ -57,4 +58,4 @@ audit: $(READY)
 	.venv/audit/bin/pip-audit --require-hashes --disable-pip --requirement requirements.lock
 
 clean:
-	rm -rf .venv .snakemake logs dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .snakemake logs dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

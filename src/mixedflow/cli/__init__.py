@@ -1,4 +1,8 @@
-"""The command ``mixedflow``: begin an analysis, check it, show a model, verify what is there."""
+"""The command ``mixedflow``: begin an analysis, check it, show a model, verify what is there.
+
+Each command's module loads with the command: every job of an own Snakefile starts an interpreter
+that wants :func:`workflow_file` alone. May import every layer.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mixedflow.cli import check, init, show, verify
 from mixedflow.errors import MixedflowError
 
 
@@ -20,6 +23,7 @@ def workflow_file(name: str) -> str:
 
 
 def _init(given: argparse.Namespace) -> int:
+    from mixedflow.cli import init
 
     roles = init.Roles(given.outcome, given.cluster, given.time, given.predictor)
     written = init.init(given.file, roles, given.folder)
@@ -30,6 +34,7 @@ def _init(given: argparse.Namespace) -> int:
 
 
 def _check(given: argparse.Namespace) -> int:
+    from mixedflow.cli import check
 
     found = check.check(given.config)
     print(*found.lines, sep="\n")
@@ -41,12 +46,14 @@ def _check(given: argparse.Namespace) -> int:
 
 
 def _show(given: argparse.Namespace) -> int:
+    from mixedflow.cli import show
 
     print(show.show(given.model, given.config), end="")
     return 0
 
 
 def _verify(given: argparse.Namespace) -> int:
+    from mixedflow.cli import verify
 
     own = Path("Snakefile")
     return verify.main(own if own.exists() else workflow_file("Snakefile"), given.config)

@@ -13,7 +13,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-import mixedflow
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.prose import references
 from mixedflow.prose.markup import count, isolated, synthetic
@@ -291,6 +290,6 @@ def _ranking(ranks: Ranks) -> list[_Said]:
 def _software() -> list[_Said]:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _SOFTWARE)
     text = Markup("The analysis was run with mixedflow {} on Python {} ({}).").format(
-        mixedflow.__version__, platform.python_version(), versions
+        importlib.metadata.version("mixedflow"), platform.python_version(), versions
     )
     return [(text, ())]
