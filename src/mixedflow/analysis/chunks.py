@@ -23,7 +23,7 @@ from mixedflow.config.specs import DatasetSpec
 from mixedflow.data.chunks import read_chunk
 from mixedflow.data.preparation import Chunk, prepare_chunk
 from mixedflow.data.prepared import every_level, levels_of
-from mixedflow.data.sources import code_text
+from mixedflow.data.raw import code_text
 from mixedflow.errors import DataError, MixedflowError, SourceError, quote
 from mixedflow.language import expressions, formula
 from mixedflow.model.crossproducts import NotFiniteError, reduce_chunk

@@ -12,7 +12,8 @@ from mixedflow.config.reading import read, working_folder
 from mixedflow.data.download import DOWNLOADS
 from mixedflow.data.preparation import prepare
 from mixedflow.data.prepared import Prepared
-from mixedflow.data.sources import RawData, read_source
+from mixedflow.data.raw import RawData
+from mixedflow.data.sources import read_source
 from mixedflow.errors import (
     FormulaError,
     MixedflowError,

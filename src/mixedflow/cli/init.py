@@ -19,7 +19,9 @@ from mixedflow.cli import check
 from mixedflow.config import reading
 from mixedflow.config.specs import SourceSpec
 from mixedflow.data.card import MOST_LEVELS
-from mixedflow.data.sources import RawData, code_text, label_of, read_source
+from mixedflow.data.formats import FORMATS
+from mixedflow.data.raw import RawData, code_text, label_of
+from mixedflow.data.sources import read_source
 from mixedflow.errors import ConfigError, DataError, nearest, quote
 
 if TYPE_CHECKING:
@@ -233,7 +235,8 @@ class _Starter:
         yield "datasets:"
         yield f"  {scalar(self.name)}:"
         yield f"    title: {scalar(self.title)}"
-        yield "    # .csv, .dta, .sav, .sas7bdat or .parquet."
+        *suffixes, last = FORMATS
+        yield f"    # {', '.join(suffixes)} or {last}."
         yield f"    source: {{file: {scalar(self.path, flow=True)}}}"
         if self.renamed:
             yield "    # Names that a formula cannot write, and their new ones."

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mixedflow.config.specs import DatasetSpec
-from mixedflow.data.sources import RawData, label_of
+from mixedflow.data.raw import RawData, label_of
 from mixedflow.errors import DataError, quote
 
 MOST_LEVELS = 30  # a text column with more distinct values is text, not a category

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mixedflow.data.card import Origin, card, check_expected, check_sizes
 from mixedflow.data.prepared import Prepared
-from mixedflow.data.sources import RawData, code_text
+from mixedflow.data.raw import RawData, code_text
 from mixedflow.errors import DataError, nearest, quote
 from mixedflow.language import evaluation, expressions
 

@@ -1,0 +1,157 @@
+"""Readers of data files, whole and in parts; which format has which is in :mod:`formats`.
+
+A reader of the whole takes a path. A reader of a part takes besides it the ``part``-th (from 1) of
+``parts`` parts and the columns that are wanted; its rows stand under their positions in the file,
+its texts are categories, so that there is an object a level, not a row. Both raise whatever the
+parsers raise.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from mixedflow.data.prepared import read_parquet
+from mixedflow.data.raw import RawData, column
+from mixedflow.errors import quote
+
+_LEADING_ZERO = r"^[+-]?0[0-9]"
+
+
+def delimited(path: Path) -> RawData:
+    """Numbers where a column holds nothing else; 007 stays text, for it is a name."""
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        header = next(csv.reader(stream), [])
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise ValueError(f"the column {quote(twice[0])} is there twice")
+    frame = pd.read_csv(path, dtype="str", encoding="utf-8-sig", index_col=False)
+    for name in frame.columns:
+        present = frame[name].dropna()
+        if present.str.contains(_LEADING_ZERO, regex=True).any():
+            continue
+        if len(present) and present.isin(["True", "False"]).all():
+            frame[name] = frame[name].map({"True": 1.0, "False": 0.0})
+            continue
+        numbers = pd.to_numeric(present, errors="coerce")
+        if numbers.notna().all():
+            frame[name] = numbers.reindex(frame.index)
+    return RawData(frame)
+
+
+def parquet(path: Path) -> RawData:
+    """With the index as columns, if it has names."""
+    frame = read_parquet(path)
+    named = [name for name in frame.index.names if name is not None]
+    return RawData(frame.reset_index() if named else frame.reset_index(drop=True))
+
+
+def part_of_parquet(path: Path, part: int, parts: int, wanted: set[str]) -> RawData:
+    """Only the row groups that hold rows of the part are read."""
+    from pyarrow.parquet import ParquetFile
+
+    with ParquetFile(path, pre_buffer=False) as file:
+        low, high = _rows(file.metadata.num_rows, part, parts)
+        ends = np.cumsum(
+            [0, *(file.metadata.row_group(g).num_rows for g in range(file.num_row_groups))]
+        )
+        groups = [g for g in range(file.num_row_groups) if ends[g] < high and ends[g + 1] > low]
+        names = [name for name in file.schema_arrow.names if name in wanted]
+        table = file.read_row_groups(groups, columns=names, use_threads=False)
+    first = int(ends[groups[0]]) if groups else 0
+    table = table.slice(low - first, high - low)
+    columns = {name: _arrow_column(table.column(name)) for name in names}
+    return RawData(_frame(columns, low, high))
+
+
+def labelled(name: str, path: Path) -> RawData:
+    """A file of a statistics package, with the labels in it; ``name`` is pyreadstat's function."""
+    frame, meta = _pyreadstat(name)(str(path))
+    if meta.number_rows is not None and meta.number_rows != len(frame):
+        raise ValueError(f"{len(frame)} of {meta.number_rows} rows")
+    return _with_labels(frame, meta)
+
+
+def part_of_labelled(name: str, path: Path, part: int, parts: int, wanted: set[str]) -> RawData:
+    """Rows before the part are passed over, not kept."""
+    read = _pyreadstat(name)
+    _, meta = read(str(path), metadataonly=True)
+    if meta.number_rows is None:
+        raise ValueError("the file does not say how many rows it has")
+    low, high = _rows(meta.number_rows, part, parts)
+    names = [name for name in meta.column_names if name in wanted]
+    # A limit of 0 would mean all rows.
+    limit = max(high - low, 1)
+    raw = _with_labels(*read(str(path), row_offset=low, row_limit=limit, usecols=names))
+    frame = raw.frame.iloc[: high - low]
+    if len(frame) != high - low:
+        raise ValueError(f"{len(frame)} of {high - low} rows")
+    columns = {name: _compact(frame[name]) for name in frame.columns}
+    return replace(raw, frame=_frame(columns, low, high))
+
+
+def _pyreadstat(name: str) -> Callable[..., Any]:
+    import pyreadstat
+
+    found: Callable[..., Any] = getattr(pyreadstat, name)
+    return found
+
+
+def _with_labels(frame: pd.DataFrame, meta: Any) -> RawData:
+    """Rows with the labels that pyreadstat found."""
+    return RawData(
+        frame=frame,
+        variable_labels={
+            name: str(label) for name, label in meta.column_names_to_labels.items() if label
+        },
+        value_labels={
+            name: {code: str(label) for code, label in labels.items()}
+            for name, labels in meta.variable_value_labels.items()
+            if labels
+        },
+        file_label=str(meta.file_label or ""),
+    )
+
+
+# Rows and columns of a part
+
+
+def _rows(n: int, part: int, parts: int) -> tuple[int, int]:
+    return (part - 1) * n // parts, part * n // parts
+
+
+def _frame(columns: Mapping[str, pd.Series], low: int, high: int) -> pd.DataFrame:
+    """Columns by name, the rows under their positions in the file."""
+    frame = pd.DataFrame({name: values.reset_index(drop=True) for name, values in columns.items()})
+    return frame.set_index(pd.RangeIndex(low, high))
+
+
+def _arrow_column(values: pa.ChunkedArray) -> pd.Series:
+    kind = values.type
+    if pa.types.is_null(kind):
+        return pd.Series(np.full(len(values), np.nan))
+    if pa.types.is_dictionary(kind):
+        values = values.cast(kind.value_type)
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        return _category(values.combine_chunks().dictionary_encode().to_pandas())
+    return _compact(values.to_pandas())
+
+
+def _compact(values: pd.Series) -> pd.Series:
+    """Numbers as they are; text as a category."""
+    if values.isna().all():
+        return values.astype("float64")
+    found = values if values.dtype == bool else column(values)
+    return found if pd.api.types.is_numeric_dtype(found.dtype) else _category(found)
+
+
+def _category(values: pd.Series) -> pd.Series:
+    found = values.astype("category")
+    return pd.Series(found.cat.remove_categories([c for c in found.cat.categories if c == ""]))
