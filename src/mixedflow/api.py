@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from mixedflow.arrays import Array
+from mixedflow.arrays import Z95, Array
 from mixedflow.errors import DataError, ModelError, quote
 from mixedflow.inference import bootstrap
-from mixedflow.inference.intervals import Z95
 from mixedflow.inference.posterior import posterior
 from mixedflow.inference.prediction import prediction
 from mixedflow.inference.results import Reporting, Results

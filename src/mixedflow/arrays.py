@@ -1,4 +1,4 @@
-"""TODO arrays"""
+"""What all numbers rest on: the type of arrays, and the quantile behind 95% intervals."""
 
 from __future__ import annotations
 
@@ -7,3 +7,4 @@ from typing import Any
 from numpy.typing import NDArray
 
 Array = NDArray[Any]  # float64 unless said
+Z95 = 1.959963984540054  # the normal quantile of .975

@@ -16,11 +16,11 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import rankdata
 
+from mixedflow.arrays import Z95
 from mixedflow.artifacts import formatting, tables
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.artifacts.storage import write_text
 from mixedflow.errors import RankingError, nearest, quote
-from mixedflow.inference.intervals import Z95
 from mixedflow.language.formula import INTERCEPT, slope_of
 from mixedflow.prose import verdicts
 from mixedflow.ranking import confidence_sets, distribution

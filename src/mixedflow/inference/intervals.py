@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import stdtrit
 
-from mixedflow.arrays import Array
-
-Z95 = 1.959963984540054  # the normal quantile of .975
+from mixedflow.arrays import Z95, Array
 
 
 def quantile(df: Array) -> Array:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mixedflow.arrays import Array
-from mixedflow.inference.intervals import Z95
+from mixedflow.arrays import Z95, Array
 from mixedflow.model.solution import Solution
 
 _GRID = 61

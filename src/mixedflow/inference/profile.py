@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mixedflow.arrays import Array
-from mixedflow.inference.intervals import Z95
+from mixedflow.arrays import Z95, Array
 from mixedflow.model.objective import Covariance, Objective
 from mixedflow.model.search import search
 from mixedflow.model.searches import SINGULAR

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtr
 
-from mixedflow.arrays import Array
-from mixedflow.inference.intervals import Z95
+from mixedflow.arrays import Z95, Array
 from mixedflow.model.fitted import Fitted
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedflow.arrays import Array
+from mixedflow.arrays import Z95, Array
 from mixedflow.artifacts.fit_report import Share
 from mixedflow.inference import profile
 from mixedflow.inference.components import components
-from mixedflow.inference.intervals import Z95, atanh_interval, log_interval, logit_interval
+from mixedflow.inference.intervals import atanh_interval, log_interval, logit_interval
 from mixedflow.model.fitted import Group
 from mixedflow.model.objective import Covariance
 from mixedflow.model.solution import Solution

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
 from mixedflow.artifacts import formatting
-from mixedflow.artifacts.fit_report import ModelReport
-from mixedflow.language import terms
-from mixedflow.language.terms import Factor
-from mixedflow.prose.covariates import Covariate, Variables, key
+from mixedflow.prose.coding import CodedModel, Row
+from mixedflow.prose.covariates import Covariate, key
 from mixedflow.prose.markup import isolated, p_value
 
-Row = Mapping[str, Any]
 _DIGITS = 3
 _UNIT = re.compile(r"^(?P<name>.*\S)\s*\((?P<unit>[^()]+)\)$", re.DOTALL)
 _NO_UNITS = frozenset(("log", "z", "z-score", "score", "yes", "no", "dummy", "binary", "synthetic"))
@@ -79,6 +75,11 @@ def conjoined(parts: Iterable[Markup]) -> Markup:
     return Markup(" and ").join([Markup(", ").join(first), last]) if first else last
 
 
+def located(where: Sequence[Markup]) -> Markup:
+    """`` where A and B``; nothing without a place."""
+    return Markup(" where {}").format(conjoined(where)) if where else Markup("")
+
+
 def sentences(*parts: Markup | str) -> Markup:
     return Markup(" ").join(part for part in parts if part)
 
@@ -100,90 +101,26 @@ def _unit_of(label: str) -> tuple[str, str]:
 
 
 class Words:
-    """A fitted model with the words for its covariates and for amounts of its outcome."""
+    """The words for a fitted model's covariates and for amounts of its outcome."""
 
-    def __init__(
-        self,
-        fit: ModelReport,
-        fixed: Sequence[Row],
-        components: Sequence[Row],
-        card: Mapping[str, Any],
-    ) -> None:
-        self.fit, self.fixed, self.components = fit, fixed, components
-        self.data = Variables(card)
-        self.estimates = {str(row["term"]): row["estimate"] for row in fixed}
-        parsed = terms.parsed(fit.formula)
-        expression = parsed.atoms if parsed else {}
-        self.varies = fit.varies_within
-        names = [str(row["term"]) for row in fixed]
-        self.factors = terms.split(names, parsed)
-        self.random_factors = terms.split(fit.random_terms, parsed)
-
-        def covariates(split: Mapping[str, tuple[Factor, ...]]) -> dict[str, list[Covariate]]:
-            return {
-                term: [
-                    self.data.covariate(
-                        factor, expression.get(factor.name, factor.name), self._reference(factor)
-                    )
-                    for factor in factors
-                ]
-                for term, factors in split.items()
-            }
-
-        self.covariates = covariates(self.factors)
-        self.random = covariates(self.random_factors)
-        self.full, self.random_full = self._full(self.factors), self._full(self.random_factors)
-        # One for each covariate, whatever its levels.
-        self.alone = {c.name: c for found in self.covariates.values() for c in found}
-        self.without_reference = set(self.alone) - {
-            c.name
-            for term, found in self.covariates.items()
-            for c in found
-            if (term, c.factor) not in self.full
-        }
-        outcome = self.data.label(fit.outcome) or str(fit.outcome)
+    def __init__(self, model: CodedModel) -> None:
+        self.model = model
+        outcome = model.data.label(model.fit.outcome) or str(model.fit.outcome)
         name, self.unit = _unit_of(outcome)
         self.outcome = isolated(name)
 
-    # What a factor's coding is
-
-    def _reference(self, factor: Factor) -> str | None:
-        levels = self._levels(factor.name)
-        return next(iter(levels), None) if factor.level is not None else None
-
-    def _levels(self, name: str) -> dict[str, str]:
-        call = re.fullmatch(r"(?:C|factor)\((.*)\)", name, re.DOTALL)
-        return self.data.levels(call[1].strip().strip("`") if call else name)
-
-    def _full(self, split: Mapping[str, tuple[Factor, ...]]) -> set[tuple[str, Factor]]:
-        """Terms and levels that stand for themselves, because the reference has a term too."""
-        seen: dict[tuple[tuple[str, ...], str], set[str | None]] = {}
-        for factors in split.values():
-            names = tuple(sorted(f.name for f in factors))
-            for factor in factors:
-                seen.setdefault((names, factor.name), set()).add(factor.level)
-        return {
-            (term, factor)
-            for term, factors in split.items()
-            for factor in factors
-            if factor.level is not None
-            and self._reference(factor) in seen[tuple(sorted(f.name for f in factors)), factor.name]
-        }
-
-    # Words for covariates
-
     def name(self, column: str) -> Markup:
-        label = self.data.label(column)
+        label = self.model.data.label(column)
         return isolated(label) if label else Markup("<code>{}</code>").format(column)
 
     def level(self, covariate: Covariate, level: str | None) -> Markup:
         if level is None:
             return Markup("the reference")
-        return isolated(self._levels(covariate.name).get(level, level))
+        return isolated(self.model.levels(covariate.name).get(level, level))
 
     def _pair(self, covariate: Covariate) -> tuple[Markup, Markup]:
         low = covariate.at or 0.0
-        levels = self.data.levels(covariate.name)
+        levels = self.model.data.levels(covariate.name)
         return isolated(levels[key(low)]), isolated(levels[key(low + 1.0)])
 
     def zero(self, c: Covariate) -> Markup:
@@ -238,7 +175,7 @@ class Words:
                 return Markup("where {} is {} rather than {}").format(
                     base, self.level(c, c.factor.level), self.level(c, c.reference)
                 )
-        if self.varies.get(c.name) is False:
+        if self.model.varies.get(c.name) is False:
             return Markup("between clusters, for one unit more of {}").format(own)
         return Markup("for one unit more of {}").format(own)
 
@@ -304,7 +241,7 @@ class Words:
 
     def outside(self, c: Covariate) -> Markup | None:
         """That no row is near the covariate's 0, if that is so."""
-        known = c.name in self.data.card
+        known = c.name in self.model.data.card
         match c.kind:
             case "number" | "other" | "pair" | "cluster mean" if known:
                 column, at = c.name, 0.0
@@ -314,46 +251,16 @@ class Words:
                 column, at = c.base, 1.0 / c.scale
             case _:
                 return None
-        ends = self.data.range(column)
+        ends = self.model.data.range(column)
         if ends is None:
             return None
         slack = _NEAR * (ends[1] - ends[0])
         if ends[0] - slack <= at <= ends[1] + slack:
             return None
         if c.kind == "number" and c.at:
-            column, ends = c.base, self.data.range(c.base) or ends
+            column, ends = c.base, self.model.data.range(c.base) or ends
         return Markup("{} runs from {} to {}").format(
             self.name(column), *(exact(x) if x.is_integer() else number(x) for x in ends)
-        )
-
-    def zeros(self, chosen: Iterable[Covariate]) -> list[Covariate]:
-        """Covariates whose 0 must be named: of those on one column, a spline adds nothing."""
-        found: dict[str, Covariate] = {}
-        roots: set[str] = set()
-        for c in sorted(chosen, key=lambda c: c.kind in ("spline", "power", "log")):
-            root = self.data.root(c)
-            if c.kind in ("spline", "power") and root and root[0] in roots:
-                continue
-            roots |= {root[0]} if root else set()
-            found.setdefault(c.name, c)
-        order = list(self.alone)
-        return sorted(found.values(), key=lambda c: order.index(c.name) if c.name in order else -1)
-
-    def contradiction(self, chosen: Sequence[Covariate]) -> bool:
-        """Two covariates on one column that cannot both be 0, such as x and (x - 5) ** 2."""
-        points: dict[str, float] = {}
-        found = [(c, self.data.root(c)) for c in chosen]
-        for c, root in found:
-            if root and c.kind in ("number", "power", "log"):
-                at = 1.0 / root[1] if c.kind == "log" else root[2]
-                if abs(points.setdefault(root[0], at) - at) > 1e-9 * max(1.0, abs(at)):
-                    return True
-        return any(
-            root is not None
-            and c.kind == "spline"
-            and root[0] in points
-            and root[1] * (points[root[0]] - root[2]) > 1e-9
-            for c, root in found
         )
 
     def at_level(self, c: Covariate) -> Markup:
@@ -364,19 +271,6 @@ class Words:
         if not outside:
             return Markup("")
         return Markup("No row is there: {}.").format(conjoined(dict.fromkeys(outside)))
-
-    def partners(self, term: str) -> list[Covariate]:
-        """The other covariates of the interactions that hold all of this term's."""
-        own = {factor.name for factor in self.factors[term]}
-        found: dict[str, Covariate] = {}
-        for other, factors in self.factors.items():
-            names = {factor.name for factor in factors}
-            if own < names:
-                for c in self.covariates[other]:
-                    # A factor whose levels all have a slope of their own leaves none at a reference
-                    if c.name not in own and (other, c.factor) not in self.full:
-                        found.setdefault(c.name, c)
-        return list(found.values())
 
     def amount(self, value: float, slope: bool = False) -> Markup:
         """A number with the outcome's unit."""

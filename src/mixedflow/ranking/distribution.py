@@ -17,8 +17,8 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
+from mixedflow.arrays import Z95
 from mixedflow.errors import RankingError, nearest, quote
-from mixedflow.inference.intervals import Z95
 from mixedflow.language.formula import INTERCEPT
 from mixedflow.ranking.confidence_sets import Estimates, RankSets, rank_sets
 from mixedflow.ranking.many_clusters import Crowd
