@@ -4,7 +4,8 @@ from pathlib import Path
 from mixedflow.analysis import rank_moves
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.config.specs import OrderSpec
-from mixedflow.figures import ranking as draw
+from mixedflow.figures.rank_lines import bump
+from mixedflow.figures.rank_style import colours_of
 from mixedflow.figures.style import Labels, save
 from mixedflow.jobs.job import job
 from mixedflow.prose import captions
@@ -19,6 +20,6 @@ with job(snakemake) as task:
     noun = Labels.of(card).axis(card["cluster"])
     found = rank_moves.of_models(posteriors, fits, specs, noun)
     found.write(Path(output.rank_moves_json).parent, card["title"])
-    made = draw.bump(found.ranks, noun, draw.colours_of(found.highlight))
+    made = bump(found.ranks, noun, colours_of(found.highlight))
     alt = f"{card['title']}: {captions.ALL['rank_moves'].alt}"
     save(made, output.rank_moves_svg, alt=alt)

@@ -6,7 +6,7 @@ The lecture's "value added": what a model takes into account, it does not credit
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -28,6 +28,7 @@ from mixedflow.ranking.posterior import Posterior
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mixedflow.arrays import Array
     from mixedflow.config.specs import OrderSpec
 
 
@@ -85,10 +86,7 @@ def of_models(
         if fits[name].outcome == fits[first].outcome
         and (name in specs or INTERCEPT in posteriors[name].random_terms)
     ]
-    shared = pd.Series(posteriors[first].names)
-    for name in used:
-        shared = shared[shared.isin(posteriors[name].names)]
-    common = [str(cluster) for cluster in shared]
+    common = _common([posteriors[name] for name in (first, *used)])
     sign = distribution.sign_of(specs[first].best)
     values = {RAW: _at(posteriors[first], posteriors[first].raw_mean, common)}
     for name in used:
@@ -109,23 +107,41 @@ def of_models(
             "largest_move": spread,
         }
     ).sort_values([f"{_RANK}{RAW}", "cluster"], ignore_index=True)
-    agreement = pd.DataFrame(
+    agreement = _agreement({name: sign * value for name, value in values.items()}, ranks)
+    interest = dict.fromkeys(name for spec in specs.values() for name in spec.highlight)
+    return Moves(
+        {"rank_moves": moves, "rank_agreement": agreement},
+        _sentences(ranks, common, agreement, noun),
+        [name for name in interest if name in common],
+    )
+
+
+def _common(posteriors: Sequence[Posterior]) -> list[str]:
+    """The clusters that all models have, in the order of the first."""
+    import pandas as pd
+
+    first, *others = posteriors
+    shared = pd.Series(first.names)
+    for other in others:
+        shared = shared[shared.isin(other.names)]
+    return [str(cluster) for cluster in shared]
+
+
+def _agreement(values: Mapping[str, Array], ranks: Mapping[str, Array]) -> pd.DataFrame:
+    """One row for each two orders, by their values (large is good) and their ranks."""
+    import pandas as pd
+
+    return pd.DataFrame(
         [
             {
                 "order1": one,
                 "order2": other,
                 "rank_correlation": float(spearmanr(ranks[one], ranks[other]).statistic),
-                "pairs_that_swap": swaps.discordant(sign * values[one], sign * values[other]),
+                "pairs_that_swap": swaps.discordant(values[one], values[other]),
                 "largest_move": int(np.abs(ranks[one] - ranks[other]).max()),
             }
             for one, other in combinations(ranks, 2)
         ]
-    )
-    interest = dict.fromkeys(name for spec in specs.values() for name in spec.highlight)
-    return Moves(
-        {"rank_moves": moves, "rank_agreement": agreement},
-        _sentences(ranks, common, agreement, noun),
-        [name for name in interest if (shared == name).any()],
     )
 
 

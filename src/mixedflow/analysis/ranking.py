@@ -23,11 +23,10 @@ from mixedflow.artifacts.storage import write_text
 from mixedflow.errors import RankingError, nearest, quote
 from mixedflow.language.formula import INTERCEPT, slope_of
 from mixedflow.prose import verdicts
-from mixedflow.ranking import confidence_sets, distribution
+from mixedflow.ranking import confidence_sets, distribution, swaps
 from mixedflow.ranking.confidence_sets import RankSets
 from mixedflow.ranking.distribution import By, Combination
 from mixedflow.ranking.posterior import Posterior
-from mixedflow.ranking.swaps import _order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,24 +97,35 @@ def rank_model(spec: RankSpec, posterior: Posterior, fit: ModelReport, noun: str
         "ranking_probabilities": _probabilities(posterior, drawn.probabilities, shown, edges),
         "ranking_sensitivity": _sensitivity(posterior, combination, sign, top, ranks),
     }
-    slope, swaps = slope_of(posterior.random_terms), None
+    slope, crossing = slope_of(posterior.random_terms), None
     if slope is not None:
         made["rankings"] = _beside(posterior, spec, slope, where, ranks)
-        made["ranking_order"], made["ranking_swaps"], swaps = _order(
+        made["ranking_order"], made["ranking_swaps"], crossing = swaps.along(
             posterior, by, slope, sign, shown
         )
-    names = [str(posterior.names[j]) for j in highlight]
     numbers = {
         "model": fit.model,
         "by": by,
         "best": spec.best,
         "top": top,
-        "clusters": n,
-        "highlight": names,
+        "highlight": [str(posterior.names[j]) for j in highlight],
         "share": spec.select.share,
         "fdr": spec.select.fdr,
-        "overlap_factor": distribution.overlap_factor(np.sqrt(combination.own)),
         "simultaneous_factor": drawn.band,
+        "unreliable": _reasons(fit),
+        "swaps": crossing,
+        **_separation(combination, sign, sets),
+    }
+    sentences = verdicts.of_ranking(numbers, made, noun or posterior.group)
+    return League(made, {**numbers, **sentences})
+
+
+def _separation(combination: Combination, sign: float, sets: RankSets) -> dict[str, Any]:
+    """How many clusters there are, and how far their estimates tell them apart."""
+    n = len(combination.mean)
+    return {
+        "clusters": n,
+        "overlap_factor": distribution.overlap_factor(np.sqrt(combination.own)),
         "pairs": n * (n - 1) // 2,
         "separable": sets.separable,
         "separable_alone": _alone(combination, sign),
@@ -123,12 +133,8 @@ def rank_model(spec: RankSpec, posterior: Posterior, fit: ModelReport, noun: str
         "method": sets.method,
         "tiers": int(np.nanmax(sets.tier, initial=0)),
         "unknown": int(np.isnan(sets.tier).sum()),
-        "unreliable": _reasons(fit),
         "variances_counted": bool(combination.variances.shape[1]),
-        "swaps": swaps,
     }
-    sentences = verdicts.of_ranking(numbers, made, noun or posterior.group)
-    return League(made, {**numbers, **sentences})
 
 
 def by_of(by: str | AtSpec) -> By:

@@ -40,10 +40,10 @@ def forest(rows: pd.DataFrame, adjust: str) -> Figure:
     # From top to bottom; members without the first effect have no place in its order.
     order = members if len(members) <= _NAMED_ROWS else list(first["member"])[::-1]
     few = len(order) <= _NAMED_ROWS
-    shown = list(range(len(order)))
+    drawn = order
     if not few:
         ends = {*range(_ENDS), *range(len(order) - _ENDS, len(order))}
-        shown = sorted({*sample(len(order), MOST_LINES).tolist(), *ends})
+        drawn = [order[i] for i in sorted({*sample(len(order), MOST_LINES).tolist(), *ends})]
     panels = slots[:_PANELS]
     names = {m: plain(f"{m} (failed)" if m in failed else m, 44) for m in order}
     named = order if few else [*order[:_ENDS], *order[-_ENDS:]]
@@ -56,7 +56,6 @@ def forest(rows: pd.DataFrame, adjust: str) -> Figure:
         left=left / made.get_figwidth(), top=1 - 0.6 / height, bottom=0.5 / height, wspace=0.08
     )
     axes = made.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    drawn = [order[i] for i in shown]
     place = {member: row for row, member in enumerate(drawn, 1)}
     for slot, axis in zip(panels, axes, strict=True):
         part = rows[(rows["slot"] == slot) & rows["member"].isin(place)]
@@ -82,12 +81,16 @@ def forest(rows: pd.DataFrame, adjust: str) -> Figure:
         remarks.append(f"{len(failed)} failed")
     if len(slots) > _PANELS:
         remarks.append(f"{_PANELS} of {len(slots)} fixed effects")
-    lines = ["; ".join(remarks[:2]), "; ".join(remarks[2:])]
-    for k, line in enumerate(filter(None, lines)):
-        made.text(
-            0.1 / made.get_figwidth(), 1 - (0.2 + 0.16 * k) / height, line, fontsize=7.5, color=GREY
-        )
+    _say(made, remarks)
     return made
+
+
+def _say(made: Figure, remarks: list[str]) -> None:
+    """Remarks above the panels, on one line or two."""
+    lines = ["; ".join(remarks[:2]), "; ".join(remarks[2:])]
+    width, height = made.get_size_inches()
+    for k, line in enumerate(filter(None, lines)):
+        made.text(0.1 / width, 1 - (0.2 + 0.16 * k) / height, line, fontsize=7.5, color=GREY)
 
 
 def _panel(axis: Axes, part: pd.DataFrame, y: np.ndarray, few: bool) -> int:

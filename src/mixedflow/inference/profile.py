@@ -130,56 +130,25 @@ def of_covariance(solution: Solution, functions: list[Callable[[Covariance], flo
 def _extreme(
     solution: Solution, limit: float, function: Callable[[Covariance], float], sign: float
 ) -> float:
+    """The function's largest (sign 1) or smallest value where the deviance is below ``limit``."""
     from scipy.optimize import NonlinearConstraint, minimize
 
     objective, centre = solution.objective, solution.packed
-    n = objective.n_effective
 
     def psi(x: Array) -> float:
         # A search may try a step of hundreds in log s, whose square is not a number of the machine.
         x = np.append(x[:-1], np.clip(x[-1], -_LOG_S, _LOG_S))
         return function(solution.covariance_parameters(x))
 
-    def psi_gradient(x: Array) -> Array:
-        slope = np.empty_like(x)
-        for k in range(x.size):
-            h = 1e-6 * max(1.0, abs(x[k]))
-            step = np.zeros_like(x)
-            step[k] = h
-            slope[k] = (psi(x + step) - psi(x - step)) / (2.0 * h)
-        return np.nan_to_num(slope)
-
-    memory: dict[bytes, tuple[float, Array]] = {}
-
-    def deviance(x: Array) -> tuple[float, Array]:
-        """Not profiled in s: that is the last of x."""
-        key = x.tobytes()
-        if key not in memory:
-            memory.clear()
-            try:
-                at = objective.evaluate(x[:-1])
-            except np.linalg.LinAlgError:
-                return _FAR, np.zeros_like(x)
-            s2 = float(np.exp(2.0 * np.clip(x[-1], -_LOG_S, _LOG_S)))
-            value = at.deviance - n * (1.0 + np.log(at.rss / n)) + n * 2.0 * x[-1] + at.rss / s2
-            slope = np.append(objective.gradient(x[:-1], at, s2), 2.0 * n - 2.0 * at.rss / s2)
-            memory[key] = (float(value), slope)
-        return memory[key]
-
-    def room(w: Array) -> Array:
-        return np.array([limit - deviance(centre + turn @ w)[0]])
-
-    def room_gradient(w: Array) -> Array:
-        return np.asarray(-(deviance(centre + turn @ w)[1] @ turn)[None])
-
     options: Any = {"ftol": 1e-12, "maxiter": 200}
     # Units in which the search moves about 1.
     turn = _turn(solution.joint_hessian)
     moves = [psi(centre + s * column) - psi(centre) for column in turn.T for s in (1.0, -1.0)]
     size = float(np.nanmax(np.abs(moves))) or 1.0
+    region = _Region(objective, limit, centre, turn)
 
     best, singular = np.nan, bool(solution.singular_values[-1] < SINGULAR)
-    slope = psi_gradient(centre) @ turn
+    slope = _gradient(psi, centre) @ turn
     wald = sign * 1.9 * slope / (float(np.linalg.norm(slope)) or 1.0)
     apart = np.append(objective.off_boundary(centre[:-1], 0.2) - centre[:-1], 0.0)
     # Near the boundary the slope at the optimum may lead nowhere, or an end lie beyond it.
@@ -187,17 +156,17 @@ def _extreme(
         found = minimize(
             lambda w: -sign * psi(centre + turn @ w) / size,
             start,
-            jac=lambda w: -sign * (psi_gradient(centre + turn @ w) @ turn) / size,
-            constraints=NonlinearConstraint(room, 0.0, np.inf, jac=room_gradient),
+            jac=lambda w: -sign * (_gradient(psi, centre + turn @ w) @ turn) / size,
+            constraints=NonlinearConstraint(region.room, 0.0, np.inf, jac=region.room_gradient),
             method="SLSQP",
             options=options,
         )
         x = centre + turn @ found.x
-        over = deviance(x)[0] - limit
+        over = region.deviance(x)[0] - limit
         inside = over < -_REACHED
         # Inside the region only a stationary point of the parameter itself is an end: a variance
         # of 0, a correlation of +-1.
-        flat = float(np.abs(psi_gradient(x) @ turn).max()) < 1e-2 * size
+        flat = float(np.abs(_gradient(psi, x) @ turn).max()) < 1e-2 * size
         if abs(over) <= _REACHED or (inside and flat):
             value = psi(x)
             best = value if np.isnan(best) else sign * max(sign * best, sign * value)
@@ -205,3 +174,44 @@ def _extreme(
             if not inside and not singular:
                 break
     return best
+
+
+class _Region:
+    """Where the deviance is below ``limit``, in coordinates ``centre + turn @ w`` of (L, log s)."""
+
+    def __init__(self, objective: Objective, limit: float, centre: Array, turn: Array) -> None:
+        self.objective, self.limit, self.centre, self.turn = objective, limit, centre, turn
+        # The constraint and its gradient are asked for in turn, at the same point.
+        self._last: tuple[bytes, tuple[float, Array]] | None = None
+
+    def deviance(self, x: Array) -> tuple[float, Array]:
+        """The deviance and its gradient; not profiled in s: that is the last of x."""
+        key = x.tobytes()
+        if self._last is None or self._last[0] != key:
+            try:
+                at = self.objective.evaluate(x[:-1])
+            except np.linalg.LinAlgError:
+                return _FAR, np.zeros_like(x)
+            n = self.objective.n_effective
+            s2 = float(np.exp(2.0 * np.clip(x[-1], -_LOG_S, _LOG_S)))
+            value = at.deviance - n * (1.0 + np.log(at.rss / n)) + n * 2.0 * x[-1] + at.rss / s2
+            slope = np.append(self.objective.gradient(x[:-1], at, s2), 2.0 * n - 2.0 * at.rss / s2)
+            self._last = key, (float(value), slope)
+        return self._last[1]
+
+    def room(self, w: Array) -> Array:
+        return np.array([self.limit - self.deviance(self.centre + self.turn @ w)[0]])
+
+    def room_gradient(self, w: Array) -> Array:
+        return np.asarray(-(self.deviance(self.centre + self.turn @ w)[1] @ self.turn)[None])
+
+
+def _gradient(function: Callable[[Array], float], x: Array) -> Array:
+    """By central differences; 0 where the function has no value."""
+    slope = np.empty_like(x)
+    for k in range(x.size):
+        h = 1e-6 * max(1.0, abs(x[k]))
+        step = np.zeros_like(x)
+        step[k] = h
+        slope[k] = (function(x + step) - function(x - step)) / (2.0 * h)
+    return np.nan_to_num(slope)

@@ -42,8 +42,7 @@ def alternatives(fit: Fitted, gee: bool = False) -> tuple[pd.DataFrame, dict[str
     """
     import pandas as pd
 
-    solution, top = fit.solution, fit.groups[0]
-    n_obs, J = solution.objective.n_obs, len(top.labels)
+    solution, J = fit.solution, len(fit.groups[0].labels)
     parts = [("mixed model", solution.beta, np.sqrt(np.diag(solution.phi)))]
     if fit.complete:
         CR0 = np.diag(robust_covariance(fit))
@@ -53,28 +52,8 @@ def alternatives(fit: Fitted, gee: bool = False) -> tuple[pd.DataFrame, dict[str
         ]
     correlation = None
     if gee:
-        from statsmodels.genmod.cov_struct import Exchangeable
-        from statsmodels.genmod.generalized_estimating_equations import GEE
-
-        scales = solution.scales
-        # In the core's scales: raw columns of very different size spoil its solve.
-        structure = Exchangeable()
-        found = GEE(
-            (fit.y - fit.X @ scales.b0) / scales.y,
-            fit.X @ scales.R_inverse * np.sqrt(n_obs),
-            groups=top.codes,
-            cov_struct=structure,
-        ).fit()
-        back = scales.R_inverse * np.sqrt(n_obs) * scales.y
-        covariance = back @ np.asarray(found.cov_params()) @ back.T
-        estimate = scales.b0 + back @ np.asarray(found.params)
-        parts.append(("GEE exchangeable", estimate, np.sqrt(np.diag(covariance))))
-        random = zip(fit.groups, solution.G, strict=True)
-        between = sum(float(np.einsum("na,ab,nb->n", g.Z, G, g.Z).mean()) for g, G in random)
-        correlation = {
-            "gee_correlation": float(structure.dep_params),
-            "model_correlation": between / (between + solution.s2),
-        }
+        estimate, std_error, correlation = _gee(fit)
+        parts.append(("GEE exchangeable", estimate, std_error))
     frames = []
     for name, estimate, std_error in parts:
         statistic = estimate / std_error
@@ -93,3 +72,30 @@ def alternatives(fit: Fitted, gee: bool = False) -> tuple[pd.DataFrame, dict[str
             )
         )
     return pd.concat(frames, ignore_index=True), correlation
+
+
+def _gee(fit: Fitted) -> tuple[Array, Array, dict[str, float]]:
+    """(p,) estimates and standard errors by GEE, and its correlation beside the model's."""
+    from statsmodels.genmod.cov_struct import Exchangeable
+    from statsmodels.genmod.generalized_estimating_equations import GEE
+
+    solution, scales = fit.solution, fit.solution.scales
+    root = np.sqrt(solution.objective.n_obs)
+    # In the core's scales: raw columns of very different size spoil its solve.
+    structure = Exchangeable()
+    found = GEE(
+        (fit.y - fit.X @ scales.b0) / scales.y,
+        fit.X @ scales.R_inverse * root,
+        groups=fit.groups[0].codes,
+        cov_struct=structure,
+    ).fit()
+    back = scales.R_inverse * root * scales.y
+    covariance = back @ np.asarray(found.cov_params()) @ back.T
+    estimate = scales.b0 + back @ np.asarray(found.params)
+    random = zip(fit.groups, solution.G, strict=True)
+    between = sum(float(np.einsum("na,ab,nb->n", g.Z, G, g.Z).mean()) for g, G in random)
+    correlation = {
+        "gee_correlation": float(structure.dep_params),
+        "model_correlation": between / (between + solution.s2),
+    }
+    return estimate, np.sqrt(np.diag(covariance)), correlation

@@ -1,4 +1,4 @@
-"""TODO ranking.swaps"""
+"""Where two orders of the same clusters differ: along a covariate with a slope, or at all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GRID = 11  # values of the covariate
 _MOST_SWAPS = 1000
 
 
-def _order(
+def along(
     posterior: Posterior, by: By, slope: str, sign: float, shown: Array
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """How values and ranks change with the covariate of the first random slope.
@@ -43,7 +43,7 @@ def _order(
     )
     values = sign * posterior.u @ c.T
     ranks = np.apply_along_axis(rankdata, 0, -values, method="min")
-    order = pd.DataFrame(
+    lines = pd.DataFrame(
         {
             "predictor": slope,
             "x": np.repeat(grid, len(shown)),
@@ -52,21 +52,9 @@ def _order(
             "rank": ranks[shown].T.ravel().astype(int),
         }
     )
-    i, k = (shown[part] for part in np.triu_indices(len(shown), 1))
-    first, last = values[i, 0] - values[k, 0], values[i, -1] - values[k, -1]
-    crossing = first * last < 0
-    i, k, first, last = i[crossing], k[crossing], first[crossing], last[crossing]
-    # The one that leads at the low end comes first.
-    swap = first < 0
-    i, k = np.where(swap, k, i), np.where(swap, i, k)
-    first, last = np.abs(first), -np.abs(last)
-    ends = c[[0, -1]]
-    covariance = np.einsum("ea,jab,fb->jef", ends, posterior.C[i] + posterior.C[k], ends)
-    shared = np.einsum("ea,jap,pk->jek", ends, posterior.B[i] - posterior.B[k], posterior.phi_root)
-    covariance += shared @ shared.transpose(0, 2, 1)
-    sd = np.sqrt(np.maximum(covariance[:, [0, 1], [0, 1]], 1e-300))
-    correlation = covariance[:, 0, 1] / (sd[:, 0] * sd[:, 1])
-    surest = binormal(first / sd[:, 0], -last / sd[:, 1], -correlation)
+    ends = values[:, [0, -1]]
+    i, k = _crossing(ends, shown)
+    first, last = (ends[i] - ends[k]).T
     swaps = pd.DataFrame(
         {
             "first": posterior.names[i],
@@ -75,7 +63,7 @@ def _order(
             "crossing": low + (high - low) * first / (first - last),
             "difference_low": sign * first,
             "difference_high": sign * last,
-            "p_swap": np.round(surest, 3),
+            "p_swap": np.round(_sure(posterior, i, k, c[[0, -1]], first, last), 3),
         }
     ).sort_values("p_swap", ascending=False, kind="stable", ignore_index=True)
     numbers = {
@@ -86,7 +74,26 @@ def _order(
         "sure": int((swaps["p_swap"] > 0.95).sum()),
         "shown": len(shown),
     }
-    return order, swaps.head(_MOST_SWAPS), numbers
+    return lines, swaps.head(_MOST_SWAPS), numbers
+
+
+def _crossing(ends: Array, shown: Array) -> tuple[Array, Array]:
+    """Pairs of clusters that change places between both ends; who leads at the low one is first."""
+    i, k = (shown[part] for part in np.triu_indices(len(shown), 1))
+    low, high = (ends[i] - ends[k]).T
+    crossing = low * high < 0
+    i, k, swap = i[crossing], k[crossing], low[crossing] < 0
+    return np.where(swap, k, i), np.where(swap, i, k)
+
+
+def _sure(posterior: Posterior, i: Array, k: Array, c: Array, first: Array, last: Array) -> Array:
+    """P(i leads k at the low end and k leads i at the high one); ``c`` (2, q) are their weights."""
+    covariance = np.einsum("ea,jab,fb->jef", c, posterior.C[i] + posterior.C[k], c)
+    shared = np.einsum("ea,jap,pk->jek", c, posterior.B[i] - posterior.B[k], posterior.phi_root)
+    covariance += shared @ shared.transpose(0, 2, 1)
+    sd = np.sqrt(np.maximum(covariance[:, [0, 1], [0, 1]], 1e-300))
+    correlation = covariance[:, 0, 1] / (sd[:, 0] * sd[:, 1])
+    return binormal(first / sd[:, 0], -last / sd[:, 1], -correlation)
 
 
 def discordant(one: Array, other: Array) -> int:
