@@ -116,21 +116,21 @@ def parse(text: str, where: str = "formula") -> Parsed:
     return _Parser(text, where).formula()
 
 
-class _Parser:
+class _Scanner:
+    """The text of a formula, read a token at a time."""
+
     def __init__(self, text: str, where: str) -> None:
         if not isinstance(text, str):
             raise FormulaError(where, f"a formula is text, not {quote(text)}")
         if len(text) > _MAX_LENGTH:
             raise FormulaError(where, f"the formula is longer than {_MAX_LENGTH} characters")
-        self.text, self.where, self.at, self.depth = text, where, 0, 0
-        self.atoms: dict[str, str] = {}
+        self.text, self.where, self.at = text, where, 0
 
     def fail(self, what: str, hint: str = "") -> FormulaError:
         return FormulaError(self.where, f"{what} in {quote(self.text)}", hint)
 
-    # Tokens
-
     def peek(self) -> tuple[str, str] | None:
+        """Kind (name, quoted, number, op) and text of the next token, None at the end."""
         if not self.text[self.at :].strip():
             return None
         match = _TOKEN.match(self.text, self.at)
@@ -161,7 +161,25 @@ class _Parser:
             found = quote(token[1]) if token else "the end"
             raise self.fail(f"expected {quote(op)}, found {found}")
 
-    # Grammar
+    def inside(self) -> str:
+        """All up to the parenthesis that closes the one just read, whatever it is."""
+        start, depth = self.at, 1
+        while depth:
+            if self.at >= len(self.text):
+                raise self.fail("a parenthesis is not closed")
+            depth += {"(": 1, ")": -1}.get(self.text[self.at], 0)
+            self.at += 1
+        return self.text[start : self.at - 1].strip()
+
+
+class _Parser(_Scanner):
+    """The grammar, a method a rule, from sums down to atoms."""
+
+    def __init__(self, text: str, where: str) -> None:
+        super().__init__(text, where)
+        self.depth = 0
+        self.atoms: dict[str, str] = {}
+        self.number: int | None = None  # the 0 or 1 that the last product was, if it was one
 
     def formula(self) -> Parsed:
         kind, outcome = self.take()
@@ -221,9 +239,8 @@ class _Parser:
                 self.expect(")")
                 return
             self.at, self.depth = start, self.depth - 1
-        self.number_terms = None
         product = self.product()
-        _combine(fixed, product, sign, self.number_terms)
+        _combine(fixed, product, sign, self.number)
 
     def _group(self) -> str:
         kind, name = self.take()
@@ -246,11 +263,9 @@ class _Parser:
         wrote_intercept: bool | None = None
         sign = "-" if self.accept("-") else "+"
         while True:
-            self.number_terms = None
             product = self.product()
-            number = self._number()
-            if number is not None:
-                wrote_intercept = (number == 1) == (sign == "+")
+            if self.number is not None:
+                wrote_intercept = (self.number == 1) == (sign == "+")
             else:
                 _combine(terms, product, sign, None)
             found = self.accept("+", "-")
@@ -260,15 +275,11 @@ class _Parser:
         is_bar = self.peek() in (("op", "|"), ("op", "||"))
         if wrote_intercept or (is_bar and wrote_intercept is None):
             terms.insert(0, ())
-        self.number_terms = None
+        self.number = None
         return terms
 
-    number_terms: int | None = None  # the 0 or 1 that the last product was, if it was one
-
-    def _number(self) -> int | None:
-        return self.number_terms
-
     def product(self) -> list[Term]:
+        self.number = None
         terms = self.interaction()
         while op := self.accept("*", "/"):
             right = self.interaction()
@@ -319,7 +330,7 @@ class _Parser:
         if kind == "number":
             if token not in ("0", "1"):
                 raise self.fail(f"the number {token} is no term", "0 and 1 switch the intercept")
-            self.number_terms = int(token)
+            self.number = int(token)
             return []
         if kind == "op":
             raise self.fail(f"unexpected {quote(token)}")
@@ -331,13 +342,7 @@ class _Parser:
     def _call(self, function: str) -> str:
         if function not in _CALLS:
             raise self.fail(f"unknown function {quote(function)}", nearest(function, _CALLS))
-        start, depth = self.at, 1
-        while depth:
-            if self.at >= len(self.text):
-                raise self.fail("a parenthesis is not closed")
-            depth += {"(": 1, ")": -1}.get(self.text[self.at], 0)
-            self.at += 1
-        inside = self.text[start : self.at - 1].strip()
+        inside = self.inside()
         if function in _PURE_CALLS:
             expression = f"{function}({inside})"
         else:
