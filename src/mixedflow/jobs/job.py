@@ -23,9 +23,8 @@ _NO_MEMORY = (
     "{}: not enough memory; let fewer jobs run at once (--cores 1), or take a machine with more of "
     "it, and run again"
 )
-
-
 _LEAST_MEMORY = 2**28  # bytes that a job finds free, or does not begin
+_PROGRESS = "mixedflow.inference.bootstrap"  # the logger that tells how far a long job is
 
 
 class Task(dict[str, str]):
@@ -54,64 +53,71 @@ def job(snakemake: Any) -> Iterator[Task]:
         The object that Snakemake puts into a script's namespace.
     """
     log, outputs = Path(snakemake.log[0]), [Path(path) for path in snakemake.output]
-    logging.raiseExceptions = False  # a log that cannot be written must not drown the reason
-    handler = None
-    # How far a long job is, who waits at the terminal sees too.
-    terminal, progress = logging.StreamHandler(), logging.getLogger("mixedflow.inference.bootstrap")
-    progress.addHandler(terminal)
-    try:
+    with _failing_in_one_line(snakemake.rule, log, outputs):
         # Where memory is short OpenBLAS asks for its buffers (32 MB) again and again without end.
         bytearray(_LEAST_MEMORY)
-        handler = _handler(log)
-        for output in outputs:
-            remove_partial(output)
-        logger.info("%s %s", snakemake.rule, dict(snakemake.wildcards.items()) or "")
-        task = Task(json.loads(snakemake.params.task))
-        yield task
-        if told := snakemake.output.get("record"):
-            record = Path(told)
-            made = provenance.record(
-                snakemake.rule,
-                dict(snakemake.wildcards.items()),
-                task,
-                inputs=[*(Path(path) for path in snakemake.input), *task.read],
-                outputs=[path for path in outputs if path != record],
-            )
-            write_text(record, json.dumps(made, indent=1, sort_keys=True) + "\n")
-        logger.info("done")
+        with _logged(log):
+            for output in outputs:
+                remove_partial(output)
+            logger.info("%s %s", snakemake.rule, dict(snakemake.wildcards.items()) or "")
+            task = Task(json.loads(snakemake.params.task))
+            yield task
+            if told := snakemake.output.get("record"):
+                record = Path(told)
+                made = provenance.record(
+                    snakemake.rule,
+                    dict(snakemake.wildcards.items()),
+                    task,
+                    inputs=[*(Path(path) for path in snakemake.input), *task.read],
+                    outputs=[path for path in outputs if path != record],
+                )
+                write_text(record, json.dumps(made, indent=1, sort_keys=True) + "\n")
+            logger.info("done")
+
+
+@contextmanager
+def _failing_in_one_line(rule: str, log: Path, outputs: list[Path]) -> Iterator[None]:
+    """Whatever goes wrong: outputs removed, one line for the log and for stderr, exit code 1."""
+    try:
+        yield
     except MixedflowError as error:
         _fail(str(error), log, outputs)
     except MemoryError:
-        _fail(_NO_MEMORY.format(snakemake.rule), log, outputs)
+        _fail(_NO_MEMORY.format(rule), log, outputs)
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         reason = error.strerror or " ".join(str(error).split())
-        line = f"{snakemake.rule}: cannot read or write: {reason}{place}"
+        line = f"{rule}: cannot read or write: {reason}{place}"
         _fail(f"{line}; mend that (space, permissions), and run again", log, outputs)
     except Exception as error:
         what = " ".join(str(error).split())
         if isinstance(error, ImportError) and "failed to map" in what:  # a library did not fit in
-            _fail(_NO_MEMORY.format(snakemake.rule), log, outputs)
+            _fail(_NO_MEMORY.format(rule), log, outputs)
         # Not of a user's making, so the log keeps what a report of the fault needs.
         with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as stream:
             traceback.print_exc(file=stream)
-        _fail(f"{snakemake.rule}: unexpected {type(error).__name__}: {what}", log, outputs)
-    finally:
-        progress.removeHandler(terminal)
-        if handler:
-            logging.getLogger().removeHandler(handler)
-            with contextlib.suppress(OSError):
-                handler.close()
+        _fail(f"{rule}: unexpected {type(error).__name__}: {what}", log, outputs)
 
 
-def _handler(log: Path) -> logging.Handler:
+@contextmanager
+def _logged(log: Path) -> Iterator[None]:
+    """Log records and warnings in a file; how far a long job is, who waits at the terminal too."""
+    logging.raiseExceptions = False  # a log that cannot be written must not drown the reason
     handler = logging.FileHandler(log, mode="w", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
+    root, progress = logging.getLogger(), logging.getLogger(_PROGRESS)
+    terminal = logging.StreamHandler()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
+    progress.addHandler(terminal)
     logging.captureWarnings(True)
-    return handler
+    try:
+        yield
+    finally:
+        progress.removeHandler(terminal)
+        root.removeHandler(handler)
+        with contextlib.suppress(OSError):
+            handler.close()
 
 
 def _fail(line: str, log: Path, outputs: list[Path]) -> None:
