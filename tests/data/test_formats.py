@@ -12,7 +12,7 @@ import pyreadstat
 import pytest
 
 from mixedflow.cli import main
-from mixedflow.config.checks.datasets import CHUNKED
+from mixedflow.config.checks.chunks import CHUNKED
 from mixedflow.config.schema import schema
 from mixedflow.config.specs import SourceSpec
 from mixedflow.data.chunks import read_chunk

@@ -21,7 +21,7 @@ from mixedflow.inference.effects import own_estimates
 from mixedflow.inference.prediction import population, thin
 from mixedflow.inference.variance import CovarianceInference, finite, variance_function
 from mixedflow.language import expressions
-from mixedflow.language.formula import INTERCEPT
+from mixedflow.language.names import INTERCEPT
 from mixedflow.model.design import fixed_matrix, random_matrices
 from mixedflow.model.fitted import Fitted
 

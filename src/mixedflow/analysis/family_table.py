@@ -13,7 +13,7 @@ from mixedflow.artifacts import stored
 from mixedflow.artifacts.fit_report import MemberReport
 from mixedflow.config import families
 from mixedflow.errors import FormulaError, ModelError, nearest, quote
-from mixedflow.language.formula import INTERCEPT, RESIDUAL
+from mixedflow.language.names import INTERCEPT, RESIDUAL
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,7 +20,7 @@ from mixedflow.artifacts import formatting, tables
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.artifacts.formatting import count
 from mixedflow.artifacts.storage import write_text
-from mixedflow.language.formula import INTERCEPT
+from mixedflow.language.names import INTERCEPT
 from mixedflow.prose.verdicts import called, named
 from mixedflow.ranking import distribution, swaps
 from mixedflow.ranking.posterior import Posterior

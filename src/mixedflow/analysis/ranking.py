@@ -16,12 +16,13 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import rankdata
 
-from mixedflow.arrays import Z95
+from mixedflow.arrays import Z95, Array
 from mixedflow.artifacts import formatting, tables
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.artifacts.storage import write_text
 from mixedflow.errors import RankingError, nearest, quote
-from mixedflow.language.formula import INTERCEPT, slope_of
+from mixedflow.language.formula import slope_of
+from mixedflow.language.names import INTERCEPT
 from mixedflow.prose import verdicts
 from mixedflow.ranking import confidence_sets, distribution, swaps
 from mixedflow.ranking.confidence_sets import RankSets
@@ -31,7 +32,6 @@ from mixedflow.ranking.posterior import Posterior
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedflow.arrays import Array
     from mixedflow.config.specs import AtSpec, RankSpec
 
 

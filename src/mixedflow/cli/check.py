@@ -21,16 +21,15 @@ from mixedflow.errors import (
     nearest,
     quote,
 )
-from mixedflow.language import contrasts, formula
+from mixedflow.language import contrasts
+from mixedflow.language.names import INTERCEPT
 from mixedflow.language.nesting import Comparand, check_comparable
 from mixedflow.model import estimation
+from mixedflow.ranking import distribution
 
 if TYPE_CHECKING:
     from mixedflow.config.specs import ComparisonSpec, Config, DatasetSpec, ModelSpec, RankSpec
     from mixedflow.model.design import Design
-
-
-FEWEST_RANKED = 3  # clusters that can be ranked
 
 
 @dataclass(frozen=True)
@@ -136,12 +135,9 @@ def model(wanted: ModelSpec, data: Data) -> Design:
 
 
 def _rank(rank: RankSpec, design: Design, where: str) -> None:
-    clusters = _clusters(design)
-    if len(clusters) < FEWEST_RANKED:
-        what = f"{len(clusters)} clusters cannot be ranked"
-        raise RankingError(where, what, f"{FEWEST_RANKED} are needed")
+    distribution.check_clusters(len(_clusters(design)), where)
     by = rank.by
-    for term in [by] if isinstance(by, str) else [formula.INTERCEPT, *by.at]:
+    for term in [by] if isinstance(by, str) else [INTERCEPT, *by.at]:
         if term not in design.random_terms:
             what = f"unknown random term {quote(term)}"
             raise RankingError(f"{where}.by", what, nearest(term, design.random_terms))

@@ -13,6 +13,7 @@ from mixedflow.cli.writing import Names, backquoted, scalar, slug
 from mixedflow.config import reading
 from mixedflow.data.formats import FORMATS
 from mixedflow.data.raw import RawData
+from mixedflow.ranking import distribution
 
 if TYPE_CHECKING:
     from mixedflow.data.prepared import Prepared
@@ -177,7 +178,7 @@ class Starter:
             "    # Clusters in order of their intercepts; best: low if low values are good.",
             "    rank: {by: Intercept, best: high}",
         ]
-        if self.clusters < check.FEWEST_RANKED:
+        if self.clusters < distribution.FEWEST:
             rank = ["    # Two clusters are too few to be ranked."]
         yield "models:"
         yield "  # Each cluster has its own level."

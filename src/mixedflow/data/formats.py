@@ -1,6 +1,6 @@
 """The registry of data formats: how each is named, told by its bytes, and read.
 
-A format more is one entry of ``FORMATS`` (and its suffix in ``config.checks.datasets.CHUNKED`` if
+A format more is one entry of ``FORMATS`` (and its suffix in ``config.checks.chunks.CHUNKED`` if
 it can be read in parts, which a test holds equal).
 """
 

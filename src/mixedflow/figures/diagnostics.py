@@ -26,6 +26,7 @@ from mixedflow.figures.style import (
     plain,
     sample,
 )
+from mixedflow.language.names import INTERCEPT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,7 +123,7 @@ def effects_qq(effects: pd.DataFrame, labels: Labels) -> Figure:
     for term, axis in zip(terms, axes, strict=True):
         table = _quantiles(axis, effects[effects["term"] == term], "clusters", 4.0)
         axis.set_ylabel("Standardised effect")
-        axis.set_title("Intercept" if term == "Intercept" else _short(term, labels, 40))
+        axis.set_title(term if term == INTERCEPT else _short(term, labels, 40))
         axis.margins(x=0.08, y=0.17)
         named = min(_NAMED, len(table) // 2)
         _name(axis, table.iloc[:named].iloc[::-1], -1)

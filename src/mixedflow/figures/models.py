@@ -29,6 +29,7 @@ from mixedflow.figures.style import (
     plain,
     sample,
 )
+from mixedflow.language.names import INTERCEPT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,11 +136,7 @@ def _arrows(axis: Any, tables: list[pd.DataFrame], terms: list[str], labels: Lab
 
 
 def _term(term: str, labels: Labels) -> str:
-    return (
-        "Intercept"
-        if term == "Intercept"
-        else f"Slope: {plain(labels.columns.get(term, term), 26)}"
-    )
+    return term if term == INTERCEPT else f"Slope: {plain(labels.columns.get(term, term), 26)}"
 
 
 def fitted_lines(

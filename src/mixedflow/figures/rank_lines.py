@@ -12,6 +12,7 @@ from mixedflow.figures.rank_style import INK, inches, rank_ticks
 from mixedflow.figures.style import (
     BLUE,
     GREY,
+    MOST_LINES,
     PALE,
     Labels,
     end_labels,
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_LINES = 200
-
-
 def bump(ranks: pd.DataFrame, noun: str, colours: Mapping[str, str]) -> Figure:
     """Lines of rank over several rankings (columns); clusters (index) that move most stand out."""
     n, across = len(ranks), len(ranks.columns)
@@ -38,7 +36,7 @@ def bump(ranks: pd.DataFrame, noun: str, colours: Mapping[str, str]) -> Figure:
     movers = [name for name in spread.index if name not in colours][: 4 if n > 8 else 0]
     loud = {**dict.fromkeys(movers, BLUE), **colours}
     at = np.arange(across)
-    for i in sample(n, _LINES):
+    for i in sample(n, MOST_LINES):
         if ranks.index[i] not in loud:
             axes.plot(at, ranks.iloc[i], color=PALE, linewidth=0.6, alpha=0.7)
     for name in loud:
@@ -54,8 +52,8 @@ def bump(ranks: pd.DataFrame, noun: str, colours: Mapping[str, str]) -> Figure:
     last = dict(zip(ranks.index, ranks.to_numpy(float)[:, -1], strict=True))
     ends = [(at[-1] + 0.03, float(last[name]), plain(name, 14), loud[name]) for name in loud]
     end_labels(axes, ends)
-    if n > _LINES:
-        axes.set_xlabel(f"{_LINES} of {n} lines, evenly by name", fontsize=7.5, color=GREY)
+    if n > MOST_LINES:
+        axes.set_xlabel(f"{MOST_LINES} of {n} lines, evenly by name", fontsize=7.5, color=GREY)
     return made
 
 
@@ -83,7 +81,7 @@ def order_over(
         loud = {**dict.fromkeys((pair["first"], pair["second"]), BLUE), **loud}
     made = figure(7.2, 4.4, right=0.3 + inches([plain(name, 14) for name in loud], 8.5))
     axes = made.subplots()
-    for i in sample(len(wide.columns), _LINES):
+    for i in sample(len(wide.columns), MOST_LINES):
         if wide.columns[i] not in loud:
             axes.plot(wide.index, wide.iloc[:, i], color=PALE, linewidth=0.6)
     for name in loud:

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from mixedflow.language.formula import RESIDUAL
+from mixedflow.language.names import RESIDUAL
 from mixedflow.model.fitted import Group
 from mixedflow.model.objective import Covariance
 

@@ -15,7 +15,7 @@ from mixedflow.inference import profile
 from mixedflow.inference.intervals import quantile
 from mixedflow.inference.small_sample import Method, SmallSample
 from mixedflow.language.contrasts import parse
-from mixedflow.language.formula import INTERCEPT
+from mixedflow.language.names import INTERCEPT
 from mixedflow.model.solution import Solution
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ import numpy as np
 
 from mixedflow.arrays import Array
 from mixedflow.model.fitted import Fitted
-from mixedflow.model.searches import SINGULAR
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +50,7 @@ def influence(fit: Fitted) -> pd.DataFrame:
     import pandas as pd
 
     standard, (group,) = _Standard.of(fit), fit.groups
-    singular = bool(fit.solution.singular_values[-1] < SINGULAR)
+    singular = fit.solution.singular
     total = _Totals.of(standard)
     parts = [_without(part, total, fit.method == "reml", singular) for part in standard.split()]
     d, log_det, step = (np.concatenate(columns) for columns in zip(*parts, strict=True))

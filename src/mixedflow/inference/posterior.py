@@ -6,10 +6,9 @@ import numpy as np
 
 from mixedflow.arrays import Array
 from mixedflow.inference.unshrunken import unshrunken
-from mixedflow.language.formula import INTERCEPT
+from mixedflow.language.names import INTERCEPT
 from mixedflow.model.fitted import Fitted, Group
 from mixedflow.model.objective import Effects
-from mixedflow.model.searches import SINGULAR
 from mixedflow.model.solution import Solution
 
 _STEP = 1e-4  # of the central differences, in the parameters
@@ -91,7 +90,7 @@ def _of_group(fitted: Fitted, g: int) -> dict[str, Array]:
     mean, squares = _raw(fitted, group, effects)
     # One spread for all clusters: small ones cannot give their own.
     spread = squares / max(int(n.sum()) - len(n), 1)
-    if solution.singular_values[-1] < SINGULAR:
+    if solution.singular:
         uncertain = np.zeros((*effects.u.shape, 0))
     else:
         uncertain = variance_factor(solution, g)

@@ -19,7 +19,6 @@ import numpy as np
 from mixedflow.arrays import Z95, Array
 from mixedflow.model.objective import Covariance, Objective
 from mixedflow.model.search import search
-from mixedflow.model.searches import SINGULAR
 from mixedflow.model.solution import Solution
 
 RISE = Z95**2  # the .95 quantile of chi-squared with 1 df
@@ -147,7 +146,7 @@ def _extreme(
     size = float(np.nanmax(np.abs(moves))) or 1.0
     region = _Region(objective, limit, centre, turn)
 
-    best, singular = np.nan, bool(solution.singular_values[-1] < SINGULAR)
+    best = np.nan
     slope = _gradient(psi, centre) @ turn
     wald = sign * 1.9 * slope / (float(np.linalg.norm(slope)) or 1.0)
     apart = np.append(objective.off_boundary(centre[:-1], 0.2) - centre[:-1], 0.0)
@@ -171,7 +170,7 @@ def _extreme(
             value = psi(x)
             best = value if np.isnan(best) else sign * max(sign * best, sign * value)
             # From a singular L a search may end at the edge with L still singular.
-            if not inside and not singular:
+            if not inside and not solution.singular:
                 break
     return best
 

@@ -9,7 +9,7 @@ from mixedflow.artifacts.fit_report import FitReport, GroupReport, Sizes
 from mixedflow.inference.fixed import lr_vs_linear, wald
 from mixedflow.inference.variance import CovarianceInference, icc, r_squared, snijders_bosker
 from mixedflow.language.evaluation import evaluate
-from mixedflow.language.formula import INTERCEPT
+from mixedflow.language.names import INTERCEPT
 from mixedflow.model.fitted import Fitted, Group
 from mixedflow.model.search import search
 from mixedflow.model.solution import Solution

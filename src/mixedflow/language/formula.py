@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from mixedflow.errors import ExpressionError, FormulaError, nearest, quote
 from mixedflow.language import expressions
+from mixedflow.language.names import INTERCEPT
 
-INTERCEPT, RESIDUAL = "Intercept", "Residual"  # as tables call them
 _MAX_LENGTH, _MAX_DEPTH, _MAX_POWER, _MAX_TERMS = 2000, 40, 6, 300
 _TOKEN = re.compile(
     r"\s*(?:(?P<name>[^\W\d]\w*)|`(?P<quoted>[^`\n]+)`|(?P<number>\d+(?:\.\d+)?)"

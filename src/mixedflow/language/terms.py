@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from mixedflow.errors import MixedflowError
 from mixedflow.language import formula
+from mixedflow.language.names import INTERCEPT
 
-INTERCEPT = formula.INTERCEPT
 _MOST_PERMUTED = 4  # factors of an interaction that may stand in another order than written
 
 

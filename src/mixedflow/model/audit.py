@@ -14,7 +14,7 @@ from mixedflow.model.crossproducts import CollinearError, reduce
 from mixedflow.model.fitted import Fitted
 from mixedflow.model.objective import Evaluation
 from mixedflow.model.one_factor import OneFactor
-from mixedflow.model.searches import SAME_LOG_LIKELIHOOD, SINGULAR
+from mixedflow.model.searches import SAME_LOG_LIKELIHOOD
 
 POLISHED_UP_TO = 2000  # clusters; MixedLM loops over them in Python
 AUDITED_UP_TO = 20_000
@@ -54,7 +54,7 @@ def audit(fitted: Fitted) -> dict[str, Any]:
     spread over all, and of a data set in chunks on the rows that were kept. A singular G gets a
     ridge, because MixedLM inverts it.
     """
-    singular = bool(fitted.solution.singular_values[-1] < SINGULAR)
+    singular = fitted.solution.singular
     of = _audited(fitted)
     objective, scales, how = of.objective, of.objective.scales, of.how
     polish = not singular and not of.sampled and objective.n_clusters <= POLISHED_UP_TO

@@ -14,7 +14,8 @@ import numpy as np
 
 from mixedflow.errors import DataError, ExpressionError, FormulaError, nearest, quote
 from mixedflow.language.evaluation import evaluate
-from mixedflow.language.formula import CATEGORY_CALLS, INTERCEPT, Parsed, Term, show
+from mixedflow.language.formula import CATEGORY_CALLS, Parsed, Term, show
+from mixedflow.language.names import INTERCEPT
 
 if TYPE_CHECKING:
     import pandas as pd

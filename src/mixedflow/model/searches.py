@@ -13,7 +13,6 @@ from mixedflow.model.solution import Solution
 
 SAME_LOG_LIKELIHOOD = 1e-6
 _GAIN_LEFT = 1e-9  # deviance that the local quadratic still promises
-SINGULAR = 1e-4  # smallest singular value of L with unit columns of Z, as lme4's isSingular
 
 
 def of_searches(solution: Solution, searches: Mapping[str, Optimum]) -> dict[str, Any]:

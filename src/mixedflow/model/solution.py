@@ -9,6 +9,8 @@ import numpy as np
 from mixedflow.arrays import Array
 from mixedflow.model.objective import Covariance, Effects, Evaluation, Objective
 
+SINGULAR = 1e-4  # smallest singular value of L with unit columns of Z, as lme4's isSingular
+
 
 class Solution:
     """Estimates, their covariances and the posterior at given parameters, in the data's units.
@@ -75,3 +77,8 @@ class Solution:
     def singular_values(self) -> Array:
         """Of the factors of G, on the core's scale, where Z's columns have unit mean square."""
         return self.objective.singular_values(self.parameters)
+
+    @property
+    def singular(self) -> bool:
+        """G is on its boundary: a combination of the random effects does not vary."""
+        return bool(self.singular_values[-1] < SINGULAR)

@@ -11,7 +11,8 @@ from mixedflow.errors import quote
 from mixedflow.model.audit import audit, audit_problems
 from mixedflow.model.fitted import Fitted, Group
 from mixedflow.model.objective import Effects
-from mixedflow.model.searches import SINGULAR, of_searches, search_problems
+from mixedflow.model.searches import of_searches, search_problems
+from mixedflow.model.solution import SINGULAR
 
 _FEW_CLUSTERS = 10  # a variance parameter
 _FLAT = 1e-4  # curvature, relative, below which the likelihood hardly tells parameters apart
@@ -26,7 +27,7 @@ class Verdict:
     @cached_property
     def singular(self) -> bool:
         """G is on its boundary: a combination of the random effects does not vary."""
-        return bool(self.fitted.solution.singular_values[-1] < SINGULAR)
+        return self.fitted.solution.singular
 
     @cached_property
     def searches(self) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from markupsafe import Markup, escape
 
 from mixedflow.artifacts import formatting
 from mixedflow.artifacts.fit_report import ModelReport
-from mixedflow.language.terms import INTERCEPT, Factor, parsed, split
+from mixedflow.language.names import INTERCEPT, RESIDUAL
+from mixedflow.language.terms import Factor, parsed, split
 
-RESIDUAL = "Residual"
 _TERMS_A_LINE = 4
 # An operator that begins a line of a long sum keeps the space of one between terms.
 _PLUS, _MINUS = "<mo form='infix'>+</mo>", "<mo form='infix'>−</mo>"

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from mixedflow.artifacts import formatting
 from mixedflow.artifacts.fit_report import ModelReport
+from mixedflow.language.names import INTERCEPT
 from mixedflow.prose.markup import count, isolated, number, p_value, synthetic
 
 if TYPE_CHECKING:
@@ -234,6 +235,32 @@ def cautions(
     comparisons: Sequence[Row],
 ) -> list[Markup]:
     """What to be careful about, most serious first."""
+    found = _doubtful(fits)
+    found += [
+        Markup("Comparison {}: {}.").format(
+            Markup("<code>{}</code>").format(row["comparison"]), row["warning"]
+        )
+        for row in comparisons
+        if row.get("warning")
+    ]
+    found += [
+        Markup("{} are synthetic data: simulated, not observed.").format(isolated(card["title"]))
+        for card in cards
+        if synthetic(card)
+    ]
+    found += [caution for card in cards for caution in _incomplete(card)]
+    found += [
+        Markup("{} leaves out {} rows with missing values.").format(
+            marked(fit), count(fit.n_missing)
+        )
+        for fit in fits
+        if fit.n_missing
+    ]
+    return found
+
+
+def _doubtful(fits: Sequence[ModelReport]) -> list[Markup]:
+    """Fits without an optimum, then singular ones, then those with other warnings."""
     found = [
         Markup("{} did not converge: {} None of its numbers should be used.").format(
             marked(fit), _sentences(fit.warnings)
@@ -249,52 +276,30 @@ def cautions(
         for fit in fits
         if fit.singular and fit.converged
     ]
-    found += [
+    return found + [
         Markup("{} warns: {}").format(marked(fit), _sentences(fit.warnings))
         for fit in fits
         if fit.warnings and fit.converged and not fit.singular
     ]
-    found += [
-        Markup("Comparison {}: {}.").format(
-            Markup("<code>{}</code>").format(row["comparison"]), row["warning"]
-        )
-        for row in comparisons
-        if row.get("warning")
-    ]
-    found += [
-        Markup("{} are synthetic data: simulated, not observed.").format(isolated(card["title"]))
-        for card in cards
-        if synthetic(card)
-    ]
-    for card in cards:
-        lost = [step for step in card["steps"] if step["lost"]]
-        if lost:
-            found.append(
-                Markup("{}: {} of {} rows were left out in preparation ({}).").format(
-                    isolated(card["title"]),
-                    count(sum(step["lost"] for step in lost)),
-                    count(card["rows_read"]),
-                    listed(f"{step['step']}: {count(step['lost'])}" for step in lost),
-                )
+
+
+def _incomplete(card: Mapping[str, Any]) -> list[Markup]:
+    """Rows that preparation left out, and values that are missing."""
+    found, title = [], isolated(card["title"])
+    lost = [step for step in card["steps"] if step["lost"]]
+    if lost:
+        found.append(
+            Markup("{}: {} of {} rows were left out in preparation ({}).").format(
+                title,
+                count(sum(step["lost"] for step in lost)),
+                count(card["rows_read"]),
+                listed(f"{step['step']}: {count(step['lost'])}" for step in lost),
             )
-        gaps = [v for v in card["variables"] if v["missing"]]
-        if gaps:
-            found.append(
-                Markup("{}: missing values in {}.").format(
-                    isolated(card["title"]),
-                    listed(
-                        Markup("<code>{}</code> ({})").format(v["name"], count(v["missing"]))
-                        for v in gaps
-                    ),
-                )
-            )
-    found += [
-        Markup("{} leaves out {} rows with missing values.").format(
-            marked(fit), count(fit.n_missing)
         )
-        for fit in fits
-        if fit.n_missing
-    ]
+    gaps = [v for v in card["variables"] if v["missing"]]
+    if gaps:
+        told = (Markup("<code>{}</code> ({})").format(v["name"], count(v["missing"])) for v in gaps)
+        found.append(Markup("{}: missing values in {}.").format(title, listed(told)))
     return found
 
 
@@ -304,7 +309,7 @@ def _sentences(warnings: Iterable[str]) -> Markup:
 
 def _leading(fit: ModelReport, fixed: Sequence[Row]) -> Row | None:
     """The coefficient of the figures' x, else the one farthest from 0 in standard errors."""
-    others = [row for row in fixed if row["term"] != "Intercept" and row["estimate"] is not None]
+    others = [row for row in fixed if row["term"] != INTERCEPT and row["estimate"] is not None]
     for row in others:
         if row["term"] == fit.x:
             return row

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from mixedflow.artifacts.fit_report import FitReport
+from mixedflow.language.names import RESIDUAL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,7 @@ def text(report: FitReport, fixed: pd.DataFrame, components: pd.DataFrame) -> st
     for row in components.to_dict("records"):
         if row["scale"] not in ("sd", "corr"):
             continue
-        terms = ",".join(t for t in (row["term1"], row["term2"]) if t) or "Residual"
+        terms = ",".join(t for t in (row["term1"], row["term2"]) if t) or RESIDUAL
         name = plain(f"{row['scale']}({terms})")[-32:]
         columns = ("estimate", "std_error", "conf_low", "conf_high")
         lines.append(f"{name:>32} {' '.join(_cell(row[column]) for column in columns)}")

@@ -17,9 +17,9 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
-from mixedflow.arrays import Z95
+from mixedflow.arrays import Z95, Array
 from mixedflow.errors import RankingError, nearest, quote
-from mixedflow.language.formula import INTERCEPT
+from mixedflow.language.names import INTERCEPT
 from mixedflow.ranking.confidence_sets import Estimates, RankSets, rank_sets
 from mixedflow.ranking.many_clusters import Crowd
 from mixedflow.ranking.posterior import Posterior
@@ -27,10 +27,9 @@ from mixedflow.ranking.posterior import Posterior
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedflow.arrays import Array
-
 
 By = str | Mapping[str, float]
+FEWEST = 3  # clusters that can be ranked
 DRAWS = 40_000
 DRAWN_UP_TO = 3000  # clusters; above, what the crowd leaves out is below the error of draws
 SEED = 20240229
@@ -91,6 +90,12 @@ def weights_of(terms: tuple[str, ...], by: By, where: str) -> Array:
     return np.array([float(weights.get(term, 0.0)) for term in terms])
 
 
+def check_clusters(n: int, where: str) -> None:
+    """Whether ``n`` clusters are enough; RankingError if not."""
+    if n < FEWEST:
+        raise RankingError(where, f"{n} clusters cannot be ranked", f"{FEWEST} are needed")
+
+
 def combine(posterior: Posterior, by: By, where: str) -> Combination:
     """The ranked quantity: one random term, or the value at given covariates (intercept + slopes).
 
@@ -99,8 +104,7 @@ def combine(posterior: Posterior, by: By, where: str) -> Combination:
     RankingError
         A term that the model does not have, or fewer than three clusters.
     """
-    if len(posterior.u) < 3:
-        raise RankingError(where, f"{len(posterior.u)} clusters cannot be ranked", "3 are needed")
+    check_clusters(len(posterior.u), where)
     c = weights_of(posterior.random_terms, by, where)
     return Combination(
         mean=posterior.u @ c,

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from mixedflow.artifacts import formatting, registry, stored
 from mixedflow.artifacts.fit_report import GroupReport, ModelReport
 from mixedflow.artifacts.registry import Artifact
-from mixedflow.language import terms
+from mixedflow.language.names import INTERCEPT
 from mixedflow.prose import captions, equations, findings, interpretation
 from mixedflow.prose.captions import Caption
 from mixedflow.prose.markup import count, number, p_value
@@ -228,12 +228,12 @@ class Model:
 
     @property
     def ranked_by(self) -> str:
-        by = (self.rank or {}).get("by") or terms.INTERCEPT
+        by = (self.rank or {}).get("by") or INTERCEPT
         if isinstance(by, str):
             return by
         return " + ".join(
             [
-                terms.INTERCEPT,
+                INTERCEPT,
                 *(f"{number(x)} × {term}" for term, x in sorted(by["at"].items())),
             ]
         )

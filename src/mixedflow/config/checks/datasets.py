@@ -7,10 +7,9 @@ from typing import Any
 
 from mixedflow.config import order
 from mixedflow.config.addresses import check_address
+from mixedflow.config.checks import chunks
 from mixedflow.errors import ConfigError, quote
 from mixedflow.language import expressions, formula
-
-CHUNKED = (".parquet", ".dta", ".sav", ".sas7bdat")
 
 
 def checked(where: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,8 +27,8 @@ def checked(where: str, values: Mapping[str, Any]) -> dict[str, Any]:
         expressions.check(values["filter"], f"{where}.filter")
     found = {**values, "derive": order.derivations(values["derive"])}
     if found["chunks"] or found["source"]["files"]:
-        found["source"] = _in_chunks(where, found)
-        _whole(where, found)
+        found["source"] = chunks.source(where, found)
+        chunks.check_dataset(where, found)
     if found["explore"] is not None:
         _explore(f"{where}.explore", found["explore"], found["time"])
     return found
@@ -56,56 +55,6 @@ def _source(where: str, source: Mapping[str, Any]) -> None:
             f"{where}.sha256", "is checked for file and url only",
             "leave it out, or count rows with expect",
         )  # fmt: skip
-
-
-def _in_chunks(where: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The source of a data set that is read in chunks: its files are in ``files``, if one only."""
-    source = dict(values["source"])
-    if not values["chunks"]:
-        raise ConfigError(
-            f"{where}.source.files", "several files are read in chunks",
-            "add chunks: 1, or more if a file does not fit in memory",
-        )  # fmt: skip
-    if source["file"]:
-        # From here on there is one place to look for the files of a data set in chunks.
-        source |= {"file": None, "files": [source["file"]]}
-    for path in source["files"]:
-        if not path.lower().endswith(CHUNKED):
-            raise ConfigError(
-                f"{where}.source", f"{quote(path)} cannot be read in chunks",
-                f"convert it: {', '.join(CHUNKED)}",
-            )  # fmt: skip
-    if not source["files"]:
-        raise ConfigError(f"{where}.chunks", "need a file or files as the source")
-    return source
-
-
-def _whole(where: str, values: Mapping[str, Any]) -> None:
-    """What needs all rows at once is refused for a data set that is read in chunks."""
-    for key, given in (
-        ("sha256", values["source"]["sha256"]),
-        ("first_per", values["first_per"]),
-    ):
-        if given:
-            raise ConfigError(
-                where, f"{key} needs all rows at once, and chunks have not",
-                "leave it out, or do it where the files are made",
-            )  # fmt: skip
-    if values["explore"]:
-        raise ConfigError(
-            f"{where}.explore", "needs all rows at once, and chunks have not",
-            "explore a data set of some clusters beside this one",
-        )  # fmt: skip
-    texts = [(f"derive.{variable}", text) for variable, text in values["derive"]]
-    if values["filter"] is not None:
-        texts.append(("filter", values["filter"]))
-    for key, text in texts:
-        used = expressions.summaries(text)
-        if used:
-            raise ConfigError(
-                f"{where}.{key}", f"{used[0]}() needs all rows at once, and chunks have not",
-                "compute it where the files are made, or centre by a number",
-            )  # fmt: skip
 
 
 def _explore(where: str, explore: Mapping[str, Any], time: str | None) -> None:

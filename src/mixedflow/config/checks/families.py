@@ -15,7 +15,6 @@ from mixedflow.errors import ConfigError, MixedflowError, nearest, quote
 from mixedflow.language import expressions, formula
 
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
 _LONGEST_NAME = 120  # of a member's folder
 
 
@@ -117,7 +116,7 @@ def _folders(where: str, members: Sequence[Member]) -> None:
                 where, f"the name {quote(member.name)} is too long for a folder",
                 f"at most {_LONGEST_NAME} letters",
             )  # fmt: skip
-        reserved = [part for part in member.name.split(".") if _RESERVED.fullmatch(part)]
+        reserved = [part for part in member.name.split(".") if names.is_device(part)]
         if reserved:
             raise ConfigError(
                 where, f"no folder can be called {quote(reserved[0])} on Windows",

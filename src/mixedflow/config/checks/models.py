@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from mixedflow.config.checks import chunks
 from mixedflow.config.specs import AtSpec, DatasetSpec, ModelSpec
 from mixedflow.errors import ConfigError, nearest, quote
-from mixedflow.language import expressions, formula
+from mixedflow.language import formula
+from mixedflow.language.names import INTERCEPT
 
 
 def parsed(where: str, model: ModelSpec, datasets: Mapping[str, DatasetSpec]) -> formula.Parsed:
@@ -22,7 +24,7 @@ def parsed(where: str, model: ModelSpec, datasets: Mapping[str, DatasetSpec]) ->
     found = mixed_formula(f"{where}.formula", model.formula, dataset.cluster)
     kenward_roger(f"{where}.inference.df", model.inference.df, model.method)
     if dataset.chunks:
-        _in_chunks(where, model, dataset, found)
+        chunks.check_model(where, model, dataset, found)
     if model.rank is not None:
         beside = [(f"beside.{name}", by) for name, by in model.rank.beside]
         for key, by in (("by", model.rank.by), *beside):
@@ -57,31 +59,8 @@ def kenward_roger(where: str, df: str, method: str) -> None:
         )
 
 
-def _in_chunks(where: str, model: ModelSpec, dataset: DatasetSpec, found: formula.Parsed) -> None:
-    """What needs all rows at once is refused for a data set that is read in chunks."""
-    how = model.inference
-    for key, asked in (("intervals", how.intervals == "bootstrap"), ("gee", how.gee)):
-        if asked:
-            raise ConfigError(
-                f"{where}.inference.{key}", "needs all rows at once, and chunks have not",
-                "use profile intervals" if key == "intervals" else "leave it out",
-            )  # fmt: skip
-    for atom, text in found.atoms.items():
-        used = expressions.summaries(text)
-        if used:
-            raise ConfigError(
-                f"{where}.formula", f"{used[0]}() needs all rows at once, and chunks have not",
-                "compute it where the files are made",
-            )  # fmt: skip
-        if atom != text and atom.startswith(("C(", "factor(")) and text not in dataset.levels:
-            raise ConfigError(
-                f"{where}.formula", f"a chunk does not know all levels of {atom}",
-                f"list them under datasets.{dataset.name}.levels",
-            )  # fmt: skip
-
-
 def _ranked(where: str, by: str | AtSpec, terms: Sequence[str]) -> None:
-    for term in [by] if isinstance(by, str) else [formula.INTERCEPT, *by.at]:
+    for term in [by] if isinstance(by, str) else [INTERCEPT, *by.at]:
         if term not in terms:
             hint = nearest(term, terms, "random terms")
             raise ConfigError(where, f"unknown random term {quote(term)}", hint)

@@ -7,19 +7,24 @@ from pathlib import PurePosixPath
 
 from mixedflow.errors import ConfigError, quote
 
-# Names that some system cannot give to a file, and folders that are not for results.
-_DEVICES = {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(1, 10))}
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(10))}
+# Folders that are not for results.
 _SOURCES = {
     "benchmarks", "configs", "data", "docs", "downloads", "envs", "logs", "profiles", "src",
     "tests", "workflow",
 }  # fmt: skip
 
 
+def is_device(name: str) -> bool:
+    """Whether Windows has a device of this name, and thus no file."""
+    return name.casefold() in _DEVICES
+
+
 def distinct(where: str, names: Iterable[str]) -> None:
     """Names that differ by more than case, none of them a device's; ConfigError for others."""
     seen: dict[str, str] = {}
     for name in names:
-        if name.casefold() in _DEVICES:
+        if is_device(name):
             raise ConfigError(
                 f"{where}.{name}", f"{quote(name)} is a device's name on some systems",
                 "choose another name",
@@ -46,6 +51,6 @@ def folder(where: str, results: str) -> None:
         raise ConfigError(where, f"{quote(results)} is not a folder inside the working folder")
     parts = [part.casefold() for part in path.parts]
     hidden = any(part.startswith(".") for part in parts)
-    if hidden or parts[0] in _SOURCES or _DEVICES & {part.split(".")[0] for part in parts}:
+    if hidden or parts[0] in _SOURCES or any(is_device(part.split(".")[0]) for part in parts):
         what = f"{quote(results)} is not a folder for results"
         raise ConfigError(where, what, "choose another, such as results")

@@ -15,7 +15,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mixedflow.artifacts.fit_report import ModelReport
-from mixedflow.language.formula import RESIDUAL
+from mixedflow.language.names import RESIDUAL
 from mixedflow.prose.coding import CodedModel, Row
 from mixedflow.prose.covariates import Variables
 from mixedflow.prose.interpretation.comparisons import against_linear, comparison
