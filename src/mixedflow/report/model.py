@@ -1,4 +1,4 @@
-"""TODO report.model"""
+"""A fitted model's part of the page, from its artifacts."""
 
 from __future__ import annotations
 
@@ -19,36 +19,17 @@ from mixedflow.artifacts.registry import Artifact
 from mixedflow.language.names import INTERCEPT
 from mixedflow.prose import captions, equations, findings, interpretation
 from mixedflow.prose.captions import Caption
-from mixedflow.prose.markup import count, number, p_value
+from mixedflow.prose.markup import number
 from mixedflow.prose.stata import text
-from mixedflow.report.card import fragment
+from mixedflow.report import facts
 from mixedflow.report.html import inline_svg
+from mixedflow.report.tables import components_table, records, shares_table, table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_TESTS = {
-    "normal": "normal (z)",
-    "satterthwaite": "t, Satterthwaite",
-    "kenward-roger": "t, Kenward-Roger",
-}
-_INTERVALS = {
-    "wald": "Wald",
-    "profile": "profile likelihood",
-    "bootstrap": "bootstrap percentiles",
-}
 _MOST_RANKED = 2000  # clusters of a ranking on the page
-_MOST_SHARES = 5  # rows of the table of VPC by covariate
 _WIDE = 560.0  # points; from here a figure takes the whole width, not one of two columns
-_SCALES = {
-    "variance": "variance",
-    "variance_se": "SE",
-    "variance_ci": "95% CI",
-    "sd": "SD",
-    "sd_se": "SE",
-    "sd_ci": "95% CI",
-}
-_SHARES = {"vpc": "VPC", "vpc_low": "95% low", "vpc_high": "95% high"}
 _RANKING_COLUMNS = (
     "rank",
     "cluster",
@@ -141,36 +122,15 @@ class Model:
 
     @property
     def components_table(self) -> Markup:
-        """A row a component: variance or covariance, and standard deviation or correlation."""
-        import pandas as pd
-
-        scales = {"var": "variance", "cov": "variance", "sd": "sd", "corr": "sd"}
-        rows: dict[tuple[str, str, str], dict[str, Any]] = {}
-        for row in records(self.components):
-            key = (row["group"], row["term1"], row["term2"])
-            name = " × ".join(part for part in key[1:] if part) or "rows"
-            shown = rows.setdefault(key, {"group": row["group"], "component": name})
-            scale = scales[row["scale"]]
-            low, high = row["conf_low"], row["conf_high"]
-            shown[scale], shown[f"{scale}_se"] = row["estimate"], row["std_error"]
-            between = f"{number(low)} to {number(high)}"
-            shown[f"{scale}_ci"] = "" if low is None or high is None else between
-        frame = pd.DataFrame(list(rows.values()), columns=["group", "component", *_SCALES])
-        # A number that is missing in every row, as at a boundary, is still a number.
-        numeric = frame.astype({n: "float64" for n in _SCALES if not n.endswith("_ci")})
-        return Markup(formatting.html_table(numeric, _SCALES))
+        return components_table(self.components)
 
     @property
     def shares_table(self) -> Markup | None:
         """The share between clusters at values of the covariate, where it depends on one."""
         if not self.fit.variance_function:
             return None
-        found = stored.read(self.folder / "variance_function.csv")
-        shown = found.iloc[
-            [round(k * (len(found) - 1) / (_MOST_SHARES - 1)) for k in range(_MOST_SHARES)]
-        ]
-        columns = ["x", "between", "residual", "total", "vpc", "vpc_low", "vpc_high"]
-        return Markup(formatting.html_table(shown[columns], {"x": str(self.fit.x), **_SHARES}))
+        function = stored.read(self.folder / "variance_function.csv")
+        return shares_table(function, str(self.fit.x))
 
     @property
     def stata(self) -> str:
@@ -212,7 +172,7 @@ class Model:
     def ranking_words(self) -> Mapping[str, list[str]]:
         """``sentences`` and ``cautions`` of ranking.json, where there is one."""
         path = self.folder / "ranking.json"
-        found = _json(path) if path.exists() else {}
+        found = read_json(path) if path.exists() else {}
         return {key: list(found.get(key, [])) for key in ("sentences", "cautions")}
 
     @property
@@ -240,94 +200,21 @@ class Model:
 
     @property
     def facts(self) -> list[tuple[str, Any]]:
-        """What Stata prints above and below its tables."""
-        fit = self.fit
-        wald, lr, r2, how = fit.wald, fit.lr_vs_linear, fit.r2, fit.inference
-        found = [
-            ("Method", {"ml": "ML", "reml": "REML"}.get(fit.method, fit.method)),
-            ("Number of observations", count(fit.n_obs)),
-            ("Rows with missing values", count(fit.n_missing) if fit.n_missing else None),
-            *(fact for group in fit.groups for fact in _group_facts(group)),
-            ("Log-likelihood", formatting.number(fit.log_likelihood, digits=8)),
-            ("AIC, BIC", f"{number(fit.aic)}, {number(fit.bic)}"),
-            ("Tests; intervals", f"{_TESTS[how['df']]}; {_INTERVALS[how['intervals']]}"),
-        ]
-        if kept := fit.sample:
-            text = f"{count(kept['rows'])} rows of {count(kept['clusters'])} clusters"
-            found.append(("Sample that residuals and predictions are of", text))
-        if wald:
-            text = f"{number(wald.chi2)}, {p_value(wald.p_value)}"
-            found.append((f"Wald chi2({wald.df})", text))
-        text = f"{lr.distribution} = {number(lr.statistic)}, {p_value(lr.p_value)}"
-        found.append(("LR test vs. linear model", text))
-        text = f"{number(r2['marginal'])}, {number(r2['conditional'])}"
-        found.append(("R² marginal, conditional", text))
-        if "level1" in r2:
-            text = f"{number(r2['level1'])}, {number(r2['level2'])}"
-            found.append(("Explained at level 1, level 2 (Snijders and Bosker)", text))
-        spread = fit.variance_function
-        if spread and spread.minimum_at is not None:
-            place = f"Total variance smallest at {spread.predictor}"
-            found.append((place, number(spread.minimum_at)))
-        return found
+        return facts.facts(self.fit)
 
     @property
     def convergence(self) -> str:
-        """The verdict on the optimum, in words."""
-        evidence = self.fit.evidence
-        starts, audit = evidence.get("starts") or {}, evidence.get("mixedlm") or {}
-        if not self.fit.converged:
-            return "No: " + "; ".join(self.fit.warnings) + "."
-        text = "Yes: gradient and curvature say so"
-        if len(starts) > 1:
-            text += f", {count(len(starts))} starts end at the same log-likelihood"
-        if audit.get("difference") is not None:
-            text += (
-                f", and that of statsmodels MixedLM ({audit['how']}) differs from it by "
-                f"{number(audit['difference'])}"
-            )
-        if self.fit.singular:
-            text += (
-                ". The optimum lies on the boundary of the variances, where they have no "
-                "standard errors"
-            )
-        return text + "."
+        return facts.convergence(self.fit)
 
     @property
     def evidence_table(self) -> Markup:
-        flat = {**self.fit.evidence}
-        starts, audit = flat.pop("starts", None) or {}, flat.pop("mixedlm", None) or {}
-        for words in ("diagnosis", "next_step"):
-            flat.pop(words, None)
-        rows = [{"what": key.replace("_", " "), "value": flat[key]} for key in sorted(flat)]
-        for name, start in sorted(starts.items()):
-            rows += [
-                {"what": f"start {name}: {key.replace('_', ' ')}", "value": start[key]}
-                for key in sorted(start)
-            ]
-        rows += [
-            {"what": f"MixedLM: {key.replace('_', ' ')}", "value": audit[key]}
-            for key in ("log_likelihood", "difference", "tolerance")
-            if audit.get(key) is not None
-        ]
-        return fragment(
-            [{**row, "value": formatting.number(row["value"], digits=10)} for row in rows]
-        )
+        return facts.evidence_table(self.fit)
 
     @property
     def files(self) -> list[str]:
         further, printed = registry.section(registry.FURTHER), registry.published(registry.MODEL)
         names = [*(f"{one.name}.csv" for one in further), *(f"{one.name}.tex" for one in printed)]
         return [name for name in names if (self.folder / name).exists()]
-
-
-def _group_facts(group: GroupReport) -> list[tuple[str, Any]]:
-    sizes = group.group_size
-    spread = (count(sizes.min), number(sizes.mean), count(sizes.max))
-    return [
-        (f"Number of groups ({group.name})", count(group.n_groups)),
-        ("Rows a group: min, mean, max", ", ".join(spread)),
-    ]
 
 
 def shown_of(folder: Path, of: str, artifacts: Iterable[Artifact]) -> list[Shown]:
@@ -361,18 +248,5 @@ def figure(path: Path, key: str, caption: Caption) -> Shown:
     return Shown(key, caption, body, wide=box is not None and float(box[1]) > _WIDE)
 
 
-def table(frame: pd.DataFrame) -> Markup:
-    return Markup(formatting.html_table(frame))
-
-
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as dictionaries, None for what is missing."""
-    columns = {str(name): frame[name].tolist() for name in frame.columns}
-    return [
-        {name: None if value != value else value for name, value in zip(columns, row, strict=True)}
-        for row in zip(*columns.values(), strict=True)
-    ]
-
-
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))

@@ -26,7 +26,8 @@ from mixedflow.report import paper
 from mixedflow.report.card import card_parts, fragment
 from mixedflow.report.families import sections
 from mixedflow.report.html import environment
-from mixedflow.report.model import Model, Shown, _json, records, shown_of, table
+from mixedflow.report.model import Model, Shown, read_json, shown_of
+from mixedflow.report.tables import records, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +63,7 @@ class Dataset:
     @property
     def moves_sentences(self) -> list[str]:
         path = self.folder / "rank_moves.json"
-        return list(_json(path)["sentences"]) if path.exists() else []
+        return list(read_json(path)["sentences"]) if path.exists() else []
 
     @property
     def side_by_side(self) -> Markup | None:
@@ -182,7 +183,7 @@ def _datasets(
     found = []
     for name in sorted(config["datasets"]):
         folder = results_dir / "datasets" / name
-        card = _json(folder / "data_card.json")
+        card = read_json(folder / "data_card.json")
         models = [
             Model(
                 results_dir / "models" / key,
