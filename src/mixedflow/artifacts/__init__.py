@@ -1,1 +1,1 @@
-"""TODO artifacts"""
+"""How artifacts are stored and read back, and how numbers are shown; knows no model."""

@@ -1,1 +1,1 @@
-"""TODO data"""
+"""Sources -> rows as delivered -> prepared rows and their card; nothing else goes online."""

@@ -1,4 +1,4 @@
-"""Readers of data files, whole and in parts; which format has which is in :mod:`formats`.
+"""Readers of data files, whole and in parts: those of :mod:`mixedflow.data.formats`.
 
 A reader of the whole takes a path. A reader of a part takes besides it the ``part``-th (from 1) of
 ``parts`` parts and the columns that are wanted; its rows stand under their positions in the file,

@@ -1,1 +1,1 @@
-"""TODO inference"""
+"""What follows from a fit: tests, intervals, effects, predictions, draws, as frames."""

@@ -1,6 +1,7 @@
 """How the draws of a bootstrap are divided among streams of random numbers and among jobs.
 
-Apart from :mod:`mixedflow.bootstrap`, because the workflow plans jobs without loading NumPy.
+Apart from :mod:`mixedflow.inference.bootstrap`, because the workflow plans jobs without loading
+NumPy.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""TODO jobs"""
+"""What a job rests on and leaves: code, inputs, records, the manifest; knows no statistics."""

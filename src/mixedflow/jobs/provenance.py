@@ -12,14 +12,10 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mixedflow.artifacts import storage
 from mixedflow.errors import SourceError
-
-if TYPE_CHECKING:
-    pass
-
 
 PLAN = "MIXEDFLOW_PLAN"  # environment variable: where leave_plan writes to
 _SKEW_SECONDS = 60.0  # clocks of a cluster's nodes differ a little
@@ -38,7 +34,6 @@ _RECORDED = (
     "snakemake",
     "statsmodels",
 )
-
 
 # The specifications of a task that are not configuration.
 _CODE, _SOURCE = "code", "source"

@@ -1,1 +1,1 @@
-"""TODO language"""
+"""Formulas and expressions of strangers: text -> checked trees -> values; runs no code."""

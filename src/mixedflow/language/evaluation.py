@@ -1,4 +1,4 @@
-"""Values of a checked expression on a frame: the interpreter of :mod:`expressions`."""
+"""Values of a checked expression on a frame: the interpreter of the language."""
 
 from __future__ import annotations
 

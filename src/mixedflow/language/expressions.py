@@ -1,8 +1,8 @@
 """The language of `derive` and `filter`: text -> checked syntax tree -> values of N rows.
 
 An expression is data, never code. It is parsed, every node is held against an allow-list, and an
-interpreter of our own (:mod:`mixedflow.evaluation`) walks the tree; nothing is compiled, no
-attribute is looked up, and the only names are columns.
+interpreter of our own (:mod:`mixedflow.language.evaluation`) walks the tree; nothing is compiled,
+no attribute is looked up, and the only names are columns.
 
 Missing values follow R: arithmetic and comparisons with a missing value are missing, ``and``,
 ``or`` and ``not`` use three-valued logic, and a filter drops the rows where its condition is
@@ -19,13 +19,8 @@ import itertools
 import re
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from mixedflow.errors import ExpressionError, nearest, quote
-
-if TYPE_CHECKING:
-    pass
-
 
 _MAX_LENGTH, _MAX_DEPTH, _MAX_EXPONENT = 2000, 120, 100
 

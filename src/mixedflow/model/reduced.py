@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mixedflow.arrays import Array
 from mixedflow.artifacts.packing import packed_labels, unpacked, write_arrays
 from mixedflow.model.crossproducts import CrossProducts
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

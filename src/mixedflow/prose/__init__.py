@@ -1,1 +1,1 @@
-"""TODO prose"""
+"""Sentences, formulas and captions, from artifacts alone; fits nothing and draws nothing."""

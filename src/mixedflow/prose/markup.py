@@ -1,4 +1,4 @@
-"""TODO prose.markup"""
+"""Numbers, p-values and strangers' words as prose and pages hold them."""
 
 from __future__ import annotations
 

@@ -173,7 +173,8 @@ def posterior_ranks(
     """Posterior distribution of the ranks from DRAWS seeded draws.
 
     A probability has a standard error of at most 0.0025: two printed decimals hold. More than
-    DRAWN_UP_TO clusters are not drawn but placed in the crowd (:mod:`mixedflow.crowd`).
+    DRAWN_UP_TO clusters are not drawn but placed in the crowd
+    (:mod:`mixedflow.ranking.many_clusters`).
     """
     shown = np.arange(0) if shown is None else shown
     n = len(combination.mean)
@@ -297,8 +298,8 @@ def rank(
     pairs by eye; ``rank_low``, ``rank_high`` the 95% posterior rank interval; ``p_top``,
     ``p_bottom`` the probability of being among the ``top`` best and worst (``share`` of the
     clusters, rounded up, unless given); ``rank_set_*`` simultaneous and marginal confidence sets
-    and ``tier`` (:class:`mixedflow.ranksets.RankSets`); ``surely`` top or bottom where the
-    simultaneous set lies among them; ``selected`` best, worst or empty.
+    and ``tier`` (:class:`mixedflow.ranking.confidence_sets.RankSets`); ``surely`` top or bottom
+    where the simultaneous set lies among them; ``selected`` best, worst or empty.
 
     Raises
     ------
