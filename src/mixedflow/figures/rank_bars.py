@@ -46,10 +46,7 @@ def caterpillar(
         axes, place, ranks["overlap_low"], ranks["overlap_high"], BLUE, wide,
         "dark: two clusters differ if these do not overlap",
     )  # fmt: skip
-    size = float(np.clip(320 / n, 0.6, 9))
-    dots = axes.scatter(place, ranks["estimate"], s=size, color="white", linewidths=0, zorder=3)
-    name_points(dots, _told(ranks, "estimate", "conf_low", "conf_high"))
-    _diamonds(axes, ranks, place, "estimate", colours)
+    _points(axes, ranks, place, n, ("estimate", "conf_low", "conf_high"), colours)
     names = list(ranks["cluster"])
     for name, colour in colours.items():
         i = names.index(name)
@@ -89,12 +86,7 @@ def rank_intervals(
         ("rank_low", "rank_high", BLUE, "95% posterior probability, given the model"),
     ):  # fmt: skip
         _bars(axes, place, ranks[low] - half, ranks[high] + half, colour, wide, label)
-    dots = axes.scatter(
-        place, ranks["expected_rank"], s=float(np.clip(320 / n, 0.6, 9)), color="white",
-        linewidths=0, zorder=3,
-    )  # fmt: skip
-    name_points(dots, _told(ranks, "expected_rank", "rank_low", "rank_high"))
-    _diamonds(axes, ranks, place, "expected_rank", colours)
+    _points(axes, ranks, place, n, ("expected_rank", "rank_low", "rank_high"), colours)
     axes.set_ylim(n + 1, 0)
     rank_ticks(axes, n)
     axes.set_ylabel("Rank, 1 = best; dot: expected rank")
@@ -137,10 +129,19 @@ def _bars(
         axes.fill_between(place, low, high, color=colour, linewidth=0, label=label)
 
 
-def _diamonds(
-    axes: Axes, ranks: pd.DataFrame, place: np.ndarray, value: str, colours: Mapping[str, str]
+def _points(
+    axes: Axes,
+    ranks: pd.DataFrame,
+    place: np.ndarray,
+    of: int,
+    columns: tuple[str, str, str],
+    colours: Mapping[str, str],
 ) -> None:
-    """The clusters of interest, each in its colour."""
+    """A dot a cluster, named with its value and interval; those of interest in their colour."""
+    value = columns[0]
+    size = float(np.clip(320 / of, 0.6, 9))
+    dots = axes.scatter(place, ranks[value], s=size, color="white", linewidths=0, zorder=3)
+    name_points(dots, _told(ranks, *columns))
     names = list(ranks["cluster"])
     for name, colour in colours.items():
         i = names.index(name)
