@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-
-
 def all_of(
     tables: Mapping[str, pd.DataFrame], verdict: Mapping[str, Any], labels: Labels, cluster: str
 ) -> dict[str, Figure]:
