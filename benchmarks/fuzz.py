@@ -33,7 +33,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from mixedflow.artifacts import formatting, tables
+from mixedflow.artifacts import formatting, stored
 from mixedflow.config import reading
 from mixedflow.config.specs import DatasetSpec, ModelSpec
 from mixedflow.data.preparation import prepare
@@ -264,7 +264,7 @@ def read_and_fit(folder: Path, name: str) -> None:
     loaded, place = load(folder / "data_.parquet", folder / "data_.json"), folder / "model"
     result = fit_model(model, loaded, dataset)
     result.write(place)
-    frames = {path.stem: tables.read(path) for path in place.glob("*.csv")}
+    frames = {path.stem: stored.read(path) for path in place.glob("*.csv")}
     for written, frame in frames.items():
         formatting.write_page(frame, place / f"{written}.html", written)
     for draw in (models, diagnostics):

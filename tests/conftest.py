@@ -9,14 +9,17 @@ import pytest
 
 # Files whose tests take minutes, or wait: begun first, they end beside the others.
 LONG = (
-    "test_slurm", "test_workflow", "test_docs", "test_reruns", "test_start", "test_report_browser",
-    "test_chunks", "test_provenance", "test_family", "test_figures", "test_fuzz",
+    "whole/test_slurm", "whole/test_workflow", "whole/test_docs", "whole/test_touched",
+    "whole/test_reruns", "cli/test_cli", "cli/test_init", "report/test_browser",
+    "whole/test_chunks", "cli/test_verify", "whole/test_code_changes", "whole/test_families",
+    "whole/test_fuzz",
 )  # fmt: skip
+TESTS = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    place = {name: k for k, name in enumerate(LONG)}
-    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
+    place = {TESTS / f"{name}.py": k for k, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path, len(LONG)))
 
 
 @pytest.fixture(scope="session")

@@ -95,3 +95,41 @@ def test_reml_fits_of_different_fixed_parts():
     config["models"]["other"] = {"dataset": "london", "formula": "gcse ~ girl + (1 | school)"}
     with pytest.raises(ConfigError, match=r"REML fits of different fixed parts .*method: ml"):
         reading.load(config)
+
+
+# Data sets read in chunks
+
+
+def in_chunks(dataset: dict[str, object], model: dict[str, object]) -> dict[str, object]:
+    first = {"source": {"file": "a.parquet"}, "cluster": "g", "chunks": 2, **dataset}
+    only = {"dataset": "d", "formula": "y ~ x + (1 | g)", **model}
+    return {"datasets": {"d": first}, "models": {"m": only}}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"derive": {"m": "x - mean(x, by=g)"}}, r"derive\.m: mean\(\) needs all rows at once"),
+        ({"filter": "y > min(y)"}, r"filter: min\(\) needs all rows at once"),
+        ({"first_per": ["g"]}, "first_per needs all rows at once"),
+        ({"explore": {"outcome": "y", "predictor": "x"}}, "explore: needs all rows at once"),
+        ({"source": {"file": "a.csv"}}, "'a.csv' cannot be read in chunks; convert it"),
+        ({"source": {"rdataset": "mlmRev/Exam"}}, "need a file or files as the source"),
+    ],
+)
+def test_what_needs_all_rows_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        reading.load(in_chunks(change, {}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"inference": {"intervals": "bootstrap"}}, "intervals: needs all rows at once"),
+        ({"inference": {"gee": True}}, "gee: needs all rows at once"),
+        ({"formula": "y ~ C(x) + (1 | g)"}, r"levels of C\(x\); list them under datasets\.d"),
+    ],
+)
+def test_models_that_need_all_rows_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        reading.load(in_chunks({}, change))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 import sys
 
@@ -105,11 +106,20 @@ def test_missing_file():
 
 
 def test_start_up_is_light():
-    """Every start of Snakemake reads the configuration: no numpy, no pandas."""
-    code = (
-        "import sys, json; from mixedflow import provenance;"
-        "from mixedflow.config import families, reading; reading.read('config.yaml');"
-        "provenance.code_digest('mixed'); print(json.dumps(sorted(sys.modules)))"
+    """Every start of Snakemake reads configuration, code and data files: no numpy, no pandas."""
+    rules = "\n".join(path.read_text("utf-8") for path in (ROOT / "workflow/rules").glob("*.smk"))
+    imports = re.findall(r"^from mixedflow\S* import .+$", rules, re.MULTILINE)
+    assert len(imports) > 5
+    code = "\n".join(
+        [
+            "import json, sys",
+            "from pathlib import Path",
+            *imports,
+            "reading.read('config.yaml')",
+            "code_digest(Path('workflow/scripts/fit.py'))",
+            "source_digest(['config.yaml'])",
+            "print(json.dumps(sorted(sys.modules)))",
+        ]
     )
     out = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from visits import frame
 
+from mixedflow import api
 from mixedflow.errors import DataError
 from mixedflow.inference import bootstrap
 from mixedflow.jobs.job import job
 
 ROWS_SHA256 = "309b0e45a73d3fc5325e2b6ed0a01ef8b9cde6b05a5633c1f893f970d52bfddc"  # sha256sum
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Logging as it was, once a job is over: a job is the only one of its process."""
+    monkeypatch.setattr(logging, "raiseExceptions", logging.raiseExceptions)
+    level = logging.getLogger().level
+    yield
+    logging.captureWarnings(False)
+    logging.getLogger().setLevel(level)
 
 
 def of(folder: Path) -> SimpleNamespace:
@@ -120,3 +132,19 @@ def test_who_waits_at_the_terminal_sees_how_far_a_bootstrap_is(
     assert capsys.readouterr().err == "500 of 1000 draws\n"
     log = (tmp_path / "job.log").read_text("utf-8")
     assert "500 of 1000 draws" in log and "not for the terminal" in log
+
+
+def test_a_long_bootstrap_says_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    seconds = iter(range(0, 1000, 60))
+    monkeypatch.setattr(bootstrap.time, "monotonic", lambda: next(seconds))
+    fit = api.fit("score ~ severity + (1 | clinic)", frame())
+    with caplog.at_level(logging.INFO, bootstrap.__name__):
+        draws = bootstrap.simulate(fit.fitted, 3 * bootstrap.CHUNK, seed=3)
+    # A minute a chunk, by the clock above; the last chunk needs no line.
+    assert [record.getMessage() for record in caplog.records] == [
+        "bootstrap: 50 of 150 draws, about 2 min left",
+        "bootstrap: 100 of 150 draws, about 60 s left",
+    ]
+    assert len(draws.s2) == 150

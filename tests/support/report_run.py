@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from fit_reports import model_report
 
-from mixedflow import tables
+from mixedflow.artifacts import tables
+from mixedflow.artifacts.fit_report import LikelihoodRatio, ModelReport, Parabola, ShareAt, Wald
 from mixedflow.figures.style import BLUE, figure, name_points, save
 
 HOSTILE = (
@@ -34,49 +36,25 @@ FIGURES = ("means", "fitted_lines", "shrinkage", "variance")
 DIAGNOSTICS = ("residual_qq", "residuals_fitted", "effects_qq", "influence")
 
 
-def _fit(name: str, **changes: Any) -> dict[str, Any]:
-    fit = {
+def _fit(name: str, **changes: Any) -> ModelReport:
+    fit: dict[str, Any] = {
         "model": name,
         "title": f"{name} {HOSTILE}",
-        "dataset": "schools",
         "formula": "gcse ~ lrt + girl + lrt:girl + (1 + lrt | school)",
-        "method": "reml",
         "outcome": "gcse",
-        "group": "school",
-        "n_obs": 40,
-        "n_groups": 5,
         "n_missing": 2,
-        "group_size": {"min": 2, "mean": 8.0, "max": 12},
         "fixed_terms": ["Intercept", "lrt", f"type[{HOSTILE}]", f"lrt:type[{HOSTILE}]"],
         "random_terms": ["Intercept", "lrt"],
         "correlated": True,
         "x": "lrt",
-        "by": None,
-        "log_likelihood": -123.456789,
+        "n_parameters": 8,
         "aic": 262.9,
         "bic": 270.1,
-        "n_parameters": 8,
-        "wald": {"chi2": 768.5, "df": 3, "p_value": 0.0},
-        "lr_vs_linear": {
-            "statistic": 12.3,
-            "df": 3,
-            "p_value": 0.0064,
-            "distribution": "chi2(3), conservative",
-        },
-        "icc": None,
-        "inference": {"df": "normal", "intervals": "wald"},
+        "wald": Wald(chi2=768.5, df=3, p_value=0.0),
+        "lr_vs_linear": LikelihoodRatio(12.3, 3, 0.0064, "chi2(3), conservative"),
         "gee": {"gee_correlation": 0.31, "model_correlation": 0.29},
-        "vpc": {
-            "predictor": "lrt",
-            "mean_x": 0.0,
-            "estimate": 0.244,
-            "conf_low": 0.2,
-            "conf_high": 0.3,
-        },
-        "variance_function": {"predictor": "lrt", "minimum_at": -12.5},
-        "r2": {"marginal": 0.3, "conditional": 0.45},
-        "converged": True,
-        "singular": False,
+        "vpc": ShareAt("lrt", mean_x=0.0, estimate=0.244, conf_low=0.2, conf_high=0.3),
+        "variance_function": Parabola("lrt", 22.1, 0.18, 0.0144, 55.4, minimum_at=-12.5),
         "evidence": {
             "log_likelihood": -123.456789,
             "scaled_gradient": 1e-9,
@@ -93,9 +71,8 @@ def _fit(name: str, **changes: Any) -> dict[str, Any]:
                 "tolerance": 1e-6,
             },
         },
-        "warnings": [],
     }
-    return {**fit, **changes}
+    return model_report(**fit | changes)
 
 
 def hostile_card() -> dict[str, Any]:
@@ -147,13 +124,13 @@ def hostile_card() -> dict[str, Any]:
     }
 
 
-def _write_model(folder: Path, fit: dict[str, Any]) -> None:
+def _write_model(folder: Path, fit: ModelReport) -> None:
     (folder / "figures").mkdir(parents=True)
-    (folder / "fit.json").write_text(json.dumps(fit), encoding="utf-8")
-    k = len(fit["fixed_terms"])
+    fit.write(folder / "fit.json")
+    k = len(fit.fixed_terms)
     fixed = pd.DataFrame(
         {
-            "term": fit["fixed_terms"],
+            "term": fit.fixed_terms,
             "estimate": [69.8, 0.553, -1.5, 0.25][:k],
             "std_error": [0.54, 0.02, 0.7, 0.1][:k],
             "statistic": [128.96, 27.72, -2.1, 2.5][:k],

@@ -1,0 +1,76 @@
+"""Exploration: the lecture's line on school sizes; least squares and correlations by definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from lecture_data import children, golden, london
+
+from mixedflow.analysis import exploration
+from mixedflow.config.specs import ExploreSpec
+
+
+def test_school_sizes_as_printed():
+    printed = golden("lecture.json")["london_schools_random_slope"]["cluster_sizes"]
+    clusters = exploration.cluster_table(london(), "school", "gcse")
+    row = exploration.size_summary(clusters["n"].to_numpy()).iloc[0]
+    for name, value in printed.items():
+        # As printed: seven digits.
+        assert row[name] == pytest.approx(value, rel=1e-6)
+
+
+def test_own_lines_are_numpys():
+    frame = london()
+    lines = exploration.own_lines(frame, "school", "lrt", "gcse", 5).set_index("cluster")
+    for school in ("1", "2", "65"):
+        own = frame[frame["school"] == school]
+        slope, intercept = np.polyfit(own["lrt"], own["gcse"], 1)
+        assert lines.loc[school, "slope"] == pytest.approx(slope, rel=1e-9)
+        assert lines.loc[school, "intercept"] == pytest.approx(intercept, rel=1e-9)
+    small = lines[lines["n"] < 5]
+    assert len(small) > 0 and (small["used"] == 0).all() and small["slope"].isna().all()
+
+
+@pytest.fixture(scope="module")
+def wide():
+    spec = ExploreSpec("weight", None, "gender", "visit", "weight ~ (age_c + age_sp) * girl", (), 3)
+    return exploration.residuals(children(), "id", spec, "explore")
+
+
+def test_residuals_are_those_of_least_squares(wide):
+    """They sum to 0 for boys and girls, because the trend has an intercept for each."""
+    frame = children()
+    girls = frame.groupby("id")["girl"].first()
+    assert wide.shape == (68, 4)
+    for girl in (0, 1):
+        assert wide.loc[girls.index[girls == girl]].sum().sum() == pytest.approx(0, abs=1e-6)
+
+
+def test_residual_correlation_between_visits(wide):
+    """Pairwise complete, by NumPy; weighings near each other correlate."""
+    both = wide[["3", "4"]].dropna()
+    expected = np.corrcoef(both["3"], both["4"])[0, 1]
+    assert wide.corr(min_periods=3).loc["3", "4"] == pytest.approx(expected)
+    acf = exploration.autocorrelation(wide).set_index("lag")["correlation"]
+    assert acf[0] == 1 and 0.3 < acf[1] < 0.9
+
+
+def test_autocorrelation_of_a_known_process():
+    """AR(1) with 0.6: 0.6, 0.36, 0.216 by lag; 20,000 series leave an error of about 0.007."""
+    rng = np.random.default_rng(1)
+    z = np.empty((20_000, 4))
+    z[:, 0] = rng.normal(size=20_000)
+    for t in range(1, 4):
+        z[:, t] = 0.6 * z[:, t - 1] + 0.8 * rng.normal(size=20_000)
+    scaled = pd.DataFrame(z * [1.0, 2.0, 4.0, 8.0])
+    acf = exploration.autocorrelation(scaled)
+    assert acf["correlation"].to_numpy() == pytest.approx([1, 0.6, 0.36, 0.216], abs=0.02)
+
+
+def test_autocorrelation_of_missed_visits_is_a_correlation():
+    """Those seen twice are the extremes of the first visit, and keep their place exactly."""
+    wide = pd.DataFrame({1: [-9.0, 9.0, 0.0, 0.0, 0.0, 0.0], 2: [-3.0, 3.0, 0.0, *[np.nan] * 3]})
+    told = exploration.autocorrelation(wide).set_index("lag").loc[1]
+    assert told["pairs"] == 3
+    assert told["correlation"] == pytest.approx(1, rel=1e-12)

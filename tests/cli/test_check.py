@@ -1,0 +1,129 @@
+"""``mixedflow check`` names every fault of a configuration that its data show, and runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from visits import Run, frame
+
+
+@pytest.fixture
+def mine(tmp_path: Path, run: Run) -> Path:
+    """A folder with a CSV file and the configuration that init writes for it."""
+    frame().to_csv(tmp_path / "visits.csv", index=False)
+    options = ("--outcome", "score", "--cluster", "clinic", "--predictor", "severity")
+    assert run("init", tmp_path / "visits.csv", "--folder", tmp_path, *options)[0] == 0
+    return tmp_path
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    path = folder / "config.yaml"
+    config = yaml.safe_load(path.read_text("utf-8"))
+    change(config)
+    path.write_text(yaml.safe_dump(config), "utf-8")
+
+
+def test_check_sums_up_and_writes_nothing(mine: Path, run: Run) -> None:
+    before = sorted(mine.rglob("*"))
+    code, out, err = run("check", mine / "config.yaml")
+    assert (code, err) == (0, "")
+    # 150 rows; 4 outcomes and 1 predictor are missing (frame, above), in different rows.
+    missing = frame()[["score", "severity"]].isna().any(axis=1).sum()
+    assert f"{150 - missing} rows, {missing} left out" in out
+    assert "15 clusters" in out and "random_slope" in out
+    assert sorted(mine.rglob("*")) == before
+
+
+def slope(config: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = config["models"]["random_slope"]
+    return found
+
+
+def with_formula(formula: str) -> Callable[[dict[str, Any]], Any]:
+    def change(config: dict[str, Any]) -> None:
+        slope(config).update(formula=formula, rank=None)
+        config["comparisons"] = {}
+
+    return change
+
+
+FAULTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "unknown column": (
+        with_formula("score ~ severty + (1 | clinic)"),
+        "did you mean 'severity'?",
+    ),
+    "text outcome": (with_formula("note ~ severity + (1 | clinic)"), "not numeric"),
+    "rank": (with_formula("score ~ beds + I(beds * 2) + (1 | clinic)"), "collinear"),
+    "too many random effects": (
+        with_formula("score ~ severity + (1 + severity + C(wave) | clinic)"),
+        "more random effects than the clusters can bear",
+    ),
+    "unknown ranked term": (lambda c: slope(c).update(rank={"by": "sevrity_c"}), "'severity_c'"),
+    "contrast": (
+        lambda c: slope(c).update(inference={"contrasts": {"x": "severity_d"}}),
+        "'severity_c'",
+    ),
+    "few clusters": (
+        lambda c: c["datasets"]["visits"].update(filter="beds < 20", expect={}),
+        "cannot be ranked",
+    ),
+    "not nested": (
+        lambda c: c["comparisons"]["do_slopes_differ"].update(
+            {None: "random_slope", "alternative": "random_intercept"}
+        ),
+        "not nested",
+    ),
+    "explored text": (
+        lambda c: c["datasets"]["visits"]["explore"].update(outcome="note"),
+        "not numeric",
+    ),
+    "file": (
+        lambda c: c["datasets"]["visits"]["source"].update(file="visit.csv"),
+        "did you mean 'visits.csv'?",
+    ),
+    "key": (lambda c: c["datasets"]["visits"].update(clustr="clinic"), "did you mean 'cluster'?"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_check_names_the_fault(name: str, mine: Path, run: Run) -> None:
+    change, expected = FAULTS[name]
+    edit(mine, change)
+    code, _, err = run("check", mine / "config.yaml")
+    assert code == 1
+    assert err.count("\n") == 1 and expected in err, err
+
+
+def test_check_names_every_fault(mine: Path, run: Run) -> None:
+    """Models on other rows can each be fitted, and not be compared."""
+
+    def change(config: dict[str, Any]) -> None:
+        config["models"]["random_intercept"]["formula"] = "score ~ 1 + (1 | clinic)"
+        config["models"]["random_intercept"]["method"] = "ml"
+        slope(config)["method"] = "ml"
+        config["models"]["other"] = {"dataset": "visits", "formula": "score ~ x + (1 | clinic)"}
+
+    edit(mine, change)
+    code, out, err = run("check", mine / "config.yaml")
+    assert code == 1 and "models.random_slope" in out
+    assert err.count("\n") == 2
+    assert "different rows" in err and "'x'" in err
+
+
+def test_a_file_that_has_changed_stops(mine: Path, run: Run) -> None:
+    frame().head(-1).to_csv(mine / "visits.csv", index=False)
+    code, _, err = run("check", mine / "config.yaml")
+    assert code == 1 and "expected rows 150, found 149" in err
+
+
+def test_an_url_is_not_downloaded(mine: Path, run: Run) -> None:
+    def change(config: dict[str, Any]) -> None:
+        config["datasets"]["visits"]["source"] = {"url": "https://example.invalid/visits.csv"}
+
+    edit(mine, change)
+    code, out, err = run("check", mine / "config.yaml")
+    assert (code, err) == (0, "") and "not downloaded" in out

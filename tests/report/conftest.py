@@ -1,0 +1,23 @@
+"""The report of a made-up run that is full of strangers' words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from report_run import CONFIG, write_run
+
+from mixedflow.report import page
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("run") / "results"
+    write_run(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def html(results: Path) -> str:
+    page.render(results, CONFIG, results / "report.html")
+    return (results / "report.html").read_text(encoding="utf-8")

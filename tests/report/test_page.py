@@ -1,0 +1,137 @@
+"""The report: everything shown, nothing from outside, strangers' words as text only."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+from parsed_page import Page
+from report_run import CONFIG, DIAGNOSTICS, FIGURES, HOSTILE
+
+from mixedflow.errors import SourceError
+from mixedflow.report import page
+
+
+def test_strangers_words_stay_text(html: str) -> None:
+    parsed = Page(html)
+    assert not [tag for tag, _ in parsed.tags if tag in ("iframe", "object", "link")]
+    assert [tag for tag, _ in parsed.tags].count("script") == 1, "the page's own"
+    assert not [name for _, attrs in parsed.tags for name in attrs if name.startswith("on")]
+    text = "".join(parsed.words)
+    # As they were written, but for what HTML does to a line break.
+    assert text.count(HOSTILE) > 10
+    assert text.count("<script>alert('x')</script>") > 10
+    assert "<b>" not in text and "&lt;" not in text, "something was escaped twice"
+
+
+def test_the_policy_allows_the_pages_own_script_alone(html: str) -> None:
+    script = re.search(r"<script>(.*?)</script>", html, re.DOTALL)
+    assert script is not None
+    digest = base64.b64encode(hashlib.sha256(script[1].encode("utf-8")).digest()).decode("ascii")
+    assert f"script-src 'sha256-{digest}'" in html
+    assert "unsafe-eval" not in html and "script-src 'unsafe" not in html
+
+
+def test_strangers_names_are_found_in_the_ranking(html: str) -> None:
+    table = html[html.index('data-sortable="') :]
+    words = "".join(Page(table[: table.index("</table>")]).words)
+    assert HOSTILE in words and "=1+1" in words
+
+
+def test_sentences_and_cautions_of_a_ranking_are_shown(html: str) -> None:
+    words = "".join(Page(html[html.index('id="ranking-good"') :]).words)
+    assert f"A sentence {HOSTILE}" in words and f"A caution {HOSTILE}" in words
+
+
+def test_ranks_in_a_sentence_are_whole_numbers(html: str) -> None:
+    words = " ".join("".join(Page(html).words).split())
+    told = "has rank 1 to 2 with posterior probability 95%, and 1 to 2 in the simultaneous"
+    assert words.count(told) >= 1 and not re.search(r"has rank \d+\.", words)
+
+
+def test_the_first_screen_has_few_findings(html: str) -> None:
+    top = html[html.index('class="headlines"') : html.index("What to be careful about")]
+    assert 1 <= top.count("<li>") <= 4
+    assert "of 5 clusters ranked" in top.casefold()
+
+
+def test_nothing_comes_from_outside(html: str) -> None:
+    assert "http:" not in html and "https:" not in html and "//example" not in html
+    for tag, attrs in Page(html).tags:
+        for name in ("src", "href", "xlink:href", "action", "data"):
+            value = attrs.get(name)
+            assert value is None or value.startswith(
+                ("#", "models/", "datasets/", "comparisons.")
+            ), (tag, value)
+    assert "@import" not in html and "<?xml" not in html and "<!DOCTYPE svg" not in html
+
+
+def test_ids_are_unique_and_references_resolve(html: str) -> None:
+    tags = Page(html).tags
+    ids = [attrs["id"] for _, attrs in tags if attrs.get("id")]
+    assert len(ids) == len(set(ids))
+    wanted = [value[1:] for _, a in tags for value in [a.get("href") or ""] if value[:1] == "#"]
+    wanted += re.findall(r"url\(#([^)]+)\)", html)
+    assert len(wanted) > 20
+    assert set(wanted) <= set(ids)
+
+
+def test_every_figure_has_a_name(html: str) -> None:
+    figures = re.findall(r"<svg[^>]*>\s*(?:<title>[^<]+</title>)?", html)
+    assert len(figures) == 4 + 3 * 8 + 2
+    assert all("<title>" in one or "aria-label=" in one for one in figures)
+    assert all('role="img"' in one for one in figures)
+
+
+@pytest.mark.parametrize(("model", "mark"), [("stuck", "not converged"), ("flat", "singular")])
+def test_a_doubtful_model_is_marked_wherever_it_is_shown(html: str, model: str, mark: str) -> None:
+    badge = rf'(<span class="mark">{mark}</span>|\({mark}\))'
+    # Every mention that a reader sees, up to the end of its element, carries the mark.
+    visible = re.sub(r'\b(id|href|aria-label)="[^"]*"|<pre.*?</pre>', "", html, flags=re.DOTALL)
+    mentions = [m.end() for m in re.finditer(rf">{model}\b(?!\.csv| <| &lt;)", visible)]
+    assert len(mentions) >= 5
+    for at in mentions:
+        assert re.search(badge, visible[at : at + 120]), visible[at - 120 : at + 120]
+    article = html[html.index(f'id="model-{model}"') :]
+    captions_ = re.findall(r"<figcaption>(.*?)</figcaption>", article[: article.index("</article")])
+    # Five tables, the figures of the model and of its diagnostics.
+    assert len(captions_) == 5 + len(FIGURES) + len(DIAGNOSTICS)
+    assert all(re.search(badge, caption) for caption in captions_)
+
+
+def test_the_first_screen_says_what_to_be_careful_about(html: str) -> None:
+    careful = html[html.index("What to be careful about") : html.index("<nav")]
+    for words in ("did not converge", "is singular", "synthetic", "3 of 45 rows", "missing values"):
+        assert words in careful
+
+
+def test_a_fit_that_is_not_the_optimum_has_no_findings(html: str) -> None:
+    found = re.search(r'class="headlines".*?<ul>(.*?)</ul>', html, re.DOTALL)
+    assert found is not None
+    assert "good" in found[1] and "stuck" not in found[1]
+
+
+def test_equations_number_coefficients_alike_on_both_levels(html: str) -> None:
+    article = html[html.index('id="model-good"') :]
+    blocks = re.findall(r"<math.*?</math>", article, re.DOTALL)[:5]
+    plain = [re.sub(r"<[^>]+>", "", block) for block in blocks]
+    assert plain[0].startswith("gcseij=b0j+b1jlrtij+β2type[")
+    assert "+εij" in plain[0]
+    assert plain[1] == "b0j=β0+u0jb1j=β1+u1j"
+    assert plain[2].startswith("u0ju1j∼N(00,τ02τ01τ01τ12)")
+    assert "69.8" in plain[3] and "−1.5" in plain[3]
+    assert "−0.18" in plain[4]
+
+
+def test_a_missing_artifact_is_one_line(results: Path, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="artifact"):
+        page.render(tmp_path, CONFIG, tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_the_same_artifacts_give_the_same_page(results: Path, html: str) -> None:
+    shuffled = {**CONFIG, "models": dict(reversed(CONFIG["models"].items()))}
+    assert page.page(results, shuffled) == html

@@ -1,1 +1,0 @@
-"""A Slurm for tests and benchmarks."""

@@ -1,0 +1,122 @@
+"""A data set in files that are reduced in chunks, and its fits in chunks and in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyarrow import parquet
+
+from mixedflow import api
+from mixedflow.analysis.chunks import reduce
+from mixedflow.analysis.gathering import Gathered
+from mixedflow.api import Fit
+from mixedflow.artifacts.packing import write_arrays
+from mixedflow.config import reading
+from mixedflow.config.specs import DatasetSpec
+from mixedflow.data.preparation import prepare
+from mixedflow.data.prepared import every_level, levels_of
+from mixedflow.data.sources import read_source
+from mixedflow.model.chunked import estimate_products
+from mixedflow.model.reduced import load_products, save_products
+
+CLOSE = 1e-10
+INTERCEPT = "y ~ w + size + girl + (1 | g)"
+SLOPE = "y ~ w + size + girl + (1 + w | g)"
+APART = "y ~ w + (1 + w || g)"
+FORMULAS = {"intercept": INTERCEPT, "slope": SLOPE, "apart": APART}
+
+
+def rows(n: int = 6000, clusters: int = 120, seed: int = 7) -> pd.DataFrame:
+    """Rows of a cluster anywhere; a covariate far from 0; missing values; a level 2 covariate."""
+    rng = np.random.default_rng(seed)
+    g = rng.integers(0, clusters, n)
+    x = 2000.0 + rng.normal(size=n)
+    size = np.array(["small", "middle", "large"])[rng.integers(0, 3, clusters)][g]
+    girl = rng.integers(0, 2, n)
+    u, v = rng.normal(size=clusters), 0.4 * rng.normal(size=clusters)
+    y = 500.0 + 0.5 * (x - 2000) + (size == "large") + girl + u[g] + v[g] * (x - 2000)
+    y += rng.normal(size=n)
+    frame = pd.DataFrame({"g": g * 3, "x": x, "size": size, "girl": girl, "y": y})
+    frame.loc[::53, "x"] = np.nan
+    frame.loc[::71, "y"] = np.nan
+    return frame
+
+
+def configured(files: list[Path], chunks: int | None, **more: object) -> DatasetSpec:
+    source = {"files": [str(f) for f in files]} if chunks else {"file": str(files[0])}
+    dataset = {
+        "source": source,
+        "cluster": "g",
+        "derive": {"w": "x - 2000"},
+        "filter": "y > 497 or not (y < 600)",
+        "levels": {"size": ["small", "middle", "large"]},
+        "chunks": chunks,
+        **more,
+    }
+    models = {"m": {"dataset": "d", "formula": "y ~ w + (1 | g)"}}
+    return reading.load({"datasets": {"d": dataset}, "models": models}).datasets["d"]
+
+
+def reduced(
+    dataset: DatasetSpec, folder: Path, formulas: dict[str, str] | None = None
+) -> list[Path]:
+    paths = []
+    for number, file in enumerate(dataset.source.files, 1):
+        one = replace(dataset, source=replace(dataset.source, files=(file,)))
+        for part in range(1, int(dataset.chunks or 1) + 1):
+            path = folder / f"{number}-{part}.npz"
+            write_arrays(reduce(one, formulas or FORMULAS, number, part), path)
+            paths.append(path)
+    return paths
+
+
+def fitted(gathered: Gathered, model: str, method: str, folder: Path) -> Fit:
+    """By way of the file that the workflow keeps."""
+    save_products(gathered.products(model, FORMULAS[model]), folder / "p.npz")
+    products, sample = load_products(folder / "p.npz"), gathered.sample
+    like = every_level(levels_of(sample), sample.columns)
+    return Fit(estimate_products(FORMULAS[model], products, sample, like, method))
+
+
+def in_memory(dataset: DatasetSpec, model: str, method: str) -> Fit:
+    raw = read_source(dataset.source, Path(), Path())
+    return api.fit(FORMULAS[model], prepare(dataset, raw).frame, method)
+
+
+def assert_same(one: Fit, other: Fit) -> None:
+    assert one.terms == other.terms
+    assert list(one.groups[0].clusters) == list(other.groups[0].clusters)
+    assert (one.n_obs, one.fitted.n_missing) == (other.n_obs, other.fitted.n_missing)
+    pairs = [
+        (one.log_likelihood, other.log_likelihood),
+        (one.linear_log_likelihood, other.linear_log_likelihood),
+        (np.sqrt(np.diag(one.solution.phi)), np.sqrt(np.diag(other.solution.phi))),
+    ]
+    solutions = one.solution, other.solution
+    pairs += [tuple(getattr(s, name) for s in solutions) for name in ("beta", "s2")]
+    effects = [s.effects[0] for s in solutions]
+    pairs += [tuple(getattr(e, name) for e in effects) for name in ("G", "u", "C", "B")]
+    for found, expected in pairs:
+        expected = np.asarray(expected)
+        assert found == pytest.approx(expected, rel=CLOSE, abs=CLOSE * np.abs(expected).max())
+
+
+def write_files(folder: Path) -> None:
+    """The same rows as all.parquet, and as one.parquet and two.parquet together."""
+    frame = rows()
+    frame.to_parquet(folder / "all.parquet", row_group_size=370)
+    frame[:2500].to_parquet(folder / "one.parquet", row_group_size=410)
+    frame[2500:].to_parquet(folder / "two.parquet", row_group_size=410)
+
+
+def damaged(source: Path, path: Path) -> Path:
+    """The same file, the bytes of one row group overwritten."""
+    content = bytearray(source.read_bytes())
+    place = parquet.ParquetFile(source).metadata.row_group(5).column(1).data_page_offset
+    content[place : place + 60] = bytes(60)
+    path.write_bytes(content)
+    return path

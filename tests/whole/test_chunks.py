@@ -1,0 +1,77 @@
+"""A chunk that failed is named; its file is mended, and its chunks alone are read anew."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from chunk_data import damaged, write_files
+
+from mixedflow.cli import main
+from mixedflow.model.reduced import load_products
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_chunks_of_a_mended_file_alone_are_read_anew(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One file of two is damaged, named, mended, and read anew."""
+    folder = tmp_path / "whole"
+    folder.mkdir()
+    write_files(folder)
+    for name in ("Snakefile", "workflow", "profiles"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copy(folder / "one.parquet", tmp_path / "a.parquet")
+    damaged(folder / "two.parquet", tmp_path / "b.parquet")
+    dataset = {
+        "source": {"files": ["a.parquet", "b.parquet"]},
+        "cluster": "g",
+        "levels": {"size": ["small", "middle", "large"]},
+        "chunks": 2,
+    }
+    model = {"dataset": "d", "formula": "y ~ x + size + (1 | g)"}
+    config = {"datasets": {"d": dataset}, "models": {"m": model}}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config), "utf-8")
+    run = snakemake(tmp_path, "--keep-going")
+    assert run.returncode != 0
+    said = run.stdout + run.stderr
+    assert "b.parquet, chunk 2 of 2: cannot be read" in said
+    assert "Traceback" not in said
+    chunks = tmp_path / "results" / "datasets" / "d" / ".chunks"
+    left = {path.name: path.stat().st_mtime_ns for path in chunks.iterdir()}
+    assert set(left) == {"1-1.npz", "1-2.npz", "2-1.npz"}
+    # Mended without a new time: a data file counts by its content.
+    times = (tmp_path / "b.parquet").stat()
+    shutil.copy(folder / "two.parquet", tmp_path / "b.parquet")
+    os.utime(tmp_path / "b.parquet", ns=(times.st_atime_ns, times.st_mtime_ns))
+    run = snakemake(tmp_path)
+    assert run.returncode == 0, run.stderr
+    anew = {name for name in left if (chunks / name).stat().st_mtime_ns != left[name]}
+    assert anew == {"2-1.npz"}  # of the mended file, as the one that failed
+    assert (chunks / "2-2.npz").exists()
+    monkeypatch.chdir(tmp_path)
+    assert main(["verify", "--config", "c.yaml"]) == 0, capsys.readouterr().out
+    assert load_products(tmp_path / "results/models/m/products.npz").sums.n_obs > 5000
+
+
+def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", "--cores", "2", *options),
+            *("--configfile", "c.yaml"),
+        ],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )

@@ -1,0 +1,112 @@
+"""What an edit of the code reruns: the jobs whose outputs it may change, and no other.
+
+Which scripts an edit concerns is known without a run: those whose digest it changes. That the
+workflow asks for these digests, and for no more, the last tests show.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import faults
+import pytest
+import reruns
+
+from mixedflow.jobs import digest
+
+ALL = {path.stem for path in (faults.ROOT / "workflow" / "scripts").glob("*.py")}
+SRC = "src/mixedflow"
+OBJECTIVE = f"{SRC}/model/objective.py"
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return faults.checkout(tmp_path_factory.mktemp("changes") / "checkout")
+
+
+def digests(checkout: Path) -> dict[str, str]:
+    """By script, of the code as it is now."""
+    for remembered in (digest._read, digest._path, digest.modules):
+        remembered.cache_clear()
+    scripts = sorted((checkout / "workflow" / "scripts").glob("*.py"))
+    return {path.stem: digest.code_digest(path, checkout / SRC) for path in scripts}
+
+
+def edits(checkout: Path, name: str, added: str = "_another = 1") -> set[str]:
+    """The scripts whose jobs rerun after a line was added to a file of the checkout."""
+    path = checkout / name
+    kept, before = path.read_bytes(), digests(checkout)
+    try:
+        path.write_bytes(kept + f"\n{added}\n".encode())
+        after = digests(checkout)
+    finally:
+        path.write_bytes(kept)
+    return {script for script, found in after.items() if found != before[script]}
+
+
+# A file, and the scripts that its edit concerns.
+CONCERNED = {
+    f"{SRC}/prose/methods.py": {"report"},
+    f"{SRC}/prose/references.bib": {"report"},
+    f"{SRC}/report/paper.py": {"publish", "report"},
+    f"{SRC}/analysis/rank_moves.py": {"moves"},
+    f"{SRC}/analysis/ranking.py": {"moves", "rank"},
+    f"{SRC}/figures/ranking.py": {"rank", "moves"},
+    f"{SRC}/figures/models.py": {"draw"},
+    f"{SRC}/figures/mixedflow.mplstyle": {
+        "draw", "explore", "family_table", "moves", "rank",
+    },
+    f"{SRC}/report/templates/card_page.html.j2": {"card", "report"},
+    f"{SRC}/report/templates/report/model.html.j2": {"report"},
+    f"{SRC}/errors.py": ALL - {"card", "draw"},  # nothing that these show can be at fault
+    f"{SRC}/__init__.py": ALL,
+    f"{SRC}/cli/verify.py": set(),
+    f"{SRC}/jobs/digest.py": set(),
+    f"{SRC}/jobs/job.py": set(),
+    "workflow/scripts/rank.py": {"rank"},
+    "workflow/schemas/config.schema.yaml": set(),  # what it gives is in the configuration of a job
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONCERNED)
+def test_what_an_edit_concerns(checkout: Path, name: str) -> None:
+    assert edits(checkout, name) == CONCERNED[name]
+
+
+@pytest.mark.parametrize("added", ["# A comment.", '"""A note."""', "\n\n"])
+def test_an_edit_that_runs_not(checkout: Path, added: str) -> None:
+    """Of modules that decide about draws of a bootstrap, and of a script."""
+    for name in (OBJECTIVE, f"{SRC}/inference/bootstrap.py", "workflow/scripts/bootstrap.py"):
+        assert edits(checkout, name, added) == set()
+    assert "bootstrap" in edits(checkout, OBJECTIVE)
+
+
+def test_every_rule_asks_for_its_script() -> None:
+    """The script that a rule runs is the one whose digest its parameters have."""
+    found = set()
+    for path in (faults.ROOT / "workflow" / "rules").glob("*.smk"):
+        text = path.read_text("utf-8")
+        for rule in re.split(r"^\s*(?:use )?rule\b", text, flags=re.MULTILINE):
+            asked = set(re.findall(r"\btask\(\s*\"(\w+)\"", rule))
+            runs = set(re.findall(r"\.\./scripts/(\w+)\.py", rule))
+            assert asked == runs or (not runs and len(asked) < 2), rule
+            found |= runs
+    assert found == ALL
+
+
+def test_what_the_workflow_makes_of_it(tiny_run: Path, tmp_path: Path) -> None:
+    """Dry runs after a run: nothing for a comment or a new time, and what follows for code."""
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run, folder)
+    faults.checkout(folder / "checkout")
+    for path in (folder / "checkout").rglob("*.py"):
+        path.write_text(f"# A comment.\n{path.read_text('utf-8')}", "utf-8")
+    assert reruns.planned(folder) == set()
+    with (folder / "checkout" / SRC / "report" / "paper.py").open("a") as stream:
+        stream.write("_another = 1\n")
+    assert reruns.planned(folder) == {"publish", "report"}
+    with (folder / "checkout" / SRC / "figures" / "models.py").open("a") as stream:
+        stream.write("_another = 1\n")
+    assert reruns.planned(folder) == {"draw/line", "publish", "report"}
