@@ -30,9 +30,11 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m mixedflow.config.reference --check docs/config.md
+	$(BIN)/python docs/draw_architecture.py --check
 
 docs: $(READY)
 	$(BIN)/python -m mixedflow.config.reference docs/config.md
+	$(BIN)/python docs/draw_architecture.py
 
 # A worker more than there are cores: the one that tests Slurm waits most of its time.
 test: lint

@@ -26,8 +26,9 @@ from mixedflow.data.prepared import every_level, levels_of
 from mixedflow.data.raw import code_text
 from mixedflow.errors import DataError, MixedflowError, SourceError, quote
 from mixedflow.language import expressions, formula
-from mixedflow.model.crossproducts import NotFiniteError, reduce_chunk
+from mixedflow.model.crossproducts import NotFiniteError
 from mixedflow.model.design import chunk_design
+from mixedflow.model.gathering import reduce_chunk
 
 
 def reduce(

@@ -21,16 +21,9 @@ from mixedflow.data.prepared import Prepared, every_level
 from mixedflow.errors import DataError, ModelError, quote
 from mixedflow.language import formula
 from mixedflow.model.clusters import natural
-from mixedflow.model.crossproducts import (
-    CollinearError,
-    CrossProducts,
-    Gathering,
-    Scales,
-    Small,
-    collinear,
-    common_scales,
-)
+from mixedflow.model.crossproducts import CollinearError, CrossProducts, Scales, collinear
 from mixedflow.model.design import chunk_design
+from mixedflow.model.gathering import Gathering, Small, common_scales
 from mixedflow.model.reduced import Products
 
 

@@ -8,8 +8,7 @@ group of correlated columns of Z by uncorrelated ones of unit mean square, so th
 depends on units or on where a covariate has its zero. The rows are turned by scales taken from a
 sample of them; what the sample missed is put right in the sums. ``Scales`` takes results back.
 
-Sums of chunks of rows add up: ``reduce_chunk`` sums one in scales of its own, ``common_scales``
-finds those of all rows from the chunks' small matrices, and ``Gathering`` adds the chunks in them.
+Sums of chunks of rows add up: :mod:`mixedflow.model.gathering`.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ from mixedflow.errors import ModelError, quote
 _SUMS = ("zz", "zf", "FF", "n", "F_sum", "Z_sum")
 _SCALES = ("R", "b0", "T", "y")
 _DEPENDENT = 1e-9  # norm left of a unit column after the others are taken out of it
-_SAMPLE = 512  # rows that the first scales are taken from
-_CONDITION = 1e-6  # smallest eigenvalue of the turned rows' correlations that sums can put right
+SAMPLE = 512  # rows that the first scales are taken from
+CONDITION = 1e-6  # smallest eigenvalue of the turned rows' correlations that sums can put right
 _CHUNK = 1 << 16  # numbers in a chunk of rows: they stay in the second-level cache
 
 
@@ -216,155 +215,17 @@ def reduce(
     """
     n = np.bincount(codes, minlength=n_clusters)
     order = None if bool((codes[1:] >= codes[:-1]).all()) else np.argsort(codes, kind="stable")
-    sample = max(_SAMPLE, 16 * (X.shape[1] + Z.shape[1]))
+    sample = max(SAMPLE, 16 * (X.shape[1] + Z.shape[1]))
     few = len(y) <= sample
     rows = slice(None) if few else np.linspace(0, len(y) - 1, sample).astype(np.int64)
-    scales = _scales(y[rows], X[rows], Z[rows], blocks, strict=few)
-    turned = _accumulate(y, X, Z, n, order, scales)
+    scales = scales_of(y[rows], X[rows], Z[rows], blocks, strict=few)
+    turned = accumulated(y, X, Z, n, order, scales)
     if not _sound(turned, blocks):
         # Columns that the sample could not tell apart, or that nearly depend on each other.
-        _refuse_missing(turned)
-        scales = _scales(y, X, Z, blocks, strict=True)
-        turned = _accumulate(y, X, Z, n, order, scales)
-    return _settle(turned, blocks)
-
-
-def reduce_chunk(
-    y: Array,
-    X: Array,
-    Z: Array,
-    codes: NDArray[np.integer[Any]],
-    n_clusters: int,
-    blocks: tuple[int, ...],
-) -> CrossProducts:
-    """Cross-products of a chunk of the rows, as ``reduce`` has them but in scales of their own.
-
-    Columns may depend on each other here, because other chunks may tell them apart.
-
-    Raises
-    ------
-    NotFiniteError
-        A value that is missing or infinite.
-    """
-    n = np.bincount(codes, minlength=n_clusters)
-    order = None if bool((codes[1:] >= codes[:-1]).all()) else np.argsort(codes, kind="stable")
-    sample = max(_SAMPLE, 16 * (X.shape[1] + Z.shape[1]))
-    few = len(y) <= sample
-    rows = slice(None) if few else np.linspace(0, len(y) - 1, sample).astype(np.int64)
-    scales = _scales(y[rows], X[rows], Z[rows], blocks, strict=False, near=True)
-    turned = _accumulate(y, X, Z, n, order, scales)
-    _refuse_missing(turned)
-    if not few and not _apart(turned, blocks):
-        scales = _scales(y, X, Z, blocks, strict=False, near=True)
-        turned = _accumulate(y, X, Z, n, order, scales)
-    return turned
-
-
-def _apart(turned: CrossProducts, blocks: tuple[int, ...]) -> bool:
-    """Whether the columns of a chunk that are not 0 can be told apart in its scales."""
-    ZZ = turned.zz.sum(axis=2)
-    for gram in (turned.FF, *(ZZ[part, part] for part in _slices(blocks))):
-        d = np.sqrt(np.diag(gram))
-        kept = d > 1e-6 * d.max()
-        unit = gram[np.ix_(kept, kept)] / np.outer(d[kept], d[kept])
-        if np.linalg.eigvalsh(unit)[0] < _CONDITION:
-            return False
-    return True
-
-
-@dataclass(frozen=True)
-class Small:
-    """Of a chunk's cross-products all but what lies along clusters: ``ZZ`` (q, q) sums ``zz``."""
-
-    FF: Array
-    ZZ: Array
-    n_obs: int
-    scales: Scales
-
-    @classmethod
-    def of(cls, chunk: CrossProducts) -> Small:
-        return cls(chunk.FF, chunk.zz.sum(axis=2), chunk.n_obs, chunk.scales)
-
-
-def common_scales(chunks: Sequence[Small], blocks: tuple[int, ...]) -> Scales:
-    """Scales of all rows from the chunks' small matrices, whose roots stand for the rows.
-
-    The triangular factor of rows is that of the stacked factors of their chunks, as in a QR
-    decomposition of a tall matrix by blocks (Demmel, Grigori, Hoemmen and Langou 2012, SIAM J. Sci.
-    Comput. 34): no mean is taken from a square, and no digit is lost that one pass would keep.
-
-    Raises
-    ------
-    CollinearError
-        A column is a linear combination of others in all chunks together.
-    """
-    rows, Z = [], []
-    for chunk in chunks:
-        R = chunk.scales.R / np.sqrt(chunk.n_obs)
-        back = np.zeros_like(chunk.FF)
-        back[:-1, :-1], back[:-1, -1], back[-1, -1] = R, R @ chunk.scales.b0, chunk.scales.y
-        rows.append(_root(chunk.FF) @ back)
-        Z.append(_root(chunk.ZZ) @ chunk.scales.T)
-    columns, factor = np.vstack(rows), np.vstack(Z)
-    # Rows of zeros change no factor, and let both stacks have the same number.
-    length = max(len(columns), len(factor))
-    columns, factor = (
-        np.pad(part, ((0, length - len(part)), (0, 0))) for part in (columns, factor)
-    )
-    return _scales(columns[:, -1], columns[:, :-1], factor, blocks, strict=True)
-
-
-def _root(gram: Array) -> Array:
-    """H with H'H = ``gram``, columns brought to unit norm before."""
-    d = np.sqrt(np.diag(gram))
-    unit = np.where(d > 0, d, 1.0)
-    values, vectors = np.linalg.eigh(gram / np.outer(unit, unit))
-    return np.asarray(np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * unit)
-
-
-class Gathering:
-    """Sums over the clusters of all chunks, in common scales.
-
-    Parameters
-    ----------
-    scales
-        Those of all rows: :func:`common_scales`.
-    n_clusters
-        J of all chunks together.
-    """
-
-    def __init__(self, scales: Scales, n_clusters: int) -> None:
-        q, f = len(scales.T), len(scales.R) + 1
-        self.sums = CrossProducts(
-            np.zeros((q, q, n_clusters)),
-            np.zeros((q, f, n_clusters)),
-            np.zeros((f, f)),
-            np.zeros(n_clusters, dtype=np.int64),
-            np.zeros(f),
-            np.zeros(q),
-            scales,
-        )
-
-    def add(self, chunk: CrossProducts, places: Array) -> None:
-        """Add a chunk whose clusters have the ``places`` (J of the chunk,), each of them once."""
-        own, sums, scales, N = chunk.scales, self.sums, self.sums.scales, chunk.n_obs
-        M = np.zeros_like(chunk.FF)
-        M[:-1, :-1] = own.R @ scales.R_inverse / np.sqrt(N)
-        M[:-1, -1] = own.R @ (own.b0 - scales.b0) / (np.sqrt(N) * scales.y)
-        M[-1, -1] = own.y / scales.y
-        turned = chunk.turned(M, own.T @ scales.T_inverse, scales)
-        sums.zz[:, :, places] += turned.zz
-        sums.zf[:, :, places] += turned.zf
-        sums.n[places] += turned.n
-        for name in ("FF", "F_sum", "Z_sum"):
-            np.add(getattr(sums, name), getattr(turned, name), out=getattr(sums, name))
-
-    def settled(self, blocks: tuple[int, ...]) -> CrossProducts:
-        """The sums, as :func:`reduce` returns them."""
-        sums, N = self.sums, float(np.sqrt(self.sums.n.sum()))
-        M = np.eye(sums.p + 1)
-        M[:-1, :-1] *= N  # _settle expects columns of unit mean square
-        return _settle(sums.turned(M, np.eye(sums.q), sums.scales), blocks)
+        refuse_missing(turned)
+        scales = scales_of(y, X, Z, blocks, strict=True)
+        turned = accumulated(y, X, Z, n, order, scales)
+    return settled(turned, blocks)
 
 
 def _inverse(upper: Array) -> Array:
@@ -372,12 +233,13 @@ def _inverse(upper: Array) -> Array:
     return np.asarray(dtrtri(upper)[0])
 
 
-def _slices(blocks: tuple[int, ...]) -> list[slice]:
+def slices(blocks: tuple[int, ...]) -> list[slice]:
+    """The columns of each group of correlated effects."""
     ends = np.cumsum((0, *blocks)).tolist()
     return [slice(a, b) for a, b in pairwise(ends)]
 
 
-def _scales(
+def scales_of(
     y: Array, X: Array, Z: Array, blocks: tuple[int, ...], strict: bool, near: bool = False
 ) -> Scales:
     """Scales from rows by QR; ``strict`` refuses columns that depend on each other.
@@ -392,7 +254,7 @@ def _scales(
     Q, R = _triangle(X, strict, False, near=near)
     root_n, q = np.sqrt(len(y)), Z.shape[1]
     T = np.zeros((q, q))
-    for part in _slices(blocks):
+    for part in slices(blocks):
         T[part, part] = _triangle(Z[:, part], strict, True, part.start, near)[1] / root_n
     # Twice, because the first pass leaves an error of the size of y's mean, not of its residuals.
     b0, R_inverse = np.zeros(X.shape[1]), _inverse(R)
@@ -410,7 +272,7 @@ def _triangle(
     unit = np.where(norms > 0, norms, 1.0)
     Q, R = np.linalg.qr(columns / unit)
     left = np.abs(np.diag(R))
-    dependent = np.flatnonzero(left < (_DEPENDENT if strict else np.sqrt(_CONDITION)))
+    dependent = np.flatnonzero(left < (_DEPENDENT if strict else np.sqrt(CONDITION)))
     if dependent.size and strict:
         k = int(dependent[0])
         weights = np.linalg.lstsq(R[:k, :k], R[:k, k], rcond=None)[0] if k else np.empty(0)
@@ -427,7 +289,7 @@ def _triangle(
     return Q, R * unit
 
 
-def _accumulate(
+def accumulated(
     y: Array, X: Array, Z: Array, n: Array, order: Array | None, scales: Scales
 ) -> CrossProducts:
     """The sums over rows turned by ``scales``; each chunk of rows stays in the cache."""
@@ -468,7 +330,8 @@ def _accumulate(
     return CrossProducts(zz, zf, FF, n, total[:f], total[f:], scales)
 
 
-def _refuse_missing(turned: CrossProducts) -> None:
+def refuse_missing(turned: CrossProducts) -> None:
+    """Raise NotFiniteError where a value of the rows was missing, infinite or too large."""
     if not (np.isfinite(turned.FF).all() and np.isfinite(turned.zz).all()):
         raise NotFiniteError
 
@@ -478,18 +341,18 @@ def _sound(turned: CrossProducts, blocks: tuple[int, ...]) -> bool:
     ZZ = turned.zz.sum(axis=2)
     if not (np.isfinite(turned.FF).all() and np.isfinite(ZZ).all()):
         return False
-    grams = [turned.FF, *(ZZ[part, part] for part in _slices(blocks))]
+    grams = [turned.FF, *(ZZ[part, part] for part in slices(blocks))]
     for gram in grams:
         d = np.sqrt(np.diag(gram))
-        if not (d > 0).all() or np.linalg.eigvalsh(gram / np.outer(d, d))[0] < _CONDITION:
+        if not (d > 0).all() or np.linalg.eigvalsh(gram / np.outer(d, d))[0] < CONDITION:
             return False
     return True
 
 
-def _settle(turned: CrossProducts, blocks: tuple[int, ...]) -> CrossProducts:
+def settled(turned: CrossProducts, blocks: tuple[int, ...]) -> CrossProducts:
     """Scale the sums exactly: Q'Q = I, y orthogonal to Q with unit mean square, Zs'Zs / N = I."""
     scales, N, p = turned.scales, turned.n_obs, turned.p
-    _refuse_missing(turned)
+    refuse_missing(turned)
     upper = np.linalg.cholesky(turned.FF[:-1, :-1]).T
     back = np.zeros((p + 1, p + 1))
     back[:-1, :-1] = _inverse(upper)
@@ -499,7 +362,7 @@ def _settle(turned: CrossProducts, blocks: tuple[int, ...]) -> CrossProducts:
     back[:-1, -1], back[-1, -1] = -shift / size, 1.0 / size
     ZZ = turned.zz.sum(axis=2)
     T = np.zeros_like(ZZ)
-    for part in _slices(blocks):
+    for part in slices(blocks):
         T[part, part] = np.linalg.cholesky(ZZ[part, part] / N).T
     half = _inverse(T).T
     q, J = turned.q, len(turned.n)
