@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 LOCK := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-header --no-emit-index-url \
 	--no-emit-find-links --no-emit-trusted-host --annotation-style=line
 
-.PHONY: all lint docs test reproduce audit lock clean
+.PHONY: all lint docs test test-processors reproduce audit lock clean
 
 all: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
@@ -40,6 +40,10 @@ docs: $(READY)
 test: lint
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder \
 		--numprocesses $$($(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
+
+# The numerical tests with the linear algebra of older processors.
+test-processors: $(READY)
+	.ci/processors $(BIN)/python
 
 # The last commit, run twice under different circumstances: every file must be the same.
 reproduce: $(READY)

@@ -97,6 +97,9 @@ class Crossed:
     def off_boundary(self, t, least=0.1):
         return np.where(np.abs(t) < least, least, t)
 
+    def on_boundary(self, t, most=1e-2):
+        return np.where(np.abs(t) < most * np.abs(t).max(), 0.0, t)
+
     def canonical(self, t):
         return np.abs(t)
 

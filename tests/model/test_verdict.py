@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -128,6 +129,18 @@ RANKS = {
 def test_deficient_rank(method, rank):
     y, X, Z, cluster = simulate(1, 9, 9, RANKS[rank])
     fit = api.fit_arrays(y, X, Z, cluster, method)
+    assert_is_singular(fit)
+    assert_is_the_maximum(fit, n_starts=8)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_deficient_rank_in_any_order(order):
+    """Where a pivot of L is near 0 and is not the last, a ring of L have nearly the same G.
+
+    Newton's method, which goes straight on, would take hundreds of steps around it.
+    """
+    y, X, Z, cluster = simulate(2, 9, 9, RANKS["rank 2 of 3"])
+    fit = api.fit_arrays(y, X, Z[:, order], cluster)
     assert_is_singular(fit)
     assert_is_the_maximum(fit, n_starts=8)
 

@@ -129,6 +129,9 @@ class Objective(Protocol):
     def off_boundary(self, parameters: Array, least: float = 0.1) -> Array:
         """The same with no standard deviation nearer to 0 than ``least`` of the residual's."""
 
+    def on_boundary(self, parameters: Array, most: float = 1e-2) -> Array:
+        """The same without directions in which effects vary less than ``most`` of the largest."""
+
     def canonical(self, parameters: Array) -> Array:
         """Of all parameters that mean the same, those to be shown."""
 

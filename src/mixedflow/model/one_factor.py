@@ -125,6 +125,17 @@ class OneFactor:
         L[np.diag_indices(len(L))] = np.where(small, least, diagonal)
         return self.parameters(L)
 
+    def on_boundary(self, parameters: Array, most: float = 1e-2) -> Array:
+        L = self.matrix(parameters)
+        first = 0
+        for size in self.blocks:
+            part = slice(first, first + size)
+            left, sizes, _ = np.linalg.svd(L[part, part])
+            sizes[sizes < most * sizes[0]] = 0.0
+            L[part, part] = np.linalg.qr((left * sizes).T)[1].T
+            first += size
+        return self.parameters(L)
+
     def canonical(self, parameters: Array) -> Array:
         # A column of L and its negative are the same G: show the one with a positive diagonal.
         L = self.matrix(parameters)

@@ -13,7 +13,9 @@ from mixedflow.arrays import Array
 from mixedflow.model.objective import Evaluation, Objective
 
 _ROUNDING = 1e-13  # of a deviance, relative: it sums as many terms as there are clusters
+_LOST = 8.0 * np.finfo(float).eps  # of the squares that rss is the rest of
 _ACCEPTED = 1e-12  # deviance still to be gained when a search ends
+_WINDING = 20  # steps; Newton's method needs fewer unless its way is bent
 _RIVALS_UP_TO = 2000  # clusters; the likelihood of many has one hill
 _BELOW = 1e-6  # a deviance that is lower by more than this is another optimum's
 _ALONG_I = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
@@ -65,6 +67,13 @@ class Optimum:
     evaluations: int
 
 
+def rounding(objective: Objective, at: Evaluation) -> float:
+    """What rounding may do to the deviance: rss may be a small rest of large squares."""
+    squares = float(at.v @ objective.FF @ at.v)
+    lost = objective.n_effective * _LOST * squares / at.rss
+    return max(_ROUNDING * abs(at.deviance), lost)
+
+
 def search(
     objective: Objective, start: Array, accepted: float = _ACCEPTED, max_iterations: int = 100
 ) -> Optimum:
@@ -91,20 +100,25 @@ def search(
         limit = 1.0 + float(np.linalg.norm(x))
         step *= min(1.0, limit / float(np.linalg.norm(step)))
         trials: Iterable[Array] = (x + step * 0.5**halved for halved in range(40))
-        scored = None
+        leap = None
         if values[0] < -1e-7 * largest:
             with suppress(np.linalg.LinAlgError):
-                scored = objective.scored(x, at)
-                trials = chain((scored,), trials)
-        # A deviance of millions has no digits left for what the last steps gain.
-        slack = _ROUNDING * abs(at.deviance) if decrement < 1e-5 else 0.0
+                leap = objective.scored(x, at)
+        elif iteration >= _WINDING:
+            # Near a singular G there can be a ring of parameters that leave G nearly as it is.
+            leap = objective.on_boundary(x)
+        if leap is not None:
+            trials = chain((leap,), trials)
+        # A deviance may have no digits left for what the last steps gain; the gradient has.
+        lost = rounding(objective, at)
+        slack = lost if decrement < max(1e-5, lost) else 0.0
         for moved in trials:
             try:
                 after = objective.evaluate(moved)
             except np.linalg.LinAlgError:
                 continue
             gain = at.deviance - after.deviance
-            if scored is not None and moved is scored:
+            if moved is leap:
                 # Scoring keeps D within a range, and only creeps once it is at the ends of it.
                 if gain > 0.1 * decrement:
                     break

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mixedflow.model.objective import Objective
-from mixedflow.model.search import Optimum
+from mixedflow.model.search import Optimum, rounding
 from mixedflow.model.solution import Solution
 
 SAME_LOG_LIKELIHOOD = 1e-6
@@ -49,8 +49,8 @@ def best(searches: Mapping[str, Optimum]) -> Optimum:
 def agreeing(objective: Objective, starts: Mapping[str, Optimum]) -> int:
     """How many searches ended at the best log-likelihood, if at least two; else 0."""
     reached = [-0.5 * objective.deviance_in_data_units(s.evaluation) for s in starts.values()]
-    highest = max(reached)
-    slack = max(SAME_LOG_LIKELIHOOD, 1e-9 * abs(highest))
+    highest, lost = max(reached), rounding(objective, best(starts).evaluation)
+    slack = max(SAME_LOG_LIKELIHOOD, 1e-9 * abs(highest), lost)
     number = sum(highest - value <= slack for value in reached)
     return number if number > 1 else 0
 
