@@ -21,7 +21,6 @@ PLAN = "MIXEDFLOW_PLAN"  # environment variable: where leave_plan writes to
 _SKEW_SECONDS = 60.0  # clocks of a cluster's nodes differ a little
 
 _RECORDED = (
-    "bibtexparser",
     "formulaic",
     "jinja2",
     "matplotlib",

@@ -119,7 +119,7 @@ def search(
                 continue
             gain = at.deviance - after.deviance
             if moved is leap:
-                # Scoring keeps D within a range, and only creeps once it is at the ends of it.
+                # Worth it or not: scoring keeps G within a range, and creeps at the ends of it.
                 if gain > 0.1 * decrement:
                     break
             elif gain >= -slack:
