@@ -14,6 +14,7 @@ from mixedflow.inference import bootstrap
 from mixedflow.inference.posterior import posterior
 from mixedflow.inference.prediction import prediction
 from mixedflow.inference.results import Reporting, Results
+from mixedflow.language.names import INTERCEPT
 from mixedflow.model.design import Design, GroupDesign, fixed_matrix, random_matrices
 from mixedflow.model.estimation import estimate, estimate_design
 from mixedflow.prose import stata
@@ -33,7 +34,7 @@ class Fit(Results):
 
     def rank(
         self,
-        by: str | Mapping[str, float] = distribution.INTERCEPT,
+        by: str | Mapping[str, float] = INTERCEPT,
         best: Literal["high", "low"] = "high",
         group: str | None = None,
         **options: Any,
