@@ -8,12 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import example, given
-from hypothesis import strategies as st
 from visits import FILE_LABEL, LABELS, Run, frame
 
 from mixedflow import api
-from mixedflow.cli import init
 from mixedflow.config import reading
 from mixedflow.data.preparation import prepare
 from mixedflow.data.sources import read_source
@@ -125,22 +122,6 @@ def test_hostile_names(name: str, tmp_path: Path, run: Run) -> None:
     found = api.fit(settings.models["random_slope"].formula, prepared)
     # The same data under other names; centring moves the intercept alone.
     assert found.log_likelihood == pytest.approx(plain.log_likelihood, abs=1e-6)
-
-
-@given(text=st.text(alphabet=st.characters(exclude_categories=("Cs",))))
-@example("yes")
-@example("a: b")
-@example("x #y")
-@example("end\x85\u2028\ufeff\x00")
-@example("[a, b]")
-@example("a - ")
-@example("😀" * 200)
-def test_any_text_is_one_line_of_yaml(text: str) -> None:
-    block, flow = init.scalar(text), init.scalar(text, flow=True)
-    assert block.isprintable() and flow.isprintable()
-    assert yaml.safe_load(f"k:\n  a: {block}\n  b: {{c: {flow}, d: [{flow}, 1]}}\n") == {
-        "k": {"a": text, "b": {"c": text, "d": [text, 1]}}
-    }
 
 
 # Refused

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ import pyreadstat
 import pytest
 from data_sets import read, source
 
-from mixedflow.data import chunks, sources
+from mixedflow.data import sources
 from mixedflow.errors import SourceError
 
 
@@ -97,22 +96,6 @@ def test_truncated_files(tmp_path: Path, small: pd.DataFrame, suffix: str, share
     with pytest.raises(SourceError, match=r"truncated|cannot read|not a") as caught:
         read(truncated(path, share))
     assert "\n" not in str(caught.value)
-
-
-def test_too_little_memory_is_not_called_damage_alone(
-    tmp_path: Path, small: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: Any) -> None:
-        raise MemoryError
-
-    path = tmp_path / "s.parquet"
-    small.to_parquet(path)
-    monkeypatch.setattr("mixedflow.data.sources._read_parquet", full)
-    with pytest.raises(SourceError, match=r"more memory than there is.*or damaged"):
-        read(path)
-    monkeypatch.setattr("mixedflow.data.chunks._parquet", full)
-    with pytest.raises(SourceError, match=r"chunk 1 of 2.* more memory .*more chunks"):
-        chunks.read_chunk(path, "s.parquet", 1, 2, {"id"})
 
 
 @pytest.mark.parametrize(
