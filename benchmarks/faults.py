@@ -29,7 +29,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("Snakefile", "profiles", "src", "workflow")
-PATIENCE = 60  # seconds, for a run of seven
+PATIENCE = 120  # seconds, for runs of up to twenty jobs beside others
 HANGS = "hangs, and is killed\n"
 DECADE = 10 * 365 * 86400
 
