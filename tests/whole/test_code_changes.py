@@ -53,7 +53,8 @@ CONCERNED = {
     f"{SRC}/report/paper.py": {"publish", "report"},
     f"{SRC}/analysis/rank_moves.py": {"moves"},
     f"{SRC}/analysis/ranking.py": {"moves", "rank"},
-    f"{SRC}/figures/ranking.py": {"rank", "moves"},
+    f"{SRC}/figures/ranking.py": {"rank"},
+    f"{SRC}/figures/rank_lines.py": {"moves", "rank"},
     f"{SRC}/figures/models.py": {"draw"},
     f"{SRC}/figures/mixedflow.mplstyle": {
         "draw", "explore", "family_table", "moves", "rank",
