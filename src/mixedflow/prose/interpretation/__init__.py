@@ -97,9 +97,7 @@ def tests(
     """
     if not fit.converged:
         return [Interpretation("linear model", _DOUBTFUL)]
-    found = []
-    if fit.lr_vs_linear:
-        found.append(Interpretation("linear model", against_linear(fit, Variables(card))))
+    found = [Interpretation("linear model", against_linear(fit, Variables(card)))]
     found += [
         Interpretation(str(row["comparison"]), comparison(row))
         for row in comparisons
