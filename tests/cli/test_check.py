@@ -127,3 +127,13 @@ def test_an_url_is_not_downloaded(mine: Path, run: Run) -> None:
     edit(mine, change)
     code, out, err = run("check", mine / "config.yaml")
     assert (code, err) == (0, "") and "not downloaded" in out
+
+
+def test_what_was_assumed_in_reading_is_said(mine: Path, run: Run) -> None:
+    lines = (mine / "visits.csv").read_text("utf-8").splitlines()
+    named = [lines[0], *(f'"{i}",{line}' for i, line in enumerate(lines[1:]))]
+    (mine / "visits.csv").write_text("\n".join(named), "utf-8")
+    code, out, err = run("check", mine / "config.yaml")
+    assert (code, err) == (0, "")
+    assert "15 clusters" in out
+    assert "each row has one field more than the header: the first ('0', ...)" in out

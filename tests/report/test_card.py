@@ -5,6 +5,7 @@ from __future__ import annotations
 from parsed_page import Page
 from report_run import hostile_card
 
+from mixedflow.prose.findings import cautions
 from mixedflow.report.card import data_card_html
 
 
@@ -14,3 +15,12 @@ def test_data_card_page_stands_alone() -> None:
     assert not [tag for tag, _ in page.tags if tag == "script"]
     assert "http" not in text.replace("http-equiv", "")
     assert "ab" * 32 in text
+
+
+def test_what_was_assumed_in_reading_is_on_the_page_and_among_the_cautions() -> None:
+    card = hostile_card()
+    assert "Assumed" not in data_card_html(card)
+    card["notes"] = ["g: 'A ' is <b>'A'</b>"]
+    shown = "g: &#39;A &#39; is &lt;b&gt;&#39;A&#39;&lt;/b&gt;"
+    assert f"<li><bdi>{shown}</bdi></li>" in data_card_html(card)
+    assert any(shown in str(caution) for caution in cautions([card], [], []))

@@ -73,6 +73,7 @@ def _reduced(
         "steps": chunk.preparation.steps,
         "types": types,
         "file_label": raw.file_label,
+        "notes": raw.notes,
         "labels": chunk.preparation.origin.labels,
         "value_labels": {
             name: {code_text(code): label for code, label in sorted(labels.items())}

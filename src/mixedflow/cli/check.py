@@ -91,6 +91,7 @@ def check(path: Path) -> Checked:
             raw = read_source(dataset.source, base, base / DOWNLOADS, f"{where}.source")
             data[name] = Data.of(dataset, raw)
             lines.append(data[name].describe())
+            lines += [f"{where}: {note}" for note in raw.notes]
         except MixedflowError as error:
             faults.append(str(error))
     designs: dict[str, Design] = {}

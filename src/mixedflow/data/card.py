@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,7 +55,14 @@ def card(
         "variables": [
             _variable(spec, origin, str(name), frame[str(name)]) for name in frame.columns
         ],
+        **noted(raw.notes),
     }
+
+
+def noted(notes: Iterable[str]) -> dict[str, list[str]]:
+    """The card's ``notes``, what was assumed in reading; no key without any."""
+    listed = list(dict.fromkeys(notes))
+    return {"notes": listed} if listed else {}
 
 
 def _variable(spec: DatasetSpec, origin: Origin, name: str, values: pd.Series) -> dict[str, Any]:

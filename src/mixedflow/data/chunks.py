@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mixedflow.data.formats import FORMATS, check_signature
-from mixedflow.data.raw import RawData
+from mixedflow.data.raw import RawData, warned
 from mixedflow.errors import SourceError, quote
 
 
@@ -25,7 +25,8 @@ def read_chunk(path: Path, shown: str, part: int, parts: int, wanted: set[str]) 
     assert found.part is not None  # the configuration names no other
     check_signature(path, found, quote(shown), where)
     try:
-        raw = found.part(path, part, parts, wanted)
+        with warned() as notes:
+            raw = found.part(path, part, parts, wanted)
     except MemoryError:  # also of a file whose damaged header promises too much
         hint = "let fewer jobs run at once, or ask for more chunks; or is the file damaged?"
         raise SourceError(where, "takes more memory than there is", hint) from None
@@ -34,4 +35,4 @@ def read_chunk(path: Path, shown: str, part: int, parts: int, wanted: set[str]) 
         reason = str(error) or type(error).__name__
         hint = "damaged? mend the file, and run again: only its chunks are read anew"
         raise SourceError(where, f"cannot be read: {reason}", hint) from None
-    return replace(raw, kind="file", description=shown)
+    return replace(raw, kind="file", description=shown, notes=(*raw.notes, *notes))

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from mixedflow.data import readers
+from mixedflow.data.delimited import delimited
 from mixedflow.data.raw import RawData
 from mixedflow.errors import SourceError
 
@@ -81,7 +82,7 @@ FORMATS = {
             part=partial(readers.part_of_labelled, "read_sas7bdat"),
             begins=lambda head: head.startswith(_SAS_MAGIC),
         ),
-        Format(".csv", whole=readers.delimited),
+        Format(".csv", whole=delimited),
         Format(
             ".parquet",
             whole=readers.parquet,

@@ -6,6 +6,7 @@ expect. The card counts the rows that each step loses and what is missing in eac
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ from mixedflow.language import evaluation, expressions
 
 if TYPE_CHECKING:
     from mixedflow.config.specs import DatasetSpec
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ def prepare(spec: DatasetSpec, raw: RawData) -> Prepared:
     ExpressionError
         As ``evaluation.evaluate``.
     """
+    for note in raw.notes:
+        logger.info("datasets.%s: %s", spec.name, note)
     return _Preparation(spec, raw).run()
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from mixedflow.errors import plain
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class RawData:
 
     ``frame`` has the index 0..N-1 and columns that are int64, float64, bool or text (``str``);
     missing is NaN. ``value_labels`` maps a column to its codes' labels. ``fetched`` is the
-    local copy of what came from an address.
+    local copy of what came from an address; ``notes`` tell what was assumed in reading.
     """
 
     frame: pd.DataFrame
@@ -30,6 +34,29 @@ class RawData:
     description: str = ""
     sha256: str = ""
     fetched: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
+class UnreadableError(ValueError):
+    """A file that cannot be read for a reason that is known, and what to do about it."""
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(what)
+        self.hint = hint
+
+
+@contextmanager
+def warned() -> Iterator[list[str]]:
+    """What a parser warns of, one line each; only deprecations are left to the screen."""
+    notes: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield notes
+    for one in caught:
+        if issubclass(one.category, DeprecationWarning | FutureWarning | ResourceWarning):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        elif (text := plain(str(one.message))) not in notes:
+            notes.append(text)
 
 
 def column(values: pd.Series) -> pd.Series:

@@ -8,7 +8,6 @@ parsers raise.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,30 +19,6 @@ import pyarrow as pa
 
 from mixedflow.data.prepared import read_parquet
 from mixedflow.data.raw import RawData, column
-from mixedflow.errors import quote
-
-_LEADING_ZERO = r"^[+-]?0[0-9]"
-
-
-def delimited(path: Path) -> RawData:
-    """Numbers where a column holds nothing else; 007 stays text, for it is a name."""
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        header = next(csv.reader(stream), [])
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise ValueError(f"the column {quote(twice[0])} is there twice")
-    frame = pd.read_csv(path, dtype="str", encoding="utf-8-sig", index_col=False)
-    for name in frame.columns:
-        present = frame[name].dropna()
-        if present.str.contains(_LEADING_ZERO, regex=True).any():
-            continue
-        if len(present) and present.isin(["True", "False"]).all():
-            frame[name] = frame[name].map({"True": 1.0, "False": 0.0})
-            continue
-        numbers = pd.to_numeric(present, errors="coerce")
-        if numbers.notna().all():
-            frame[name] = numbers.reindex(frame.index)
-    return RawData(frame)
 
 
 def parquet(path: Path) -> RawData:

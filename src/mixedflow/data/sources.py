@@ -11,7 +11,7 @@ import pandas as pd
 from mixedflow.artifacts import storage
 from mixedflow.data.download import compare_sha256, fetch
 from mixedflow.data.formats import FORMATS, check_signature
-from mixedflow.data.raw import RawData, column
+from mixedflow.data.raw import RawData, UnreadableError, column, warned
 from mixedflow.errors import SourceError, nearest, quote
 
 if TYPE_CHECKING:
@@ -68,10 +68,14 @@ def _from_file(path: Path, kind: str, description: str, where: str) -> RawData:
         raise SourceError(where, f"{shown} has no known data format", hint)
     check_signature(path, FORMATS[suffix], shown, where)
     try:
-        raw = FORMATS[suffix].whole(path)
+        with warned() as notes:
+            raw = FORMATS[suffix].whole(path)
     except MemoryError:  # also of a file whose damaged header promises too much
         what = f"reading {shown} as {suffix} takes more memory than there is"
         raise SourceError(where, what, "too large for this machine, or damaged?") from None
+    except UnreadableError as error:
+        what = f"cannot read {shown} as {suffix}: {error}"
+        raise SourceError(where, what, error.hint) from None
     except Exception as error:
         # The parsers raise all sorts of things, on files that nobody but the user can mend.
         reason = str(error) or type(error).__name__
@@ -83,6 +87,7 @@ def _from_file(path: Path, kind: str, description: str, where: str) -> RawData:
         kind=kind,
         description=description,
         sha256=storage.sha256(path),
+        notes=(*raw.notes, *notes),
     )
 
 

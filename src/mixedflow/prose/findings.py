@@ -284,8 +284,9 @@ def _doubtful(fits: Sequence[ModelReport]) -> list[Markup]:
 
 
 def _incomplete(card: Mapping[str, Any]) -> list[Markup]:
-    """Rows that preparation left out, and values that are missing."""
-    found, title = [], isolated(card["title"])
+    """What was assumed in reading, rows that preparation left out, and values that are missing."""
+    title = isolated(card["title"])
+    found = [Markup("{}: {}.").format(title, isolated(note)) for note in card.get("notes", ())]
     lost = [step for step in card["steps"] if step["lost"]]
     if lost:
         found.append(

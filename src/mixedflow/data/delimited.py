@@ -1,0 +1,139 @@
+"""Text tables (CSV and its kin): a header and rows that fit it, or why they cannot be read."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+
+from mixedflow.data.raw import RawData, UnreadableError
+from mixedflow.errors import quote
+
+_LEADING_ZERO = r"^[+-]?0[0-9]"
+_WHOLE = r"^[+-]?[0-9]+$"
+_POINT = r"^[+-]?[0-9]*\.[0-9]+$"
+
+
+def delimited(path: Path) -> RawData:
+    """Numbers where a column holds nothing else; 007 stays text, for it is a name."""
+    text = path.read_text(encoding="utf-8-sig")
+    frame, notes = _table(text, ",")
+    for name in frame.columns:
+        frame[name] = _typed(frame[name])
+    return RawData(frame, notes=tuple(notes))
+
+
+def _table(text: str, separator: str) -> tuple[pd.DataFrame, list[str]]:
+    """The cells as text under the names of the header, and what was assumed of the layout."""
+    stream = io.StringIO(text, newline="")
+    rows = _records(stream, separator)
+    _, header = next(rows, (1, []))
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise UnreadableError(f"the column {quote(twice[0])} is there twice")
+    body = stream.tell()
+    counts: Counter[int] = Counter()
+    first: dict[int, int] = {}
+    for line, fields in rows:
+        counts[len(fields)] += 1
+        first.setdefault(len(fields), line)
+    width, widest = len(header), max(counts, default=0)
+    if widest > width and set(counts) != {width + 1}:
+        line = min(first[n] for n in counts if n > width)
+        longer = next(n for n in counts if first[n] == line)
+        raise UnreadableError(_longer(line, longer, width), _HINT)
+    stream.seek(body)
+    frame = pd.read_csv(
+        stream,
+        sep=separator,
+        header=None,
+        names=range(max(width, widest)),
+        index_col=False,
+        dtype="str",
+        keep_default_na=False,
+        na_values=[""],
+    )
+    notes = []
+    if widest > width:
+        stream.seek(body)
+        quoted = stream.read().lstrip().startswith('"')
+        frame, note = _one_more(frame, separator, quoted, first[widest])
+        notes.append(note)
+    short = {n: count for n, count in counts.items() if n < width}
+    if short:
+        line = min(first[n] for n in short)
+        told = _rows(sum(short.values()), "has", "have")
+        notes.append(
+            f"{told} fewer fields than the header (the first in line {line}): the others are empty"
+        )
+    names = [name or f"Unnamed: {place}" for place, name in enumerate(header)]
+    return frame.set_axis(names, axis="columns"), notes
+
+
+_HINT = "write the file anew, with quotes around what holds the separator"
+
+
+def _longer(line: int, fields: int, width: int) -> str:
+    return f"line {line} has {fields} fields, the header {width}"
+
+
+def _rows(number: int, one: str, several: str) -> str:
+    return f"1 row {one}" if number == 1 else f"{number} rows {several}"
+
+
+def _records(stream: io.StringIO, separator: str) -> Iterator[tuple[int, Sequence[str]]]:
+    """Rows that are not blank, with the numbers of the lines that they begin in."""
+    reader = csv.reader(iter(stream.readline, ""), delimiter=separator)
+    line = 1
+    for fields in reader:
+        if fields and (len(fields) > 1 or fields[0].strip()):
+            yield line, fields
+        line = reader.line_num + 1
+
+
+def _one_more(
+    frame: pd.DataFrame, separator: str, quoted: bool, line: int
+) -> tuple[pd.DataFrame, str]:
+    """Rows that all have one field more than the header: without that field.
+
+    It is R's unnamed column of row names, or nothing (a separator at the end); else the rows cannot
+    be read, for a decimal comma gives a field more, too.
+    """
+    width = frame.shape[1] - 1
+    if frame[width].isna().all():
+        kept = frame.iloc[:, :-1]
+        return kept, "each row ends in a separator more than the header: left out"
+    names = frame[0]
+    numbered = quoted and names.str.match(_WHOLE).all()  # only R puts numbers into quotes
+    doubtful = separator == "," and not numbered and _decimal_commas(frame)
+    if names.isna().any() or not names.is_unique or doubtful:
+        hint = "name every column; decimal commas need another separator, such as ;"
+        raise UnreadableError(f"{_longer(line, width + 1, width)}, and so in every row", hint)
+    shown = quote(names.iloc[0])
+    note = (
+        f"each row has one field more than the header: the first ({shown}, ...) was taken as row "
+        "names, without a meaning, and left out"
+    )
+    return frame.iloc[:, 1:], note
+
+
+def _decimal_commas(frame: pd.DataFrame) -> bool:
+    """Whether two neighbours may be one number with a decimal comma, for none has a point."""
+    whole = [frame[name].dropna().str.match(_WHOLE).all() for name in frame.columns]
+    points = any(frame[name].str.match(_POINT).any() for name in frame.columns)
+    return not points and any(map(all, pairwise(whole)))
+
+
+def _typed(values: pd.Series) -> pd.Series:
+    present = values.dropna()
+    if present.str.contains(_LEADING_ZERO, regex=True).any():
+        return values
+    if len(present) and present.isin(["True", "False"]).all():
+        return values.map({"True": 1.0, "False": 0.0})
+    numbers = pd.to_numeric(present, errors="coerce")
+    return numbers.reindex(values.index) if numbers.notna().all() else values
