@@ -108,7 +108,7 @@ def test_one_entry_is_all_that_a_format_needs(
     FRAME.to_csv(path, sep="\t", index=False)
     with pytest.raises(SourceError, match=r"no known data format; formats: .*\.parquet$"):
         read(path)
-    tabbed = Format(".tsv", whole=lambda path: RawData(pd.read_csv(path, sep="\t")))
+    tabbed = Format(".tsv", whole=lambda path, _: RawData(pd.read_csv(path, sep="\t")))
     monkeypatch.setitem(FORMATS, ".tsv", tabbed)
     pd.testing.assert_frame_equal(read(path).frame, FRAME, check_dtype=False)
     written(tmp_path, ".parquet").replace(path)

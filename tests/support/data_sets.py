@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mixedflow.data import sources
+from mixedflow.data.preparation import prepare
 from mixedflow.data.prepared import Prepared
 
 
@@ -27,6 +28,12 @@ def dataset(**given: Any) -> Any:
 
 def read(path: Path, **given: Any) -> sources.RawData:
     return sources.read_source(source(file=path.name, **given), path.parent, path.parent, "here")
+
+
+def prepared(path: Path, **given: Any) -> Prepared:
+    """A file as a run prepares it, read with what its data set says of the columns."""
+    spec = dataset(source=source(file=path.name), **given)
+    return prepare(spec, sources.read_dataset(spec, path.parent, path.parent, "here"))
 
 
 def raw(**columns: Any) -> sources.RawData:

@@ -4,13 +4,13 @@ from mixedflow.config.specs import DatasetSpec
 from mixedflow.data.download import DOWNLOADS
 from mixedflow.data.preparation import prepare
 from mixedflow.data.prepared import save
-from mixedflow.data.sources import read_source
+from mixedflow.data.sources import read_dataset
 from mixedflow.jobs.job import job
 
 with job(snakemake) as task:
     spec = DatasetSpec.from_json(task["dataset"])
     where = f"datasets.{spec.name}.source"
-    raw = read_source(spec.source, Path(), Path(DOWNLOADS), where)
+    raw = read_dataset(spec, Path(), Path(DOWNLOADS), where)
     task.read += [raw.fetched] if raw.fetched else []
     prepared = prepare(spec, raw)
     save(prepared, Path(snakemake.output.data_parquet), Path(snakemake.output.data_card_json))

@@ -21,6 +21,7 @@ from mixedflow.arrays import Array
 from mixedflow.artifacts.packing import packed, packed_labels
 from mixedflow.config.specs import DatasetSpec
 from mixedflow.data.chunks import read_chunk
+from mixedflow.data.labels import Reading
 from mixedflow.data.preparation import Chunk, prepare_chunk
 from mixedflow.data.prepared import every_level, levels_of
 from mixedflow.data.raw import code_text
@@ -60,7 +61,8 @@ def _reduced(
     # Models that differ in their method only have the same cross-products.
     models = {text: name for name, text in sorted(formulas.items(), reverse=True)}
     parsed = {text: formula.parse(text, f"models.{name}") for text, name in models.items()}
-    raw = read_chunk(base / shown, shown, part, parts, _wanted(spec, parsed))
+    wanted = _wanted(spec, parsed)
+    raw = read_chunk(base / shown, shown, part, parts, wanted, Reading.of(spec))
     types = {name: _type(raw.frame[name]) for name in raw.frame.columns}
     chunk = prepare_chunk(spec, raw)
     levels = {n: names for n, names in levels_of(chunk.frame).items() if n in spec.levels}

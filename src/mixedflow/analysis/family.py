@@ -86,7 +86,7 @@ def _prepared(dataset: DatasetSpec, file: str) -> Prepared:
     # Counts and pictures belong to the data set's own source.
     spec = replace(dataset, source=source, expect={}, explore=None)
     where = f"datasets.{dataset.name}.source"
-    return preparation.prepare(spec, sources.read_source(source, Path(), Path(DOWNLOADS), where))
+    return preparation.prepare(spec, sources.read_dataset(spec, Path(), Path(DOWNLOADS), where))
 
 
 def rows_of(member: Member, prepared: Prepared) -> pd.DataFrame:

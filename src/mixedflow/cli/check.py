@@ -13,7 +13,7 @@ from mixedflow.data.download import DOWNLOADS
 from mixedflow.data.preparation import prepare
 from mixedflow.data.prepared import Prepared
 from mixedflow.data.raw import RawData
-from mixedflow.data.sources import read_source
+from mixedflow.data.sources import read_dataset
 from mixedflow.errors import (
     FormulaError,
     MixedflowError,
@@ -88,7 +88,7 @@ def check(path: Path) -> Checked:
             lines.append(f"{where}: is not downloaded, so only the configuration is checked")
             continue
         try:
-            raw = read_source(dataset.source, base, base / DOWNLOADS, f"{where}.source")
+            raw = read_dataset(dataset, base, base / DOWNLOADS, f"{where}.source")
             data[name] = Data.of(dataset, raw)
             lines.append(data[name].describe())
             lines += [f"{where}: {note}" for note in raw.notes]

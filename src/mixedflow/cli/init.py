@@ -8,6 +8,7 @@ from pathlib import Path
 from mixedflow.cli.columns import Roles
 from mixedflow.cli.starter import Starter
 from mixedflow.config.specs import SourceSpec
+from mixedflow.data.labels import Reading
 from mixedflow.data.sources import read_source
 from mixedflow.errors import ConfigError
 
@@ -51,7 +52,7 @@ def init(file: Path, roles: Roles, folder: Path) -> list[Path]:
     base = Path(os.path.realpath(folder))
     inside = Path(os.path.realpath(file.parent)) / file.name
     source = SourceSpec(str(file), None, None, None, 1)
-    raw = read_source(source, Path(), Path(), "mixedflow init")
+    raw = read_source(source, Path(), Path(), "mixedflow init", Reading(roles.cluster))
     text = Starter(raw, roles, Path(os.path.relpath(inside, base)).as_posix(), file.stem).text()
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []

@@ -6,11 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from mixedflow.data.formats import FORMATS, check_signature
+from mixedflow.data.labels import PLAIN, Reading, tidied
 from mixedflow.data.raw import RawData, warned
 from mixedflow.errors import SourceError, quote
 
 
-def read_chunk(path: Path, shown: str, part: int, parts: int, wanted: set[str]) -> RawData:
+def read_chunk(
+    path: Path, shown: str, part: int, parts: int, wanted: set[str], reading: Reading = PLAIN
+) -> RawData:
     """Rows of the ``part``-th (from 1) of ``parts`` parts of a file, columns in ``wanted`` alone.
 
     Raises
@@ -26,7 +29,7 @@ def read_chunk(path: Path, shown: str, part: int, parts: int, wanted: set[str]) 
     check_signature(path, found, quote(shown), where)
     try:
         with warned() as notes:
-            raw = found.part(path, part, parts, wanted)
+            raw = found.part(path, part, parts, wanted, reading)
     except MemoryError:  # also of a file whose damaged header promises too much
         hint = "let fewer jobs run at once, or ask for more chunks; or is the file damaged?"
         raise SourceError(where, "takes more memory than there is", hint) from None
@@ -35,4 +38,7 @@ def read_chunk(path: Path, shown: str, part: int, parts: int, wanted: set[str]) 
         reason = str(error) or type(error).__name__
         hint = "damaged? mend the file, and run again: only its chunks are read anew"
         raise SourceError(where, f"cannot be read: {reason}", hint) from None
-    return replace(raw, kind="file", description=shown, notes=(*raw.notes, *notes))
+    frame, tidy = tidied(raw.frame)
+    return replace(
+        raw, frame=frame, kind="file", description=shown, notes=(*raw.notes, *notes, *tidy)
+    )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
 
+from mixedflow.data import labels
+from mixedflow.data.labels import Reading
 from mixedflow.data.raw import RawData, UnreadableError
 from mixedflow.errors import quote
 
@@ -19,13 +21,14 @@ _WHOLE = r"^[+-]?[0-9]+$"
 _POINT = r"^[+-]?[0-9]*\.[0-9]+$"
 
 
-def delimited(path: Path) -> RawData:
-    """Numbers where a column holds nothing else; 007 stays text, for it is a name."""
-    text = path.read_text(encoding="utf-8-sig")
-    frame, notes = _table(text, ",")
-    for name in frame.columns:
-        frame[name] = _typed(frame[name])
-    return RawData(frame, notes=tuple(notes))
+def delimited(path: Path, reading: Reading) -> RawData:
+    """Numbers where a column holds nothing else and none is lost; 007 stays text, for it is a name.
+
+    Only an empty cell is a missing cluster; of other columns NA and its kin are missing, too.
+    """
+    frame, notes = _table(path.read_text(encoding="utf-8-sig"), ",")
+    columns = _Columns(frame, reading)
+    return RawData(columns.frame, notes=(*notes, *columns.notes))
 
 
 def _table(text: str, separator: str) -> tuple[pd.DataFrame, list[str]]:
@@ -129,11 +132,63 @@ def _decimal_commas(frame: pd.DataFrame) -> bool:
     return not points and any(map(all, pairwise(whole)))
 
 
-def _typed(values: pd.Series) -> pd.Series:
+class _Columns:
+    """Columns of text -> numbers or text, and what was taken as missing, or was not."""
+
+    def __init__(self, frame: pd.DataFrame, reading: Reading) -> None:
+        self.reading = reading
+        self.missing: dict[str, dict[str, int]] = {}
+        self.kept: dict[str, dict[str, int]] = {}
+        self.notes: list[str] = []
+        self.frame = pd.DataFrame({name: self.column(frame[name]) for name in frame.columns})
+        self.notes += labels.words(self.missing, "was taken as missing")
+        self.notes += labels.words(self.kept, "was read as a name, not as missing")
+
+    def column(self, values: pd.Series) -> pd.Series:
+        name = str(values.name)
+        bare, note = labels.trimmed(values)
+        if name == self.reading.cluster:
+            found = _numbers(bare)
+            if found is None or not labels.numbers_of_labels(bare, found, codes=True):
+                found = bare
+            self.count(self.kept, bare, labels.MISSING)
+        else:
+            found = self.other(bare, self.reading.levels.get(name))
+        if note and not pd.api.types.is_numeric_dtype(found.dtype):
+            self.notes.append(note)
+        return found
+
+    def other(self, bare: pd.Series, levels: frozenset[str] | None) -> pd.Series:
+        """A column that is not the cluster; ``levels`` are those declared."""
+        words = [word for word in labels.MISSING if word not in (levels or ())]
+        there = bare.mask(bare.isin(words))
+        found = _numbers(there)
+        lost = found is not None and (
+            not labels.numbers_of_labels(there, found, codes=False)
+            if levels is not None
+            else labels.loses_numbers(there, found)
+        )
+        if found is None or lost:
+            if "None" in words:
+                words.remove("None")  # of text it is as likely the name of a group
+                self.count(self.kept, bare, ["None"])
+            found = bare.mask(bare.isin(words))
+        self.count(self.missing, bare, words)
+        return found
+
+    def count(
+        self, found: dict[str, dict[str, int]], values: pd.Series, words: Iterable[str]
+    ) -> None:
+        for word, n in labels.counted(values, words).items():
+            found.setdefault(word, {})[str(values.name)] = n
+
+
+def _numbers(values: pd.Series) -> pd.Series | None:
+    """The numbers that a column of text holds; None if it holds anything else, such as 007."""
     present = values.dropna()
     if present.str.contains(_LEADING_ZERO, regex=True).any():
-        return values
+        return None
     if len(present) and present.isin(["True", "False"]).all():
         return values.map({"True": 1.0, "False": 0.0})
     numbers = pd.to_numeric(present, errors="coerce")
-    return numbers.reindex(values.index) if numbers.notna().all() else values
+    return numbers.reindex(values.index) if numbers.notna().all() else None

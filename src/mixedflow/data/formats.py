@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mixedflow.data import readers
 from mixedflow.data.delimited import delimited
+from mixedflow.data.labels import Reading
 from mixedflow.data.raw import RawData
 from mixedflow.errors import SourceError
 
@@ -42,8 +43,8 @@ class Format:
     """
 
     suffix: str
-    whole: Callable[[Path], RawData]
-    part: Callable[[Path, int, int, set[str]], RawData] | None = None
+    whole: Callable[[Path, Reading], RawData]
+    part: Callable[[Path, int, int, set[str], Reading], RawData] | None = None
     begins: Callable[[bytes], bool] | None = None
     ends: Callable[[bytes, bytes], bool] = lambda head, tail: True
 

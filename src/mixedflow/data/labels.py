@@ -1,0 +1,128 @@
+"""Columns whose cells are names: read as text, so that no two of them become one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mixedflow.data.raw import code_text
+from mixedflow.errors import quote
+
+if TYPE_CHECKING:
+    from mixedflow.config.specs import DatasetSpec
+
+EXACT = 2**53  # beyond it float64 does not have every whole number
+# What programs write for a missing value; of text, "None" is as likely the name of a group.
+MISSING = (
+    "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>",
+    "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+)  # fmt: skip
+_CODE = r"^-?(?:0|[1-9][0-9]*)(?:\.0+)?$"
+_MOST_NAMED = 4
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Which columns of a file, by its own names, hold names: the cluster, and those with levels."""
+
+    cluster: str | None = None
+    levels: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, spec: DatasetSpec) -> Reading:
+        old = {new: name for name, new in spec.rename.items()}
+        derived = dict(spec.derive)
+
+        def in_file(name: str) -> str | None:
+            text = derived.get(name, name).strip()
+            copied = text.strip("`")  # a column alone is handed on as it is
+            return old.get(copied, copied) if text in (name, copied, f"`{copied}`") else None
+
+        levels = {
+            file: frozenset(map(code_text, order))
+            for name, order in spec.levels.items()
+            if (file := in_file(name)) is not None
+        }
+        return cls(in_file(spec.cluster), levels)
+
+
+PLAIN = Reading()
+
+
+def numbers_of_labels(texts: pd.Series, numbers: pd.Series, codes: bool) -> bool:
+    """Whether the numbers of a column tell its labels apart as its texts do.
+
+    ``codes`` are whole numbers alone, as the labels of clusters must be: 1.10 is a name.
+    """
+    present = numbers.dropna()
+    if codes and not texts.dropna().str.match(_CODE).all():
+        return False
+    exact = present.dtype == np.int64 or not (present.abs() > EXACT).any()
+    return exact and present.nunique() == texts.nunique()
+
+
+def loses_numbers(texts: pd.Series, numbers: pd.Series) -> bool:
+    """Whether whole numbers of many digits, which are names, would become fewer as numbers."""
+    if numbers.dtype == np.int64 or not (numbers.abs() > EXACT).any():
+        return False
+    present = texts.dropna()
+    whole = present.str.match(_CODE).all()
+    return bool(whole) and int(numbers.astype("float64").nunique()) < int(present.nunique())
+
+
+def trimmed(values: pd.Series) -> tuple[pd.Series, str]:
+    """Text without blanks around it, and what to say of it (nothing if it had none)."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        names = values.cat.categories
+        if not len(names) or pd.api.types.is_numeric_dtype(names.dtype):
+            return values, ""
+        codes, note = trimmed(pd.Series(names, dtype="str"))
+        if not note:
+            return values, ""
+        found = codes.take(values.cat.codes.to_numpy()).set_axis(values.index)
+        return found.mask(values.isna()).astype("category"), _blanks(values.name)
+    bare = values.str.strip()
+    bare = bare.mask(bare == "")
+    return (bare, _blanks(values.name)) if not bare.equals(values) else (values, "")
+
+
+def _blanks(name: object) -> str:
+    return f"{quote(name)}: blanks around its text were left out"
+
+
+def tidied(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Every text column without blanks around its values, and what to say of it."""
+    notes, found = [], {}
+    for name in frame.columns:
+        if pd.api.types.is_numeric_dtype(frame[name].dtype):
+            continue
+        values, note = trimmed(frame[name])
+        if note:
+            found[name] = values
+            notes.append(note)
+    return (frame.assign(**found) if found else frame), notes
+
+
+def words(found: Mapping[str, Mapping[str, int]], how: str) -> list[str]:
+    """A note for each word of ``found`` (word -> columns with counts), such as NA."""
+    notes = []
+    for word, columns in sorted(found.items()):
+        listed = [f"{quote(name)} {n}" for name, n in columns.items()]
+        more = f" and {len(listed) - _MOST_NAMED} columns more" if len(listed) > _MOST_NAMED else ""
+        notes.append(f"{quote(word)} {how}: {', '.join(listed[:_MOST_NAMED])}{more}")
+    return notes
+
+
+def counted(values: pd.Series, words: Iterable[str]) -> dict[str, int]:
+    """How often each of the words stands in a column of text."""
+    found = values[values.isin(list(words))].value_counts()
+    return {str(word): int(n) for word, n in found.items()}
+
+
+def code_labels(labels: Mapping[Any, str]) -> dict[Any, str]:
+    """Value labels under codes without blanks around them."""
+    return {code.strip() if isinstance(code, str) else code: text for code, text in labels.items()}
