@@ -8,9 +8,11 @@ nothing else of the package may reach a user as a traceback.
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 _LONGEST_QUOTE = 60
+_CLOSE = 0.65  # similarity of a name and what was meant: sex and sec, but not reshape and rename
 
 
 class MixedflowError(Exception):
@@ -89,10 +91,29 @@ def nearest(name: object, candidates: Iterable[object], noun: str = "") -> str:
     known = [str(candidate) for candidate in candidates]
     if not known:
         return ""
-    by_folded = {candidate.casefold(): candidate for candidate in reversed(known)}
-    close = difflib.get_close_matches(str(name).casefold(), by_folded, n=1, cutoff=0.6)
+    wanted = str(name)
+    alike = [other for other in known if _folded(other) == _folded(wanted)]
+    if alike:
+        return f"did you mean {' or '.join(_told_apart(other, wanted) for other in alike[:3])}?"
+    by_folded = {_folded(candidate): candidate for candidate in reversed(known)}
+    close = difflib.get_close_matches(_folded(wanted), by_folded, n=1, cutoff=_CLOSE)
     if close:
         return f"did you mean {quote(by_folded[close[0]])}?"
     shown = ", ".join(quote(candidate) for candidate in known[:8])
     more = f" and {len(known) - 8} more" if len(known) > 8 else ""
     return f"{noun or 'known'}: {shown}{more}"
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold().strip()
+
+
+def _told_apart(other: str, name: str) -> str:
+    """``other`` quoted, with the characters by which it differs from a name that looks the same."""
+    if unicodedata.normalize("NFKC", other) != unicodedata.normalize("NFKC", name):
+        return quote(other)
+    there, here = (
+        ", ".join(f"U+{ord(c):04X}" for c in dict.fromkeys(a) if c not in b) or "nothing"
+        for a, b in ((other, name), (name, other))
+    )
+    return f"{quote(other)} (it looks alike, but has {there} in place of {here})"

@@ -121,3 +121,19 @@ def test_refused_with_the_data(frame: pd.DataFrame, text: str, message: str) -> 
     expressions.check(text)
     with pytest.raises(ExpressionError, match=message):
         evaluation.evaluate(text, frame, "here", LABELS)
+
+
+def test_the_very_column_is_used() -> None:
+    """Python's parser would turn the micro sign U+00B5 into the Greek letter U+03BC."""
+    frame = pd.DataFrame({"\u00b5g": [1.0, 2.0], "\u03bcg": [10.0, 20.0], "class": [3.0, 4.0]})
+    assert list(evaluation.evaluate("\u00b5g * 2", frame)) == [2.0, 4.0]
+    assert list(evaluation.evaluate("\u03bcg * 2", frame)) == [20.0, 40.0]
+    assert list(evaluation.evaluate("class + `class`", frame)) == [6.0, 8.0]
+
+
+def test_a_name_that_looks_alike_is_told_by_its_characters() -> None:
+    frame = pd.DataFrame({"\u03bcg": [10.0], "Age": [1.0], "age": [2.0]})
+    with pytest.raises(ExpressionError, match=r"U\+03BC in place of U\+00B5"):
+        evaluation.evaluate("\u00b5g * 2", frame)
+    with pytest.raises(ExpressionError, match="did you mean 'Age' or 'age'"):
+        evaluation.evaluate("AGE * 2", frame)

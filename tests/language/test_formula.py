@@ -89,3 +89,43 @@ def test_refused(text, message):
     with pytest.raises(FormulaError, match=message) as caught:
         formula.parse(text)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text,hint",
+    [
+        ("y ~ bdi.pre + (1 | g)", "in backquotes: `bdi.pre`"),
+        ("bdi.post ~ x", "in backquotes: `bdi.post`"),
+        ("y ~ I(bdi.pre * 2)", "in backquotes: `bdi.pre`"),
+        ("y ~ x + 2nd", "in backquotes: `2nd`"),
+        ("y ~ bs(x)", "splines are written out"),
+        ("y ~ offset(x)", "subtract it from the outcome"),
+        ("y ~ sin(x)", "no trigonometric"),
+        ("y ~ as.factor(x)", r"write C\(x\)"),
+        ("y ~ np.log(x)", r"write log\(x\)"),
+        ("y ~ lgo(x)", "did you mean 'log'"),
+        ("y ~ mean(x)", r"write I\(mean\(x, by=group\)\)"),
+        ("y ~ C(f, Sum)", "takes one variable.*compared with the first"),
+        ("y ~ Intercept + (1 | g)", "cannot be told from the intercept.*another name"),
+        ("y ~ x + (1 | Residual)", "cannot be told from the residual"),
+        ("y ~ log(x) + `log(x)`", "both a column and a function"),
+    ],
+)
+def test_what_to_write_instead(text, hint):
+    with pytest.raises(FormulaError, match=hint) as caught:
+        formula.parse(text)
+    assert "did you mean 'abs'" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["y ~ x + (1 | g) + (1 | h)", "y ~ x + (1 | g/h)"])
+def test_a_second_grouping_factor_is_refused_with_its_cost(text):
+    with pytest.raises(FormulaError, match=r"standard errors of .* too small") as caught:
+        formula.parse(text)
+    assert "keep" not in str(caught.value)
+
+
+def test_names_are_columns_as_they_are_written():
+    """Words of Python, letters that it would replace, accents of two characters, ordinals."""
+    names = {"class", "µg", "m²", "e\u0301cole", "हिंदी"}
+    found = formula.parse(f"y ~ {' + '.join(sorted(names))} + log(µg) + (1 | g)")
+    assert found.variables == {*names, "y", "g"}

@@ -20,7 +20,9 @@ import re
 import warnings
 from collections.abc import Mapping
 
-from mixedflow.errors import ExpressionError, nearest, quote
+from mixedflow.errors import ExpressionError, quote
+from mixedflow.language.foreign import instead
+from mixedflow.language.names import NAME, is_plain
 
 _MAX_LENGTH, _MAX_DEPTH, _MAX_EXPONENT = 2000, 120, 100
 
@@ -76,7 +78,9 @@ _REFUSED: dict[type[ast.AST], tuple[str, str]] = {
     ast.List: ("a list here", "lists stand after in, in cut() and in by="),
     ast.Tuple: ("a comma here", ""),
 }
-_QUOTED_OR_STRING = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`(?P<name>[^`\n]*)`")
+_QUOTED_OR_STRING = re.compile(
+    r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`(?P<quoted>[^`\n]*)`" rf"|(?P<bare>{NAME})"
+)
 
 
 def check(text: str, where: str = "expression") -> None:
@@ -112,7 +116,7 @@ def summaries(text: str, where: str = "expression") -> list[str]:
 
 
 def parse(text: str, where: str) -> tuple[ast.expr, Mapping[str, str]]:
-    """The checked tree, and the column behind each stand-in for a `backquoted name`."""
+    """The checked tree, and the column behind each stand-in for a name that is odd to Python."""
     if not isinstance(text, str):
         raise ExpressionError(where, f"an expression is text, not {quote(text)}")
     return _parse(text, where)
@@ -130,9 +134,11 @@ def _parse(text: str, where: str) -> tuple[ast.expr, Mapping[str, str]]:
     aliases: dict[str, str] = {}
 
     def stand_in(match: re.Match[str]) -> str:
-        name = match.group("name")
+        name = match.group("quoted")
         if name is None:
-            return match.group()
+            name = match.group("bare")
+            if name is None or is_plain(name):
+                return match.group()
         alias = f"{prefix}{len(aliases)}"
         aliases[alias] = name
         return f" {alias} "
@@ -146,21 +152,24 @@ def _parse(text: str, where: str) -> tuple[ast.expr, Mapping[str, str]]:
         single = re.search(r"(?<![=<>!])=(?!=)", plain)
         hint = "write == for equality" if single and "(" not in plain else ""
         raise ExpressionError(where, f"syntax error in {quote(text)}", hint) from None
-    _Checker(text, where).expression(tree, 0)
+    _Checker(text, where, aliases).expression(tree, 0)
     return tree, aliases
 
 
 class _Checker:
     """Holds every node of a tree against the allow-list."""
 
-    def __init__(self, text: str, where: str) -> None:
-        self.text, self.where = text, where
+    def __init__(self, text: str, where: str, aliases: Mapping[str, str]) -> None:
+        self.text, self.where, self.aliases = text, where, aliases
 
     def fail(self, what: str, hint: str = "") -> ExpressionError:
         return ExpressionError(self.where, f"{what} in {quote(self.text)}", hint)
 
     def refuse(self, node: ast.AST) -> ExpressionError:
         shown, hint = _REFUSED.get(type(node), (f"{type(node).__name__.lower()}", ""))
+        dotted = _dotted(node)
+        if dotted and dotted in self.text:
+            hint = f"a column of that name stands in backquotes: `{dotted}`"
         return self.fail(f"{shown} is not allowed", hint)
 
     def expression(self, node: ast.expr, depth: int) -> None:
@@ -228,12 +237,12 @@ class _Checker:
 
     def call(self, node: ast.Call, depth: int) -> None:
         if not isinstance(node.func, ast.Name):
-            raise self.fail("only functions of the language can be called", _known_functions())
-        function = node.func.id
+            dotted = _dotted(node.func)
+            hint = instead(dotted, FUNCTIONS) if dotted else _known_functions()
+            raise self.fail("only functions of the language can be called", hint)
+        function = self.aliases.get(node.func.id, node.func.id)
         if function not in FUNCTIONS:
-            raise self.fail(
-                f"unknown function {quote(function)}", nearest(function, FUNCTIONS, "functions")
-            )
+            raise self.fail(f"unknown function {quote(function)}", instead(function, FUNCTIONS))
         n_arguments = {"cut": 2, "where": 3}.get(function, 1)
         if len(node.args) != n_arguments:
             raise self.fail(
@@ -281,6 +290,16 @@ class _Checker:
 
 def _known_functions() -> str:
     return "functions: " + ", ".join(FUNCTIONS)
+
+
+def _dotted(node: ast.AST) -> str:
+    """Names that dots join, as R writes columns; empty for anything else."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if not isinstance(node, ast.Attribute):
+        return ""
+    before = _dotted(node.value)
+    return before and f"{before}.{node.attr}"
 
 
 def _is_text(node: ast.expr) -> bool:

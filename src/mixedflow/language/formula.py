@@ -11,18 +11,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mixedflow.errors import ExpressionError, FormulaError, nearest, quote
+from mixedflow.errors import ExpressionError, FormulaError, quote
 from mixedflow.language import expressions
-from mixedflow.language.names import INTERCEPT
+from mixedflow.language.foreign import instead
+from mixedflow.language.names import INTERCEPT, RESIDUAL, backquoted
+from mixedflow.language.scanning import CALLS, CATEGORY_CALLS, PURE_CALLS, Scanner
 
-_MAX_LENGTH, _MAX_DEPTH, _MAX_POWER, _MAX_TERMS = 2000, 40, 6, 300
-_TOKEN = re.compile(
-    r"\s*(?:(?P<name>[^\W\d]\w*)|`(?P<quoted>[^`\n]+)`|(?P<number>\d+(?:\.\d+)?)"
-    r"|(?P<op>\|\||\*\*|[-+*/:^|()~]))"
+_MAX_DEPTH, _MAX_POWER, _MAX_TERMS = 40, 6, 300
+
+_RENAME = "give the column another name (rename, in a data set of the configuration)"
+
+# Moerbeek (2004), Multivariate Behavioral Research 39: the consequence of ignoring a level.
+_WITHOUT = (
+    "without one of them its variance goes into the others and the residual, and standard errors "
+    "of what varies between its clusters come out too small; a program that takes both is lme4"
 )
-_PURE_CALLS = ("log", "exp", "sqrt", "abs", "clip", "cut", "where")
-CATEGORY_CALLS = ("C", "factor")
-_CALLS = (*_PURE_CALLS, *CATEGORY_CALLS, "I")
 
 Term = tuple[str, ...]  # the atoms of an interaction, () is the intercept
 
@@ -116,63 +119,7 @@ def parse(text: str, where: str = "formula") -> Parsed:
     return _Parser(text, where).formula()
 
 
-class _Scanner:
-    """The text of a formula, read a token at a time."""
-
-    def __init__(self, text: str, where: str) -> None:
-        if not isinstance(text, str):
-            raise FormulaError(where, f"a formula is text, not {quote(text)}")
-        if len(text) > _MAX_LENGTH:
-            raise FormulaError(where, f"the formula is longer than {_MAX_LENGTH} characters")
-        self.text, self.where, self.at = text, where, 0
-
-    def fail(self, what: str, hint: str = "") -> FormulaError:
-        return FormulaError(self.where, f"{what} in {quote(self.text)}", hint)
-
-    def peek(self) -> tuple[str, str] | None:
-        """Kind (name, quoted, number, op) and text of the next token, None at the end."""
-        if not self.text[self.at :].strip():
-            return None
-        match = _TOKEN.match(self.text, self.at)
-        if not match:
-            bad = self.text[self.at :].lstrip()[0]
-            raise self.fail(f"unexpected {quote(bad)}", "write it as y ~ x + (1 | group)")
-        assert match.lastgroup is not None
-        self._end = match.end()
-        return match.lastgroup, match.group(match.lastgroup)
-
-    def take(self) -> tuple[str, str]:
-        token = self.peek()
-        if token is None:
-            raise self.fail("the formula ends too early")
-        self.at = self._end
-        return token
-
-    def accept(self, *ops: str) -> str | None:
-        token = self.peek()
-        if token and token[0] == "op" and token[1] in ops:
-            self.at = self._end
-            return token[1]
-        return None
-
-    def expect(self, op: str) -> None:
-        if not self.accept(op):
-            token = self.peek()
-            found = quote(token[1]) if token else "the end"
-            raise self.fail(f"expected {quote(op)}, found {found}")
-
-    def inside(self) -> str:
-        """All up to the parenthesis that closes the one just read, whatever it is."""
-        start, depth = self.at, 1
-        while depth:
-            if self.at >= len(self.text):
-                raise self.fail("a parenthesis is not closed")
-            depth += {"(": 1, ")": -1}.get(self.text[self.at], 0)
-            self.at += 1
-        return self.text[start : self.at - 1].strip()
-
-
-class _Parser(_Scanner):
+class _Parser(Scanner):
     """The grammar, a method a rule, from sums down to atoms."""
 
     def __init__(self, text: str, where: str) -> None:
@@ -201,9 +148,10 @@ class _Parser(_Scanner):
             raise self.fail(f"unexpected {quote(self.take()[1])}")
         groups = sorted({group for _, group, _ in bars})
         if len(groups) > 1:
+            number = "two" if len(groups) == 2 else str(len(groups))
+            named = ", ".join(map(quote, groups))
             raise self.fail(
-                f"two grouping factors ({', '.join(map(quote, groups))})",
-                "one grouping factor is supported: keep one of them",
+                f"{number} grouping factors ({named}), where one is supported", _WITHOUT
             )
         blocks: list[Block] = []
         for terms, _, split in bars:
@@ -246,9 +194,12 @@ class _Parser(_Scanner):
         kind, name = self.take()
         token = self.peek()
         if kind not in ("name", "quoted") or token != ("op", ")"):
+            nested = token in (("op", "/"), ("op", "+"), ("op", "*"))
+            hint = _WITHOUT if nested else "make one column of several where the file is made"
+            raise self.fail("the right-hand side of '|' must be one variable", hint)
+        if name == RESIDUAL:
             raise self.fail(
-                "the right-hand side of '|' must be one variable",
-                "one grouping factor is supported: no nesting '/', no ':'",
+                f"a grouping factor called {quote(name)} cannot be told from the residual", _RENAME
             )
         return name
 
@@ -328,6 +279,8 @@ class _Parser(_Scanner):
             return terms
         kind, token = self.take()
         if kind == "number":
+            if self.text[self.at : self.at + 1].isidentifier():
+                raise self.fail(f"unexpected {quote(self.text[self.at])}", self._odd_name())
             if token not in ("0", "1"):
                 raise self.fail(f"the number {token} is no term", "0 and 1 switch the intercept")
             self.number = int(token)
@@ -336,14 +289,31 @@ class _Parser(_Scanner):
             raise self.fail(f"unexpected {quote(token)}")
         if kind == "name" and self.accept("("):
             return [(self._call(token),)]
-        self.atoms[token] = f"`{token}`" if kind == "quoted" else token
-        return [(token,)]
+        return [(self._atom(token, backquoted(token)),)]
+
+    def _atom(self, shown: str, expression: str) -> str:
+        if shown == INTERCEPT:
+            raise self.fail(
+                f"a column called {quote(shown)} cannot be told from the intercept", _RENAME
+            )
+        if self.atoms.setdefault(shown, expression) != expression:
+            raise self.fail(f"{quote(shown)} is both a column and a function of one", _RENAME)
+        return shown
 
     def _call(self, function: str) -> str:
-        if function not in _CALLS:
-            raise self.fail(f"unknown function {quote(function)}", nearest(function, _CALLS))
+        if function not in CALLS:
+            hint = instead(function, CALLS)
+            if function in expressions.SUMMARIES:
+                hint = f"derive it, or write I({function}(x, by=group))"
+            raise self.fail(f"unknown function {quote(function)}", hint)
         inside = self.inside()
-        if function in _PURE_CALLS:
+        if function in CATEGORY_CALLS and _has_comma(inside):
+            raise self.fail(
+                f"{function}() takes one variable",
+                "each level is compared with the first: order them under levels; other comparisons "
+                "go under inference: contrasts",
+            )
+        if function in PURE_CALLS:
             expression = f"{function}({inside})"
         else:
             expression = inside.replace("^", "**")
@@ -352,8 +322,17 @@ class _Parser(_Scanner):
         except ExpressionError as error:
             raise FormulaError(error.where, error.what, error.hint) from None
         shown = f"{function}({inside})"
-        self.atoms[shown] = expression
-        return shown
+        return self._atom(shown, expression)
+
+
+def _has_comma(text: str) -> bool:
+    """Whether a call would have several arguments: a comma outside parentheses and brackets."""
+    depth = 0
+    for sign in re.sub(r"'[^']*'|\"[^\"]*\"|`[^`]*`", "", text):
+        depth += (sign in "([") - (sign in ")]")
+        if sign == "," and not depth:
+            return True
+    return False
 
 
 def _union(*groups: list[Term]) -> list[Term]:

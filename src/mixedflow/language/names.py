@@ -1,6 +1,34 @@
-"""What tables call the terms that no column is behind."""
+"""Names: of columns as formulas and expressions write them, and of what no column is behind."""
 
 from __future__ import annotations
 
+import keyword
+import unicodedata
+
 INTERCEPT = "Intercept"
 RESIDUAL = "Residual"  # the group of the rows' own variance
+
+# An accent or a vowel sign may be a character of its own.
+_MARKS = (
+    r"\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u064b-\u06ed\u0900-\u109f"
+    r"\u20d0-\u20f0\u3099\u309a"
+)
+NAME = rf"[^\W\d][\w{_MARKS}]*"  # a regular expression
+# Words that are part of the language of expressions, or that it refuses with a line of its own.
+_WORDS = ("and", "or", "not", "in", "is", "if", "else", "for", "lambda", "await", "yield")
+_LITERALS = ("True", "False", "None")
+
+
+def backquoted(name: str) -> str:
+    """The name of a column as an expression can hold it: in backquotes unless it is plain."""
+    return name if is_plain(name) and not keyword.iskeyword(name) else f"`{name}`"
+
+
+def is_plain(name: str) -> bool:
+    """Whether Python's parser takes ``name`` for a name and leaves it as it is.
+
+    It replaces letters by those that look alike (NFKC): the micro sign U+00B5 by the Greek U+03BC.
+    """
+    if keyword.iskeyword(name):
+        return name in _WORDS or name in _LITERALS
+    return name.isidentifier() and unicodedata.normalize("NFKC", name) == name

@@ -14,8 +14,9 @@ import numpy as np
 
 from mixedflow.errors import DataError, ExpressionError, FormulaError, nearest, quote
 from mixedflow.language.evaluation import evaluate
-from mixedflow.language.formula import CATEGORY_CALLS, Parsed, Term, show
+from mixedflow.language.formula import Parsed, Term, show
 from mixedflow.language.names import INTERCEPT
+from mixedflow.language.scanning import CATEGORY_CALLS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,0 +1,51 @@
+"""What to write in place of functions of R, patsy and Stata that the language has not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mixedflow.errors import nearest
+
+_SPLINES = "splines are written out: x + clip(x, lower=3) bends the line at 3"
+_TRIGONOMETRY = "no trigonometric functions: add the column to the file"
+_FIRST = "each level is compared with the first: order them under levels"
+_CENTRED = "write I(x - mean(x)), or I((x - mean(x)) / sd(x))"
+_ROUNDED = "cut(x, [breaks]) makes groups of a number"
+
+_INSTEAD = {
+    **dict.fromkeys(("bs", "ns", "rcs", "s", "te", "cr", "cc", "lspline", "spline"), _SPLINES),
+    **dict.fromkeys(("sin", "cos", "tan", "asin", "acos", "atan"), _TRIGONOMETRY),
+    **dict.fromkeys(("Sum", "Treatment", "Helmert", "Diff", "relevel", "contrasts"), _FIRST),
+    **dict.fromkeys(("scale", "center", "centre", "standardize", "zscore", "demean"), _CENTRED),
+    **dict.fromkeys(("round", "floor", "ceiling", "ntile", "quantile"), _ROUNDED),
+    **dict.fromkeys(("as.factor", "ordered", "category", "as.ordered"), "write C(x)"),
+    **dict.fromkeys(("pmin", "pmax", "minimum", "maximum"), "write clip(x, lower=0, upper=1)"),
+    "offset": "an offset has the coefficient 1: subtract it from the outcome under derive",
+    "poly": "write x + I(x^2)",
+    "pow": "write I(x^2)",
+    "power": "write I(x^2)",
+    "log10": "write I(log(x) / log(10))",
+    "log2": "write I(log(x) / log(2))",
+    "log1p": "write log(x + 1)",
+    "ln": "write log(x)",
+    "ifelse": "write where(condition, a, b)",
+    "Q": "a column of an odd name stands in backquotes",
+    "interaction": "write a:b",
+    "lag": "no values of other rows: add the column to the file",
+    "diff": "no values of other rows: add the column to the file",
+    "weights": "rows cannot be weighted",
+}
+
+
+def instead(function: str, known: Iterable[str]) -> str:
+    """A hint for an unknown function: what does the same, or the known name that was mistyped."""
+    known = tuple(known)
+    if function in _INSTEAD:
+        return _INSTEAD[function]
+    last = function.rpartition(".")[2]
+    if last != function and (last in known or last in _INSTEAD):
+        return _INSTEAD.get(last) or f"write {last}(x)"
+    # bs is no abs with a letter left out, and sin no min: a slip spares the first letter.
+    first = [name for name in known if name[:1].casefold() == function[:1].casefold()]
+    found = nearest(function, first)
+    return found if found.startswith("did you mean") else nearest("", known, "functions")
