@@ -128,6 +128,7 @@ def test_what_needs_all_rows_is_refused(change: dict[str, object], message: str)
         ({"inference": {"intervals": "bootstrap"}}, "intervals: needs all rows at once"),
         ({"inference": {"gee": True}}, "gee: needs all rows at once"),
         ({"formula": "y ~ C(x) + (1 | g)"}, r"levels of C\(x\); list them under datasets\.d"),
+        ({"formula": "y ~ cut(x, [1]) + (1 | g)"}, r"levels of cut\(x, \[1\]\); derive it, and"),
     ],
 )
 def test_models_that_need_all_rows_are_refused(change: dict[str, object], message: str) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
+import fractions
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from mixedflow.errors import DataError, FormulaError
 from mixedflow.language import formula
-from mixedflow.model.design import design
+from mixedflow.model.design import design, fixed_matrix
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +82,123 @@ def test_hostile_levels_stay_data(frame):
     assert found.terms[2:] == (
         "f[[T.c0]]", "f[x) + os.system('true']", "x:f[[T.c0]]", "x:f[x) + os.system('true']",
     )  # fmt: skip
+
+
+def _terms(frame, right):
+    return design(formula.parse(f"y ~ {right} + (1 | g)"), frame).terms
+
+
+def test_levels_are_those_of_complete_rows(frame):
+    """As R's model.frame drops them: a level of incomplete rows only has no column, nor is it
+    the reference."""
+    holed = frame.assign(x=frame["x"].where(frame["f"] != "b"))
+    assert _terms(holed, "x + f") == ("Intercept", "x", "f[c]")
+    assert _terms(holed.assign(f=holed["f"].astype(str)), "x + f") == ("Intercept", "x", "f[c]")
+    parsed = formula.parse("y ~ x + f + (1 | g)")
+    new = pd.DataFrame({"x": [1.0, 1.0], "f": ["c", "a"], "g": "0"})
+    assert fixed_matrix(parsed, new, holed)[0].tolist() == [[1, 1, 1], [1, 1, 0]]
+    with pytest.raises(DataError, match="level 'b', unknown to the fit"):
+        fixed_matrix(parsed, new.assign(f="b"), holed)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64"])
+def test_a_category_of_numbers_is_one(frame, dtype):
+    codes = pd.Series([1, 2, 3] * 4).astype(dtype)
+    by_text = design(formula.parse("y ~ f + (1 | g)"), frame.assign(f=codes.astype(int).map(str)))
+    found = design(formula.parse("y ~ f + (1 | g)"), frame.assign(f=pd.Categorical(codes)))
+    assert found.terms == by_text.terms == ("Intercept", "f[2]", "f[3]")
+    assert (found.X == by_text.X).all()
+
+
+def test_cut_is_a_factor(frame):
+    """The labels are those of R: levels(cut(x, c(-Inf, 2, 5, Inf)))."""
+    found = design(formula.parse("y ~ cut(x, [2, 5]) + (1 | g)"), frame)
+    assert found.terms[1:] == ("cut(x, [2, 5])[(2,5]]", "cut(x, [2, 5])[(5, Inf]]")
+    x = frame["x"].to_numpy()
+    assert (found.X[:, 1:] == np.column_stack([(x > 2) & (x <= 5), x > 5])).all()
+    holed = design(formula.parse("y ~ cut(x, [2, 5]) + (1 | g)"), frame.assign(x=frame["x"] % 5))
+    assert holed.terms[1:] == ("cut(x, [2, 5])[(2,5]]",)
+
+
+STRAY = ["0.5", "1.5", "2.5", "3.5", "<0.1", "4.5"] * 2
+
+
+@pytest.mark.parametrize(
+    "values,message",
+    [
+        (STRAY, r"'s' is text: 2 of 12 values are no numbers \('<0.1' 2 times\).*C\(s\)"),
+        ([0.5, "n/a", 1.5] * 4, "4 of 12 values are no numbers .'n/a' 4 times"),
+        ([f"{i},5" for i in range(12)], "12 of 12 values are no numbers"),
+        ([f"{i}.5" for i in range(12)], "numbers written as text"),
+        ([str(i) for i in range(12)], "numbers written as text"),
+        ([f"{i} mg" for i in range(12)], "text that starts with a number"),
+        ([f"2020-01-{i + 1:02d}" for i in range(12)], "holds dates"),
+        (["1.2.2020", "13.2.2020"] * 6, "holds dates"),
+        ([f"0:{i + 10}:00" for i in range(12)], "holds durations"),
+        ([f"[{i}, 1]" for i in range(12)], "holds lists"),
+        ([[i] for i in range(12)], "holds lists"),
+        (pd.date_range("2020-01-01", periods=12), "holds dates"),
+        (pd.period_range("2020-01", periods=12, freq="M"), "holds dates"),
+        (pd.to_timedelta(range(12), "D"), "holds durations"),
+        ([datetime.date(2020, 1, i + 1) for i in range(12)], "holds dates"),
+    ],
+)
+def test_no_number_becomes_a_factor_unsaid(frame, values, message):
+    with pytest.raises(DataError, match=message):
+        _terms(frame.assign(s=pd.Series(values)), "s")
+    with pytest.raises(DataError, match="outcome 's' is not numeric: it"):
+        design(formula.parse("s ~ x + (1 | g)"), frame.assign(s=pd.Series(values)))
+
+
+@pytest.mark.parametrize(
+    "values", [["1", "2", "3"], ["18-24", "25-39", "40+"], ["a", "b", "1"], ["2019-20", "b", "c"]]
+)
+def test_text_is_a_factor_as_in_r(frame, values):
+    assert len(_terms(frame.assign(s=values * 4), "s")) == 3
+
+
+def test_c_makes_a_factor_of_stray_text(frame):
+    many = frame.assign(s=STRAY)
+    assert _terms(many, "C(s)")[1] == "C(s)[1.5]" and len(_terms(many, "C(s)")) == 6
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [decimal.Decimal(i) / 4 for i in range(12)],
+        [fractions.Fraction(i, 4) for i in range(12)],
+        [i / 4 if i % 2 else np.float64(i / 4) for i in range(12)],
+    ],
+)
+def test_numbers_as_objects_are_numbers(frame, values):
+    found = frame.assign(s=pd.Series(values, dtype=object))
+    for right in ("s", "I(s * 1)"):
+        X = design(formula.parse(f"y ~ {right} + (1 | g)"), found).X
+        assert X[:, 1].tolist() == [i / 4 for i in range(12)]
+    assert design(formula.parse("s ~ x + (1 | g)"), found).y[2] == 0.5
+
+
+def test_true_and_none_are_a_number(frame):
+    found = frame.assign(s=[True, False, None] * 4)
+    built = design(formula.parse("y ~ s + (1 | g)"), found)
+    assert built.terms == ("Intercept", "s") and built.n_missing == 4
+
+
+def test_the_very_column_is_the_covariate(frame):
+    """Not the one whose name only looks the same."""
+    alike = frame.assign(**{"\u00b5g": frame["x"], "\u03bcg": -frame["x"]})
+    for name in ("\u00b5g", "\u03bcg"):
+        built = design(formula.parse(f"y ~ {name} + I({name} * 2) + (1 | g)"), alike)
+        assert built.X[:, 1].tolist() == alike[name].tolist()
+        assert built.X[:, 2].tolist() == (2 * alike[name]).tolist()
+
+
+def test_names_that_cannot_be_told_apart(frame):
+    clash = frame.assign(**{"f[a]": frame["x"], "x:x2": 1.0 * (frame["x"] > 3), "x2": 1.0})
+    with pytest.raises(DataError, match=r"two effects would be called 'f\[a\]'"):
+        _terms(clash, "f + `f[a]`")
+    with pytest.raises(DataError, match="two effects would be called 'x:x2'"):
+        _terms(clash, "x:x2 + `x:x2`")
+    assert _terms(clash, "`x:x2`") == ("Intercept", "x:x2")
+    with pytest.raises(DataError, match="the name of column 7 is not text; rename"):
+        _terms(frame.assign(**{"a": 1}).rename(columns={"a": 7}), "`7`")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from clusters import simulate
 
 from mixedflow import api
+from mixedflow.errors import DataError, FormulaError
 
 
 def test_balanced_one_way_has_a_closed_form():
@@ -19,3 +21,26 @@ def test_balanced_one_way_has_a_closed_form():
     within = np.sum((y - means[cluster]) ** 2) / 60
     assert fit.solution.s2 == pytest.approx(within, rel=1e-7)
     assert fit.solution.G[0][0, 0] == pytest.approx((between - within) / 6, rel=1e-7)
+
+
+@pytest.mark.parametrize(
+    "data,kind",
+    [({"y": [1.0]}, "of type dict"), (None, "None"), (np.ones((3, 3)), "of type ndarr")],
+)
+def test_data_that_are_no_frame(data, kind):
+    with pytest.raises(DataError, match=f"the data are {kind}.*give pandas.DataFrame"):
+        api.fit("y ~ 1 + (1 | g)", data)
+    with pytest.raises(FormulaError, match="a formula is text, not None"):
+        api.fit(None, data)
+
+
+def test_a_category_in_intervals_is_predicted_as_it_was_fitted():
+    """Cell means of a balanced design are those of the rows, whatever the variances."""
+    x = np.tile(np.arange(6.0), 10)
+    y = np.random.default_rng(4).normal(size=60) + np.repeat(np.arange(10), 6) + x**2
+    frame = pd.DataFrame({"y": y, "x": x, "g": np.repeat(np.arange(10), 6)})
+    fit = api.fit("y ~ cut(x, [1, 3]) + (1 | g)", frame)
+    new = pd.DataFrame({"x": [0.5, 2.0, 9.0]})
+    means = [y[x <= 1].mean(), y[(x > 1) & (x <= 3)].mean(), y[x > 3].mean()]
+    assert fit.predict(new, conditional=False) == pytest.approx(means, rel=1e-9)
+    assert "cut(x, [1, 3])[(3, Inf]]" in fit.fixed_effects["term"].tolist()

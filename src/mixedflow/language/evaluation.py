@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mixedflow.language.expressions import ARITHMETIC, COMPARISONS, SUMMARIES, literal_number, parse
+from mixedflow.language.expressions import (
+    ARITHMETIC,
+    COMPARISONS,
+    SUMMARIES,
+    breaks_of,
+    literal_number,
+    parse,
+)
 from mixedflow.language.operands import Operands, Value, all_of, any_of
 
 
@@ -37,6 +45,23 @@ def evaluate(
     """
     tree, aliases = parse(text, where)
     return Evaluation(tree, aliases, text, frame, where, value_labels).series()
+
+
+def intervals(text: str, frame: pd.DataFrame, where: str = "expression") -> pd.Series:
+    """As ``evaluate``, but what ``cut`` gives is a Categorical of intervals, named as R names them.
+
+    Those at either end are open: ``cut(x, [1, 2])`` has (-Inf,1], (1,2] and (2, Inf].
+    """
+    tree, _ = parse(text, where)
+    values = evaluate(text, frame, where)
+    breaks = breaks_of(tree)
+    if breaks is None:
+        return values
+    ends = ["-Inf", *(f"{number:g}" for number in breaks), " Inf"]
+    names = [f"({a},{b}]" for a, b in pairwise(ends)]
+    codes = values.fillna(0.0).to_numpy(dtype=np.int64) - 1
+    found = pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(names))
+    return pd.Series(found, index=values.index)
 
 
 def condition(
@@ -166,8 +191,7 @@ class Evaluation:
                 raise self.operands.fail("clip() has lower above upper")
             return Value("number", self.operands.rows(number).clip(lower, upper))
         if function == "cut":
-            assert isinstance(node.args[1], ast.List)
-            breaks = [literal_number(item) for item in node.args[1].elts]
+            breaks = breaks_of(node)
             series = self.operands.rows(number)
             interval = np.searchsorted(np.array(breaks, dtype=float), series, side="left") + 1.0
             return Value("number", series.where(series.isna(), interval))

@@ -306,6 +306,14 @@ def _is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
+def breaks_of(node: ast.expr) -> list[float] | None:
+    """The breaks of a checked call of ``cut``; None for anything else."""
+    match node:
+        case ast.Call(func=ast.Name(id="cut"), args=[_, ast.List(elts=items)]):
+            return [value for item in items if (value := literal_number(item)) is not None]
+    return None
+
+
 def literal_number(node: ast.expr) -> float | None:
     """A finite number with at most one sign, as float; None for anything else."""
     sign = 1.0

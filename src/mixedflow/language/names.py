@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import keyword
+import math
+import numbers
 import unicodedata
+from typing import Any
 
 INTERCEPT = "Intercept"
 RESIDUAL = "Residual"  # the group of the rows' own variance
@@ -32,3 +35,11 @@ def is_plain(name: str) -> bool:
     if keyword.iskeyword(name):
         return name in _WORDS or name in _LITERALS
     return name.isidentifier() and unicodedata.normalize("NFKC", name) == name
+
+
+def level_name(value: Any) -> str:
+    """A category's level as people write it: 1.0 and 1 are the same level, shown as 1."""
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
+        number = float(value)
+        return str(int(number)) if math.isfinite(number) and number.is_integer() else str(value)
+    return str(value)

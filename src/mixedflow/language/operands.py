@@ -14,6 +14,8 @@ from typing import Any
 import pandas as pd
 
 from mixedflow.errors import ExpressionError, nearest, quote
+from mixedflow.language.names import level_name
+from mixedflow.language.quantities import numbers_of, told
 
 
 @dataclass(frozen=True)
@@ -54,21 +56,27 @@ class Operands:
         series = self.known(name)
         dtype = series.dtype
         if isinstance(dtype, pd.CategoricalDtype):
-            levels = [str(level) for level in dtype.categories]
-            return Value("text", series.astype(object), levels=levels, column=name)
+            levels = [level_name(level) for level in dtype.categories]
+            named = series.astype(object).map(level_name, na_action="ignore")
+            return Value("text", named, levels=levels, column=name)
         if pd.api.types.is_bool_dtype(dtype):
             return Value("condition", series.astype("boolean"), column=name)
         if pd.api.types.is_numeric_dtype(dtype):
             labels = self.value_labels.get(name)
             return Value("number", series.astype("float64"), labels=labels, column=name)
+        numbers = numbers_of(series)
+        if numbers is not None:
+            return Value("number", numbers, column=name)
         # Dates and the like compare as their ISO text.
         return Value("text", series.astype(object).map(str, na_action="ignore"), column=name)
 
     def as_number(self, value: Value) -> Any:
         """float64 Series or float; a condition counts as 0 and 1."""
         if value.kind == "text":
-            what = f"column {quote(value.column)}" if value.column else quote(value.data)
-            raise self.fail(f"{what} is text where a number is due")
+            if value.column is None:
+                raise self.fail(f"{quote(value.data)} is text where a number is due")
+            found = told(self.frame[value.column], " where a number is due")
+            raise self.fail(f"column {quote(value.column)} {found}")
         if value.kind == "condition":
             return value.data.astype("float64")
         return value.data

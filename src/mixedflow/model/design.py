@@ -6,16 +6,17 @@ formulaic codes the categorical columns, and sees nothing but names and levels m
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixedflow.errors import DataError, ExpressionError, FormulaError, nearest, quote
-from mixedflow.language.evaluation import evaluate
+from mixedflow.language.evaluation import intervals
 from mixedflow.language.formula import Parsed, Term, show
-from mixedflow.language.names import INTERCEPT
+from mixedflow.language.names import INTERCEPT, backquoted, level_name
+from mixedflow.language.quantities import no_category, numbers_of, told
 from mixedflow.language.scanning import CATEGORY_CALLS
 
 if TYPE_CHECKING:
@@ -119,12 +120,21 @@ def _evaluated(
     parsed: Parsed, frame: pd.DataFrame, where: str, like: pd.DataFrame | None = None
 ) -> tuple[dict[str, pd.Series], NDArray[np.float64], NDArray[np.int64]]:
     """The atoms, the outcome (N,), and the rows in which all of them are there."""
-    columns = [str(name) for name in frame.columns]
+    columns = list(frame.columns)
     for name in sorted(parsed.variables):
         if name not in columns:
+            if any(str(column) == name for column in columns):
+                raise DataError(
+                    where, f"the name of column {name} is not text",
+                    "rename the columns: frame.rename(columns=str)",
+                )  # fmt: skip
             raise FormulaError(where, f"unknown variable {quote(name)}", nearest(name, columns))
         if columns.count(name) > 1:
-            raise DataError(where, f"{columns.count(name)} columns are named {quote(name)}")
+            raise DataError(
+                where,
+                f"{columns.count(name)} columns are named {quote(name)}",
+                "rename one of them",
+            )
         if frame[name].dtype.kind == "c":
             raise DataError(where, f"{quote(name)} is not numeric ({frame[name].dtype})")
     atoms = _atoms(parsed, frame, where, like)
@@ -165,6 +175,13 @@ def _assembled(
                 cluster=cluster,
             )
         )
+    for names in (terms, *(group.random_terms for group in groups)):
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise DataError(
+                where, f"two effects would be called {quote(twice)}",
+                "give a column with ':' or brackets in its name another one",
+            )  # fmt: skip
     return Design(
         y=outcome[rows],
         X=fixed,
@@ -207,76 +224,115 @@ def random_matrices(
 def _atoms(
     parsed: Parsed, frame: pd.DataFrame, where: str, like: pd.DataFrame | None = None
 ) -> dict[str, pd.Series]:
-    """Every atom as a float column, or as a categorical one with levels c0, c1, ..."""
-    import pandas as pd
+    """Every atom as a float column, or as a categorical one with levels c0, c1, ...
 
-    evaluated = {}
+    The levels are those of the complete rows (of ``like`` if it is given): others have no effect.
+    """
+    atoms = {}
+    values = _values(parsed, frame, where)
+    known = values if like is None else _values(parsed, like, where)
+    complete = _complete(parsed, frame if like is None else like, known)
     for name, text in parsed.atoms.items():
-        try:
-            values = evaluate(text, frame, where)
-            reference = None if like is None else evaluate(text, like, where)
-        except ExpressionError as error:
-            raise FormulaError(error.where, error.what, error.hint) from None
-        as_category = name.startswith(tuple(f"{call}(" for call in CATEGORY_CALLS))
-        if not as_category and pd.api.types.is_numeric_dtype(values.dtype):
-            evaluated[name] = values.astype("float64").reset_index(drop=True)
+        numbers = None if _is_category(name, text) else _numbers(values[name])
+        if numbers is not None:
+            atoms[name] = numbers.reset_index(drop=True)
             continue
+        fault = "" if _is_category(name, text) else no_category(known[name][complete])
+        if fault:
+            remedy = "correct them or make them missing" if ":" in fault else "derive numbers of it"
+            hint = f"{remedy}, or write C({text}) if categories are meant"
+            raise DataError(where, f"{quote(name)} {fault}", hint)
         try:
-            levels = _levels(values if reference is None else reference)
+            levels = levels_in_use(known[name][complete])
         except TypeError:
             raise DataError(
-                where, f"{quote(name)} is neither numbers nor text ({values.dtype}, mixed)"
+                where, f"{quote(name)} is neither numbers nor text ({values[name].dtype}, mixed)"
             ) from None
-        codes = _codes(values, levels, name, where)
-        safe = pd.Index([f"c{i}" for i in range(len(levels))])
-        category = pd.Categorical.from_codes(codes, safe)
-        column = pd.Series(category)
-        column.attrs["levels"] = levels
-        evaluated[name] = column
-    return evaluated
+        used = values[name].where(complete) if like is None else values[name]
+        atoms[name] = category(used, levels, name, where)
+    return atoms
 
 
-def _codes(values: pd.Series, levels: list[str], name: str, where: str) -> NDArray[np.int64]:
+def _values(parsed: Parsed, frame: pd.DataFrame, where: str) -> dict[str, pd.Series]:
+    """Every atom as its expression gives it; ``cut`` as intervals."""
+    found = {}
+    for name, text in parsed.atoms.items():
+        try:
+            found[name] = intervals(text, frame, where)
+        except ExpressionError as error:
+            raise FormulaError(error.where, error.what, error.hint) from None
+    return found
+
+
+def _complete(
+    parsed: Parsed, frame: pd.DataFrame, values: Mapping[str, pd.Series]
+) -> NDArray[np.bool_]:
+    """(N,) rows in which the outcome, the groups and all atoms are there."""
+    columns = [parsed.outcome, *(group.name for group in parsed.groups)]
+    there = np.ones(len(frame), dtype=bool)
+    for column in (*(frame[name] for name in columns), *values.values()):
+        there &= column.notna().to_numpy()
+    return there
+
+
+def _is_category(name: str, text: str) -> bool:
+    """Whether an atom is a call that makes a number categories, and no column of that name."""
+    return text != backquoted(name) and name.startswith(tuple(f"{c}(" for c in CATEGORY_CALLS))
+
+
+def _numbers(values: pd.Series) -> pd.Series | None:
+    """A column of numbers as float64, None for any other."""
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        return values.astype("float64")
+    return numbers_of(values)
+
+
+def category(values: pd.Series, levels: Sequence[str], name: str, where: str) -> pd.Series:
+    """An atom that is coded: categorical with made-up levels, the true ones in its attributes."""
+    import pandas as pd
+
+    codes = _codes(values, levels, name, where)
+    safe = pd.Index([f"c{i}" for i in range(len(levels))])
+    column = pd.Series(pd.Categorical.from_codes(codes, safe))
+    column.attrs["levels"] = list(levels)
+    return column
+
+
+def _codes(values: pd.Series, levels: Sequence[str], name: str, where: str) -> NDArray[np.int64]:
     import pandas as pd
 
     place = {level: code for code, level in enumerate(levels)}
     rows, found = pd.factorize(values)
     codes = []
     for value in found:
-        if _level_name(value) not in place:
+        if level_name(value) not in place:
             raise DataError(
                 where,
-                f"{quote(name)} has the level {quote(_level_name(value))}, unknown to the fit",
-                nearest(_level_name(value), levels),
+                f"{quote(name)} has the level {quote(level_name(value))}, unknown to the fit",
+                nearest(level_name(value), levels),
             )
-        codes.append(place[_level_name(value)])
+        codes.append(place[level_name(value)])
     return np.append(np.array(codes, dtype=np.int64), -1)[rows]
 
 
-def _level_name(value: Any) -> str:
-    """1.0 and 1 are the same level, shown as 1."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _levels(values: pd.Series) -> list[str]:
+def levels_in_use(values: pd.Series) -> list[str]:
     """Levels in use: a categorical's own order, else numbers by size and text by letters."""
     import pandas as pd
 
     present = values.dropna()
     if isinstance(values.dtype, pd.CategoricalDtype):
-        seen = set(present.astype(str))
-        return [str(level) for level in values.cat.categories if str(level) in seen]
-    return list(dict.fromkeys(_level_name(value) for value in sorted(present.unique())))
+        seen = set(present.unique())
+        return [level_name(level) for level in values.cat.categories if level in seen]
+    return list(dict.fromkeys(level_name(value) for value in sorted(present.unique())))
 
 
 def _outcome(values: pd.Series, name: str, where: str, whole: bool = True) -> NDArray[np.float64]:
-    import pandas as pd
-
-    if isinstance(values.dtype, pd.CategoricalDtype) or not pd.api.types.is_numeric_dtype(
-        values.dtype
-    ):
-        raise DataError(where, f"the outcome {quote(name)} is not numeric ({values.dtype})")
-    outcome = values.to_numpy(dtype="float64", na_value=np.nan)
+    numbers = _numbers(values)
+    if numbers is None:
+        raise DataError(where, f"the outcome {quote(name)} is not numeric: it {told(values)}")
+    outcome = numbers.to_numpy()
     if np.isinf(outcome).any():
         raise DataError(where, f"infinite values in the outcome {quote(name)}", "filter them")
     if whole and np.isnan(outcome).all():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedflow.arrays import Array
-from mixedflow.errors import FormulaError, ModelError, quote
+from mixedflow.errors import DataError, FormulaError, ModelError, quote
 from mixedflow.language.formula import Parsed, parse
 from mixedflow.model.design import Design, design
 from mixedflow.model.fitted import Fitted
@@ -57,7 +57,18 @@ def _designed(text: str, frame: pd.DataFrame, where: str) -> tuple[Parsed, Desig
     parsed = parse(text, where)
     if not parsed.groups:
         raise FormulaError(where, "no grouping factor", "add a random part: + (1 | group)")
+    _check_frame(frame, where)
     return parsed, design(parsed, frame, where)
+
+
+def _check_frame(frame: object, where: str) -> None:
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame):
+        kind = "None" if frame is None else f"of type {type(frame).__name__}"
+        raise DataError(
+            where, f"the data are {kind}, not a DataFrame", "give pandas.DataFrame(...)"
+        )
 
 
 def estimate_design(

@@ -62,10 +62,13 @@ def check_model(where: str, model: ModelSpec, dataset: DatasetSpec, found: formu
             raise _all_rows(f"{where}.inference.{key}", hint)
     for atom, text in found.atoms.items():
         _check_rows_alone(f"{where}.formula", text, "compute it where the files are made")
-        if atom != text and atom.startswith(("C(", "factor(")) and text not in dataset.levels:
+        grouped = atom.startswith("cut(")
+        called = atom != text and atom.startswith(("C(", "factor("))
+        if grouped or (called and text not in dataset.levels):
+            hint = f"list them under datasets.{dataset.name}.levels"
             raise ConfigError(
                 f"{where}.formula", f"a chunk does not know all levels of {atom}",
-                f"list them under datasets.{dataset.name}.levels",
+                f"derive it, and {hint}" if grouped else hint,
             )  # fmt: skip
 
 
