@@ -8,7 +8,10 @@ import pytest
 from lecture_data import children, golden, london
 
 from mixedflow.analysis import exploration
+from mixedflow.config import reading
 from mixedflow.config.specs import ExploreSpec
+from mixedflow.data.prepared import Prepared
+from mixedflow.errors import DataError
 
 
 def test_school_sizes_as_printed():
@@ -74,3 +77,58 @@ def test_autocorrelation_of_missed_visits_is_a_correlation():
     told = exploration.autocorrelation(wide).set_index("lag").loc[1]
     assert told["pairs"] == 3
     assert told["correlation"] == pytest.approx(1, rel=1e-12)
+
+
+def test_own_lines_follow_units():
+    """In other units a line is the same times a factor, exactly for powers of 2."""
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"g": np.repeat(["a", "b"], 5), "x": rng.normal(size=10)})
+    frame["y"] = frame["x"] + rng.normal(size=10)
+    lines = exploration.own_lines(frame, "g", "x", "y", 3)
+    for u, v in ((2.0**-500, 2.0**500), (2.0**500, 2.0**-400), (2.0**-300, 1.0)):
+        other = exploration.own_lines(
+            frame.assign(x=u * frame["x"], y=v * frame["y"]), "g", "x", "y", 3
+        )
+        assert (other["slope"] == lines["slope"] * v / u).all()
+        assert (other["intercept"] == lines["intercept"] * v).all()
+    constant = frame.assign(x=[0.1] * 5 + [1e-300] * 5)
+    assert exploration.own_lines(constant, "g", "x", "y", 3)["slope"].isna().all()
+
+
+def test_visits_with_many_digits_keep_their_names():
+    """Dates written as numbers are alike in six digits."""
+    frame = pd.DataFrame({"g": np.repeat(["a", "b", "c", "d"], 2), "day": [20200101, 20200102] * 4})
+    frame["y"] = [1.0, 2.0, 3.0, 5.0, 2.0, 3.0, 4.0, 4.0]
+    spec = ExploreSpec("y", None, None, "day", "y ~ 1", (), 3)
+    found = exploration.residuals(frame, "g", spec, "explore")
+    assert list(found.columns) == ["20200101", "20200102"]
+
+
+def prepared(**columns) -> Prepared:
+    """Two clusters of three visits with an outcome."""
+    frame = pd.DataFrame({"g": list("aaabbb"), "t": [1.0, 2.0, 3.0] * 2})
+    frame["y"] = [1.0, 3.0, 2.0, 2.0, 5.0, 7.0]
+    return Prepared(frame.assign(**columns), {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "time", "message"),
+    [
+        ({"visit": "empty", "trend": "y ~ 1"}, "t", "explore.visit: 'empty' is missing in every"),
+        ({"visit": "some", "trend": "part ~ 1"}, "t", "no row of the trend has a 'some'"),
+        ({"by": "empty"}, "t", "explore.by: 'empty' is missing in every row"),
+        ({"predictor": "t"}, "word", "datasets.d.time: 'word' is not numeric"),
+    ],
+)
+def test_nothing_to_draw_is_one_line(changes, time, message):
+    explore = {"outcome": "y", **changes}
+    values = {"source": {"file": "d.csv"}, "cluster": "g", "time": time, "explore": explore}
+    model = {"dataset": "d", "formula": "y ~ 1 + (1 | g)"}
+    spec = reading.load({"datasets": {"d": values}, "models": {"m": model}}).datasets["d"]
+    nan = np.nan
+    given = prepared(
+        word="x", empty=nan, some=[1, nan, nan, nan, nan, nan], part=[nan, 1, 2, 3, 4, 5]
+    )
+    with pytest.raises(DataError, match=message) as caught:
+        exploration.explore(given, spec)
+    assert "\n" not in str(caught.value)

@@ -61,8 +61,10 @@ def explore(prepared: Prepared, dataset: DatasetSpec) -> Explored:
     for key, name in (("outcome", spec.outcome), ("predictor", x), ("visit", spec.visit)):
         if name is not None:
             _numeric(frame, name, f"{where}.{key}")
-    if spec.by is not None and spec.by not in frame.columns:
-        raise _unknown(frame, spec.by, f"{where}.by")
+    if dataset.time is not None:
+        _numeric(frame, dataset.time, f"datasets.{dataset.name}.time")
+    if spec.by is not None:
+        _values(frame, spec.by, f"{where}.by")
     clusters = frame[dataset.cluster]
     for name in spec.examples:
         if name not in set(clusters):
@@ -86,9 +88,15 @@ def _unknown(frame: pd.DataFrame, name: str, where: str) -> DataError:
     return DataError(where, f"unknown variable {quote(name)}", nearest(name, frame.columns))
 
 
-def _numeric(frame: pd.DataFrame, name: str, where: str) -> None:
+def _values(frame: pd.DataFrame, name: str, where: str) -> None:
     if name not in frame.columns:
         raise _unknown(frame, name, where)
+    if frame[name].isna().all():
+        raise DataError(where, f"{quote(name)} is missing in every row")
+
+
+def _numeric(frame: pd.DataFrame, name: str, where: str) -> None:
+    _values(frame, name, where)
     if not pd.api.types.is_numeric_dtype(frame[name].dtype):
         raise DataError(where, f"{quote(name)} is not numeric")
 
@@ -137,12 +145,15 @@ def own_lines(frame: pd.DataFrame, cluster: str, x: str, y: str, min_size: int) 
 
     x_mean, y_mean = mean(X), mean(Y)
     dx, dy = X - x_mean[codes], Y - y_mean[codes]
-    sxx, sxy = mean(dx * dx) * n, mean(dx * dy) * n
-    used = (n >= min_size) & (sxx > 1e-12 * max(1.0, float(np.abs(X).max(initial=0.0)) ** 2))
-    slope = np.where(used, sxy / np.where(used, sxx, 1.0), np.nan)
     low, high = np.full(n_clusters, np.inf), np.full(n_clusters, -np.inf)
     np.minimum.at(low, codes, X)
     np.maximum.at(high, codes, X)
+    used = (n >= min_size) & (low < high)
+    # Squares of what is large or small leave what floats can hold; a power of 2 rounds nothing.
+    unit = np.exp2(np.floor(np.log2(np.abs(dx).max(initial=0.0) or 1.0)))
+    dx = dx / unit
+    sxx, sxy = mean(dx * dx) * n, mean(dx * dy) * n
+    slope = np.where(used, sxy / np.where(used, sxx, 1.0) / unit, np.nan)
     return pd.DataFrame(
         {
             "cluster": np.asarray(labels, dtype=object),
@@ -169,6 +180,8 @@ def residuals(frame: pd.DataFrame, cluster: str, spec: ExploreSpec, where: str) 
             "residual": built.y - built.X @ coefficients,
         }
     ).dropna(subset=["visit"])
+    if long.empty:
+        raise DataError(where, f"no row of the trend has a {quote(spec.visit)}")
     if long.duplicated(["cluster", "visit"]).any():
         raise DataError(
             where,
@@ -178,7 +191,11 @@ def residuals(frame: pd.DataFrame, cluster: str, spec: ExploreSpec, where: str) 
     wide = long.pivot(index="cluster", columns="visit", values="residual")
     if wide.shape[1] > 40:
         raise DataError(where, f"{wide.shape[1]} visits are too many to correlate", "use cut()")
-    wide.columns = pd.Index([f"{float(visit):g}" for visit in long["visit"].sort_values().unique()])
+    visits = [float(visit) for visit in long["visit"].sort_values().unique()]
+    names = [f"{visit:g}" for visit in visits]
+    # A date written as a number has more digits than six.
+    alike = len(set(names)) < len(names)
+    wide.columns = pd.Index([f"{visit:.17g}" for visit in visits] if alike else names)
     return wide
 
 

@@ -29,8 +29,12 @@ def checked(where: str, values: Mapping[str, Any]) -> dict[str, Any]:
     if found["chunks"] or found["source"]["files"]:
         found["source"] = chunks.source(where, found)
         chunks.check_dataset(where, found)
+    if found["time"] == found["cluster"]:
+        raise ConfigError(
+            f"{where}.time", f"{quote(found['time'])} is the data set's cluster", "leave it out"
+        )
     if found["explore"] is not None:
-        _explore(f"{where}.explore", found["explore"], found["time"])
+        _explore(f"{where}.explore", found)
     return found
 
 
@@ -57,9 +61,11 @@ def _source(where: str, source: Mapping[str, Any]) -> None:
         )  # fmt: skip
 
 
-def _explore(where: str, explore: Mapping[str, Any], time: str | None) -> None:
+def _explore(where: str, dataset: Mapping[str, Any]) -> None:
+    explore, time = dataset["explore"], dataset["time"]
     if explore["predictor"] is None and time is None:
         raise ConfigError(where, "needs a predictor", "or give the data set a time")
+    _distinct(where, explore, time, dataset["cluster"])
     if (explore["visit"] is None) != (explore["trend"] is None):
         raise ConfigError(where, "visit and trend come together")
     if explore["trend"] is not None:
@@ -68,3 +74,28 @@ def _explore(where: str, explore: Mapping[str, Any], time: str | None) -> None:
         parsed = formula.parse(explore["trend"], f"{where}.trend")
         if parsed.groups:
             raise ConfigError(f"{where}.trend", "is a formula of fixed effects only")
+
+
+def _distinct(where: str, explore: Mapping[str, Any], time: str | None, cluster: str) -> None:
+    """Refuse a column that would be drawn, or have a line, against itself."""
+    roles = {
+        "the data set's cluster": cluster,
+        "the data set's time": time,
+        "the predictor": explore["predictor"],
+        "the visit": explore["visit"],
+        "what panels are by": explore["by"],
+    }
+    for role, column in roles.items():
+        if explore["outcome"] == column:
+            raise ConfigError(
+                f"{where}.outcome",
+                f"{quote(column)} is {role} too",
+                "an outcome is explored against other columns",
+            )
+    for key in ("predictor", "visit", "by"):
+        if explore[key] == cluster:
+            raise ConfigError(
+                f"{where}.{key}",
+                f"{quote(cluster)} is the data set's cluster",
+                "name a column that varies over rows, or leave it out",
+            )
