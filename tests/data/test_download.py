@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,6 +36,10 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(200, {"Content-Length": "9000000000"}, b"")
             case "/short.csv":
                 self.answer(200, {"Content-Length": "1000"}, BODY)
+            case "/trickle.csv":
+                self.answer(200, {}, b"id,y\n", seconds=0.1)
+            case "/trickling-header.csv":
+                self.trickle(b"HTTP/1.0 200 OK\r\nX-Slow: " + b"x" * 1000, 0.1)
             case "/to-http":
                 self.answer(302, {"Location": "/data.csv"}, b"")
             case "/to-file":
@@ -44,11 +49,21 @@ class Handler(BaseHTTPRequestHandler):
             case _:
                 self.answer(404, {"Content-Length": "0"}, b"")
 
-    def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+    def trickle(self, content: bytes, seconds: float) -> None:
+        with contextlib.suppress(OSError):
+            for byte in content:
+                self.wfile.write(bytes([byte]))
+                time.sleep(seconds)
+
+    def answer(
+        self, status: int, headers: dict[str, str], body: bytes, seconds: float = 0.0
+    ) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
+        if seconds:
+            self.trickle(body * 200, seconds)
         with contextlib.suppress(OSError):  # some clients have had enough, as they should
             self.wfile.write(body)
 
@@ -126,6 +141,18 @@ def test_too_slow(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(download, "_TOTAL_SECONDS", -1.0)
     with pytest.raises(SourceError, match="took too long"):
         download.fetch(f"{server}/data.csv", tmp_path, WHERE)
+
+
+@pytest.mark.parametrize("path", ["/trickle.csv", "/trickling-header.csv"])
+def test_the_limit_holds_when_bytes_trickle(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(download, "_TOTAL_SECONDS", 0.5)
+    began = time.monotonic()
+    with pytest.raises(SourceError, match=r"took too long; more than 0\.5 s"):
+        download.fetch(server + path, tmp_path, WHERE)
+    assert time.monotonic() - began < 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_name_never_leaves_the_folder(server: str, tmp_path: Path) -> None:

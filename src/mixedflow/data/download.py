@@ -7,11 +7,14 @@ import hashlib
 import http.client
 import os
 import re
+import socket
 import tempfile
-import time
+import threading
 import urllib.request
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from mixedflow.artifacts import storage
 from mixedflow.config.addresses import check_address
@@ -88,32 +91,125 @@ class _HttpsRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+class _Limit:
+    """The time that a whole transfer may take: at its end the connections are shut down.
+
+    A socket's own limit begins anew with every byte, in headers and handshakes too.
+    """
+
+    def __init__(self) -> None:
+        self.over = False
+        self._lock, self._connections = threading.Lock(), list[socket.socket]()
+
+    def watch(self, connection: socket.socket) -> None:
+        with self._lock:
+            # A copy, because TLS takes the socket over; what is shut down is the same connection.
+            self._connections.append(connection.dup())
+        if self.over:
+            self._end()
+
+    def _end(self) -> None:
+        with self._lock:
+            self.over = True
+            for connection in self._connections:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    @contextlib.contextmanager
+    def running(self, seconds: float) -> Iterator[None]:
+        timer = threading.Timer(max(0.0, seconds), self._end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            with self._lock:
+                for connection in self._connections:
+                    connection.close()
+
+
+class _Connection(http.client.HTTPConnection):
+    limit: _Limit
+
+    def connect(self) -> None:
+        super().connect()
+        self.limit.watch(self.sock)
+
+    @classmethod
+    def within(cls, limit: _Limit, host: str, **more: Any) -> Self:
+        made = cls(host, **more)
+        made.limit = limit
+        return made
+
+
+class _SecureConnection(http.client.HTTPSConnection, _Connection):
+    """Of its parents the first connects by the second, whose socket is watched before TLS."""
+
+
+class _Http(urllib.request.HTTPHandler):
+    def __init__(self, limit: _Limit) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def http_open(self, req: urllib.request.Request) -> Any:
+        return self.do_open(partial(_Connection.within, self.limit), req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def __init__(self, limit: _Limit) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def https_open(self, req: urllib.request.Request) -> Any:
+        return self.do_open(partial(_SecureConnection.within, self.limit), req)
+
+
 def _transfer(
     url: str, parts: urllib.parse.SplitResult, stream: Any, where: str, max_mb: int
 ) -> str:
     """Write the body of the answer to ``stream``; its SHA-256."""
-    handlers: list[Any] = [_HttpsRedirects(where)]
+    limit = _Limit()
+    late = SourceError(where, f"{quote(url)} took too long", f"more than {_TOTAL_SECONDS:g} s")
+    try:
+        with limit.running(_TOTAL_SECONDS):
+            found = _received(url, parts, stream, where, max_mb, limit)
+    except SourceError:
+        if limit.over:  # and what was said is how that showed
+            raise late from None
+        raise
+    if limit.over:
+        raise late
+    return found
+
+
+def _received(
+    url: str,
+    parts: urllib.parse.SplitResult,
+    stream: Any,
+    where: str,
+    max_mb: int,
+    limit: _Limit,
+) -> str:
+    handlers: list[Any] = [_HttpsRedirects(where), _Http(limit), _Https(limit)]
     if parts.scheme == "http":  # loopback: a proxy would ask its own loopback
         handlers.append(urllib.request.ProxyHandler({}))
     opener = urllib.request.build_opener(*handlers)
     opener.addheaders = [("User-Agent", "mixedflow"), ("Accept-Encoding", "identity")]
-    limit, digest, received = max_mb * 1_000_000, hashlib.sha256(), 0
+    most, digest, received = max_mb * 1_000_000, hashlib.sha256(), 0
     too_large = SourceError(
         where, f"{quote(url)} is larger than {max_mb} MB", "raise max_mb if that is right"
     )
-    deadline = time.monotonic() + _TOTAL_SECONDS
     try:
         with contextlib.closing(opener.open(url, timeout=_SOCKET_SECONDS)) as answer:
             length = answer.headers.get("Content-Length", "")
             announced = int(length) if length.isdigit() else None
-            if announced is not None and announced > limit:
+            if announced is not None and announced > most:
                 raise too_large
             while chunk := answer.read(_CHUNK):
                 received += len(chunk)
-                if received > limit:
+                if received > most:
                     raise too_large
-                if time.monotonic() > deadline:
-                    raise TimeoutError
                 digest.update(chunk)
                 stream.write(chunk)
     except urllib.error.HTTPError as error:
