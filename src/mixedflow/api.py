@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -146,7 +147,10 @@ def fit(
     """
     reporting = reporting or Reporting()
     reporting.check(method, where)
-    return Fit(estimate(text, frame, method, where), reporting)
+    found = Fit(estimate(text, frame, method, where), reporting)
+    for note in found.fitted.parsed.notes if found.fitted.parsed else ():
+        warnings.warn(f"{where}: {note}", stacklevel=2)
+    return found
 
 
 def fit_arrays(

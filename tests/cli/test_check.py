@@ -137,3 +137,9 @@ def test_what_was_assumed_in_reading_is_said(mine: Path, run: Run) -> None:
     assert (code, err) == (0, "")
     assert "15 clusters" in out
     assert "each row has one field more than the header: the first ('0', ...)" in out
+
+
+def test_a_crossing_that_looks_like_a_power_is_noted(mine: Path, run: Run) -> None:
+    edit(mine, with_formula("score ~ severity + severity^2 + (1 | clinic)"))
+    code, out, _ = run("check", mine / "config.yaml")
+    assert code == 0 and "severity^2 crosses severity with itself" in out

@@ -129,3 +129,24 @@ def test_names_are_columns_as_they_are_written():
     names = {"class", "µg", "m²", "e\u0301cole", "हिंदी"}
     found = formula.parse(f"y ~ {' + '.join(sorted(names))} + log(µg) + (1 | g)")
     assert found.variables == {*names, "y", "g"}
+
+
+@pytest.mark.parametrize(
+    "text,note",
+    [
+        ("y ~ x + x^2", "x^2 crosses x with itself, which is x and no power of it: write I(x^2)"),
+        ("y ~ x**3", "x^3 crosses x with itself"),
+        ("y ~ 1 + (x + x^2 | g)", "write I(x^2)"),
+        ("y ~ x:x", "x:x crosses x with itself"),
+        ("y ~ x*x", "x*x crosses x with itself"),
+        ("y ~ (a:b)^2", "write I((a*b)^2)"),
+    ],
+)
+def test_a_term_crossed_with_itself_is_noted(text, note):
+    (found,) = formula.parse(text).notes
+    assert note in found
+
+
+@pytest.mark.parametrize("text", ["y ~ I(x^2)", "y ~ (a + b)^2", "y ~ x^1", "y ~ a*b + a:b"])
+def test_crossing_that_is_meant_is_not_noted(text):
+    assert not formula.parse(text).notes

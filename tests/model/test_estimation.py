@@ -44,3 +44,15 @@ def test_a_category_in_intervals_is_predicted_as_it_was_fitted():
     means = [y[x <= 1].mean(), y[(x > 1) & (x <= 3)].mean(), y[x > 3].mean()]
     assert fit.predict(new, conditional=False) == pytest.approx(means, rel=1e-9)
     assert "cut(x, [1, 3])[(3, Inf]]" in fit.fixed_effects["term"].tolist()
+
+
+def test_crossing_with_itself_warns_and_is_told():
+    """x^2 in a formula is x, as in R: the estimates are those of x alone."""
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame({"x": rng.normal(size=60), "g": np.repeat(np.arange(10), 6)})
+    frame["y"] = frame["x"] + rng.normal(size=10)[frame["g"]] + rng.normal(size=60)
+    with pytest.warns(UserWarning, match=r"x\^2 crosses x with itself"):
+        fit = api.fit("y ~ x + x^2 + (1 | g)", frame)
+    plain = api.fit("y ~ x + (1 | g)", frame)
+    assert (fit.solution.beta == plain.solution.beta).all() and not plain.warnings
+    assert "x^2 crosses x" in fit.summary() and "x^2 crosses x" in fit.report().warnings[-1]

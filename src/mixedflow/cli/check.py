@@ -21,7 +21,7 @@ from mixedflow.errors import (
     nearest,
     quote,
 )
-from mixedflow.language import contrasts
+from mixedflow.language import contrasts, formula
 from mixedflow.language.names import INTERCEPT
 from mixedflow.language.nesting import Comparand, check_comparable
 from mixedflow.model import estimation
@@ -101,6 +101,8 @@ def check(path: Path) -> Checked:
         try:
             designs[name] = model(wanted, data[wanted.dataset])
             lines.append(_describe(wanted, designs[name]))
+            notes = formula.parse(wanted.formula).notes
+            lines += [f"models.{name}.formula: note that {note}" for note in notes]
         except MixedflowError as error:
             faults.append(str(error))
     for pair in settings.comparisons.values():

@@ -60,7 +60,7 @@ class Parsed:
     """What a formula says before any data are seen.
 
     ``fixed`` and ``random_terms`` are terms as users write them ("Intercept", "a:b"); ``groups``
-    are the grouping factors, none for a formula without a bar.
+    are the grouping factors, none for a formula without a bar; ``notes`` say what may not be meant.
     """
 
     text: str
@@ -68,6 +68,7 @@ class Parsed:
     fixed_terms: tuple[Term, ...]
     groups: tuple[GroupTerm, ...]
     atoms: dict[str, str] = field(hash=False)  # atom as shown -> expression that evaluates it
+    notes: tuple[str, ...] = ()
 
     @property
     def fixed(self) -> tuple[str, ...]:
@@ -126,6 +127,7 @@ class _Parser(Scanner):
         super().__init__(text, where)
         self.depth = 0
         self.atoms: dict[str, str] = {}
+        self.notes: list[str] = []
         self.number: int | None = None  # the 0 or 1 that the last product was, if it was one
 
     def formula(self) -> Parsed:
@@ -169,7 +171,8 @@ class _Parser(Scanner):
         if outcome in {atom for term in fixed for atom in term}:
             raise self.fail(f"the outcome {quote(outcome)} is also a predictor")
         grouped = tuple(GroupTerm(name, tuple(blocks)) for name in groups)
-        return Parsed(self.text, outcome, tuple(fixed), grouped, self.atoms)
+        notes = tuple(dict.fromkeys(self.notes))
+        return Parsed(self.text, outcome, tuple(fixed), grouped, self.atoms, notes)
 
     def _summand(
         self, sign: str, fixed: list[Term], bars: list[tuple[list[Term], str, bool]]
@@ -235,6 +238,7 @@ class _Parser(Scanner):
         while op := self.accept("*", "/"):
             right = self.interaction()
             crossed = _cross(terms, right)
+            self._note_itself(terms, right, op)
             if op == "*":
                 terms = _union(terms, right, crossed)
             else:
@@ -246,7 +250,9 @@ class _Parser(Scanner):
     def interaction(self) -> list[Term]:
         terms = self.power()
         while self.accept(":"):
-            terms = _cross(terms, self.power())
+            right = self.power()
+            self._note_itself(terms, right, ":")
+            terms = _cross(terms, right)
             self._bounded(terms)
         return terms
 
@@ -257,10 +263,25 @@ class _Parser(Scanner):
             if kind != "number" or not number.isdigit() or not 1 <= int(number) <= _MAX_POWER:
                 raise self.fail(f"a power of terms must be a whole number from 1 to {_MAX_POWER}")
             base = terms
+            if int(number) > 1 and len(base) == 1:
+                self._note_itself(base, base, "^", number)
             for _ in range(int(number) - 1):
                 terms = _union(terms, _cross(terms, base))
                 self._bounded(terms)
         return terms
+
+    def _note_itself(
+        self, left: list[Term], right: list[Term], sign: str, number: str = "2"
+    ) -> None:
+        """A term crossed with itself is the term, as in R; its square may have been meant."""
+        if len(left) == len(right) == 1 and left[0] and set(left[0]) == set(right[0]):
+            term = show(left[0])
+            base = f"({term.replace(':', '*')})" if ":" in term else term
+            shown = f"{term}^{number}" if sign == "^" else f"{term}{sign}{term}"
+            self.notes.append(
+                f"{shown} crosses {term} with itself, which is {term} and no power of it: "
+                f"write I({base}^{number}) for that"
+            )
 
     def _bounded(self, terms: list[Term]) -> None:
         if len(terms) > _MAX_TERMS:

@@ -71,7 +71,8 @@ class Verdict:
                 f"singular fit: {self._flat_directions()}; {self._simpler()}; standard errors of "
                 "the variances do not exist here"
             )
-        return tuple(notes)
+        parsed = self.fitted.parsed
+        return (*notes, *(parsed.notes if parsed else ()))
 
     def _diagnosis(self, audit_problems: list[str]) -> tuple[str, str]:
         """What the evidence says in words, and what to do next (empty: nothing)."""
