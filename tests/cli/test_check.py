@@ -51,6 +51,14 @@ def with_formula(formula: str) -> Callable[[dict[str, Any]], Any]:
     return change
 
 
+def _crossed(config: dict[str, Any]) -> None:
+    config["models"]["crossed"] = {
+        "dataset": "visits",
+        "formula": slope(config)["formula"].replace(" | clinic", " + beds || clinic"),
+    }
+    config["comparisons"] = {"c": {"null": "random_slope", "alternative": "crossed"}}
+
+
 FAULTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "unknown column": (
         with_formula("score ~ severty + (1 | clinic)"),
@@ -75,8 +83,9 @@ FAULTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         lambda c: c["comparisons"]["do_slopes_differ"].update(
             {None: "random_slope", "alternative": "random_intercept"}
         ),
-        "not nested",
+        "swapped: 'random_intercept' is nested in 'random_slope'",
     ),
+    "crossed": (_crossed, "'random_slope' is not nested in 'crossed': its random effects cannot"),
     "explored text": (
         lambda c: c["datasets"]["visits"]["explore"].update(outcome="note"),
         "not numeric",

@@ -36,6 +36,16 @@ from mixedflow.errors import ConfigError, MixedflowError
         ("comparisons/gender/null", "school_slop", "unknown model 'school_slop'; did you mean"),
         ("comparisons/gender/null", "school_gender", "compares a model with itself"),
         ("comparisons/gender/null", "growth", "different data sets"),
+        (
+            "comparisons/slope",
+            {"null": "school_slope", "alternative": "school_intercept"},
+            "comparisons.slope: null and alternative are swapped: 'school_intercept' is nested in",
+        ),
+        (
+            "models/school_gender/formula",
+            CONFIG["models"]["school_slope_ml"]["formula"],
+            "'school_slope_ml' and 'school_gender' are the same model",
+        ),
         ("comparisons/gender/null", "school_slope", "fit both by the same method"),
         ("datasets/london/derive/x", "lrt.__class__", "datasets.london.derive.x"),
         ("datasets/london/derive/x", "__import__('os')", "datasets.london.derive.x"),

@@ -5,11 +5,14 @@ report: "../report/workflow.rst"
 
 
 COMPARED = sorted({name for c in COMPARISONS.values() for name in (c.null, c.alternative)})
+COMPARED_DATA = sorted({MODELS[name].dataset for name in COMPARED})
 
 
 rule compare:
     input:
         fits=[f"{RESULTS}/models/{name}/fit.json" for name in COMPARED],
+        data=expand(f"{DATASET}/data.parquet", dataset=COMPARED_DATA),
+        cards=expand(f"{DATASET}/data_card.json", dataset=COMPARED_DATA),
         drawn=[
             path
             for name in SIMULATED
@@ -21,8 +24,8 @@ rule compare:
         f"{LOGS}/compare.log",
     threads: 1
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
+        mem_mb=growing(1000, per_mb=30),
+        runtime=growing(10, per_mb=0.5),
     params:
         task=lambda w: task("compare", comparisons=COMPARISONS),
     script:

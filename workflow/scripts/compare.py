@@ -1,10 +1,12 @@
 import json
 from pathlib import Path
 
+from mixedflow.analysis.comparison import compared
 from mixedflow.artifacts import formatting, tables
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.config.specs import ComparisonSpec
-from mixedflow.inference import comparison, simulated
+from mixedflow.data.prepared import load
+from mixedflow.inference import simulated
 from mixedflow.jobs.job import job
 
 with job(snakemake) as task:
@@ -12,6 +14,8 @@ with job(snakemake) as task:
     asked = json.loads(task["comparisons"])
     comparisons = {name: ComparisonSpec.of(values) for name, values in asked.items()}
     fits = {path.parent.name: ModelReport.read(path) for path in map(Path, given.fits)}
-    compared = comparison.compare(comparisons, fits, simulated.tests(map(Path, given.drawn)))
-    tables.write(compared, output.comparisons_csv)
-    formatting.write_page(compared, output.comparisons_html, "Comparisons")
+    pairs = zip(map(Path, given.data), map(Path, given.cards), strict=True)
+    frames = {data.parent.name: load(data, card).frame for data, card in pairs}
+    found = compared(comparisons, fits, simulated.tests(map(Path, given.drawn)), frames)
+    tables.write(found, output.comparisons_csv)
+    formatting.write_page(found, output.comparisons_html, "Comparisons")

@@ -23,8 +23,8 @@ from mixedflow.errors import (
 )
 from mixedflow.language import contrasts, formula
 from mixedflow.language.names import INTERCEPT
-from mixedflow.language.nesting import Comparand, check_comparable
 from mixedflow.model import estimation
+from mixedflow.model.nesting import Candidate, check_nested
 from mixedflow.ranking import distribution
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def check(path: Path) -> Checked:
             faults.append(str(error))
     for pair in settings.comparisons.values():
         try:
-            comparison(pair, settings, designs)
+            comparison(pair, settings, designs, data)
             lines.append(f"comparisons.{pair.name}: {pair.null} within {pair.alternative}")
         except MixedflowError as error:
             faults.append(str(error))
@@ -146,7 +146,12 @@ def _rank(rank: RankSpec, design: Design, where: str) -> None:
             raise RankingError(f"{where}.by", what, nearest(term, design.random_terms))
 
 
-def comparison(pair: ComparisonSpec, settings: Config, designs: Mapping[str, Design]) -> None:
+def comparison(
+    pair: ComparisonSpec,
+    settings: Config,
+    designs: Mapping[str, Design],
+    data: Mapping[str, Data],
+) -> None:
     """Are two models of the same rows, and one within the other?
 
     Raises
@@ -156,24 +161,14 @@ def comparison(pair: ComparisonSpec, settings: Config, designs: Mapping[str, Des
     """
     if pair.null not in designs or pair.alternative not in designs:
         return
+    models = [settings.models[name] for name in (pair.null, pair.alternative)]
     null, alternative = (
-        _comparand(settings.models[name], designs[name]) for name in (pair.null, pair.alternative)
+        Candidate.designed(
+            model.name, model.method, designs[model.name], data[model.dataset].prepared.frame
+        )
+        for model in models
     )
-    check_comparable(null, alternative, f"comparisons.{pair.name}")
-
-
-def _comparand(model: ModelSpec, design: Design) -> Comparand:
-    return Comparand(
-        name=model.name,
-        method=model.method,
-        fixed=frozenset(design.terms),
-        random=frozenset(
-            (group.name, term) for group in design.groups for term in group.random_terms
-        ),
-        n_obs=len(design.rows),
-        rows=design.rows.tobytes(),
-        n_parameters=len(design.terms) + design.n_variance_parameters,
-    )
+    check_nested(null, alternative, f"comparisons.{pair.name}")
 
 
 def _clusters(design: Design) -> set[str]:

@@ -19,8 +19,8 @@ from mixedflow.arrays import Array
 from mixedflow.inference.components import components
 from mixedflow.inference.draws import CHUNK
 from mixedflow.inference.simulated import Draws, test
-from mixedflow.language.nesting import Comparand, check_comparable
 from mixedflow.model.fitted import Fitted, Group
+from mixedflow.model.nesting import Candidate, check_nested
 from mixedflow.model.objective import Covariance
 from mixedflow.model.posing import structured
 from mixedflow.model.search import AGREED, STARTS, Optimum, search
@@ -229,31 +229,20 @@ def lr_test(
     Raises
     ------
     ComparisonError
-        Fits on other rows, by different methods, or REML fits of different fixed parts.
+        Fits on other rows, by different methods, REML fits of different fixed parts, or models
+        that are not nested.
     """
     check_refits((null, alternative), ("the null model", "the alternative"))
     return test(simulate(null, draws, seed, (alternative,), processes))
 
 
 def check_refits(fits: Sequence[Fitted], names: Sequence[str]) -> None:
-    """Refuse two models that cannot be refitted to the same outcomes and compared.
+    """Refuse two models that a likelihood-ratio test cannot compare.
 
     Raises
     ------
     ComparisonError
         As :func:`lr_test`.
     """
-    null, alternative = (_comparand(*pair) for pair in zip(fits, names, strict=True))
-    check_comparable(null, alternative, " and ".join(names))
-
-
-def _comparand(fit: Fitted, name: str) -> Comparand:
-    codes = b"".join(group.codes.tobytes() for group in fit.groups)
-    return Comparand(
-        name=name,
-        method=fit.method,
-        fixed=frozenset(fit.terms),
-        random=frozenset((group.name, term) for group in fit.groups for term in group.random_terms),
-        n_obs=len(fit.y),
-        rows=fit.y.tobytes() + codes,
-    )
+    null, alternative = (Candidate.fitted(*pair) for pair in zip(names, fits, strict=True))
+    check_nested(null, alternative, " and ".join(names))

@@ -30,7 +30,8 @@ def compare(
     Raises
     ------
     ComparisonError
-        Fits on different rows, REML fits with different fixed parts, or models not nested.
+        Fits on different numbers of rows, or REML fits with different fixed parts. Whether they
+        are nested is :func:`mixedflow.model.nesting.check_nested`'s to say, before.
     """
     import pandas as pd
 
@@ -62,7 +63,8 @@ def lr_test(statistic: float, df: int, added: int, same_fixed: bool) -> tuple[fl
         # One more variance at its boundary, with df - 1 covariances that vanish there too.
         lower = float(chdtrc(df - 1, statistic)) if df > 1 else float(statistic <= 0)
         return 0.5 * lower + 0.5 * p_value, f"half chi2({df - 1}), half chi2({df})"
-    if added or same_fixed:
+    # Covariances alone have no boundary where the variances are positive.
+    if added:
         distribution += ", conservative"
     return p_value, distribution
 
@@ -72,8 +74,10 @@ def _compare(spec: ComparisonSpec, null: ModelReport, alternative: ModelReport) 
     check_comparable(one, other, f"comparison {spec.name}")
     df = alternative.n_parameters - null.n_parameters
     statistic = max(0.0, 2.0 * (alternative.log_likelihood - null.log_likelihood))
-    added = len(other.random) - len(one.random)
-    p_value, distribution = lr_test(statistic, df, added, one.fixed == other.fixed)
+    # Nested parts with as many columns span the same, whatever these are called.
+    added = len(alternative.random_terms) - len(null.random_terms)
+    same_fixed = len(alternative.fixed_terms) == len(null.fixed_terms)
+    p_value, distribution = lr_test(statistic, df, added, same_fixed)
     doubtful = [
         name
         for name, fit in ((spec.null, null), (spec.alternative, alternative))
@@ -101,9 +105,8 @@ def _comparand(name: str, fit: ModelReport) -> Comparand:
     return Comparand(
         name=name,
         method=fit.method,
-        fixed=frozenset(fit.fixed_terms),
-        random=frozenset((group.name, term) for group in fit.groups for term in group.random_terms),
         outcome=fit.outcome,
+        groups=frozenset(group.name for group in fit.groups),
         n_obs=fit.n_obs,
-        n_parameters=fit.n_parameters,
+        fixed=frozenset(fit.fixed_terms),
     )

@@ -1,4 +1,7 @@
-"""Can two models be compared by a likelihood-ratio test? The one place that decides."""
+"""Can two models be compared by a likelihood-ratio test? What names and sizes alone decide.
+
+Whether one is nested in the other is decided on their columns: :mod:`mixedflow.model.nesting`.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,54 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from mixedflow.errors import ComparisonError, quote
+from mixedflow.language.formula import Parsed
+
+
+@dataclass(frozen=True)
+class Written:
+    """The terms of a model: ``blocks`` are (grouping factor, correlated effects)."""
+
+    fixed: frozenset[frozenset[str]]
+    blocks: frozenset[tuple[str, frozenset[frozenset[str]]]]
+
+    @classmethod
+    def of(cls, parsed: Parsed) -> Written:
+        blocks = frozenset(
+            (group.name, frozenset(frozenset(term) for term in block.terms))
+            for group in parsed.groups
+            for block in group.blocks
+        )
+        return cls(parsed.fixed_key, blocks)
+
+    def within(self, other: Written) -> bool:
+        """The other has all its terms, and more terms never span less."""
+        return self.fixed <= other.fixed and all(
+            any(group == name and block <= terms for name, terms in other.blocks)
+            for group, block in self.blocks
+        )
+
+    @property
+    def intercepts(self) -> tuple[bool, int]:
+        """Without one, a factor takes its place: then names do not tell what is spanned."""
+        return frozenset() in self.fixed, sum(frozenset() in block for _, block in self.blocks)
 
 
 @dataclass(frozen=True)
 class Comparand:
     """What decides whether a model can be compared: the more is known, the more is looked at.
 
-    ``fixed`` and ``random`` are the terms or columns of its parts. Unknown (None) may be the
-    outcome, ``n_obs``, ``rows`` (anything that is equal for the same rows only) and
-    ``n_parameters``, without which nesting is not looked at.
+    Unknown (None) may be all but the first two. ``fixed`` are the names of the fixed part's terms
+    or columns, ``rows`` anything that is equal for the same rows only.
     """
 
     name: str
     method: str
-    fixed: frozenset[Hashable]
-    random: frozenset[Hashable]
     outcome: str | None = None
+    groups: frozenset[str] | None = None
     n_obs: int | None = None
     rows: bytes | None = None
-    n_parameters: int | None = None
+    fixed: frozenset[Hashable] | None = None
+    written: Written | None = None
 
 
 def check_comparable(null: Comparand, alternative: Comparand, where: str) -> None:
@@ -33,11 +65,34 @@ def check_comparable(null: Comparand, alternative: Comparand, where: str) -> Non
     Raises
     ------
     ComparisonError
-        Other methods, outcomes or rows, REML fits of different fixed parts, or models not nested.
+        Other methods, outcomes, grouping factors or rows, REML fits of different fixed parts, the
+        same terms, or a null model that has all the terms of the alternative and more.
     """
     fault = _fault(null, alternative)
     if fault:
         raise ComparisonError(where, *fault)
+
+
+DIFFERENT_FIXED = (
+    "REML fits of different fixed parts cannot be compared",
+    "fit both with method: ml",
+)
+
+
+def swapped(null: str, alternative: str) -> tuple[str, str]:
+    """What is wrong, and the way out, where the null model is the larger one."""
+    return (
+        f"null and alternative are swapped: {quote(alternative)} is nested in {quote(null)}",
+        "exchange them",
+    )
+
+
+def same(null: str, alternative: str) -> tuple[str, str]:
+    """What is wrong where both names stand for one model."""
+    return (
+        f"{quote(null)} and {quote(alternative)} are the same model in other words",
+        "there is nothing to test",
+    )
 
 
 def _fault(null: Comparand, alternative: Comparand) -> tuple[str, str] | None:
@@ -52,6 +107,12 @@ def _fault(null: Comparand, alternative: Comparand) -> tuple[str, str] | None:
             f"{quote(alternative.outcome)}",
             "a likelihood-ratio test needs one",
         )
+    if null.groups and alternative.groups and not null.groups <= alternative.groups:
+        one, other = (", ".join(map(quote, sorted(m.groups or ()))) for m in (null, alternative))
+        return (
+            f"the models have different grouping factors, {one} and {other}",
+            "a likelihood-ratio test needs those of the null model in both",
+        )
     if null.n_obs != alternative.n_obs:
         return (
             f"the models use different rows ({null.n_obs} and {alternative.n_obs})",
@@ -60,16 +121,15 @@ def _fault(null: Comparand, alternative: Comparand) -> tuple[str, str] | None:
     if null.rows != alternative.rows:
         return "the models are of different data", "fit both to the same rows"
     if null.method == "reml" and null.fixed != alternative.fixed:
-        return "REML fits of different fixed parts cannot be compared", "fit both with method: ml"
-    if null.n_parameters is None or alternative.n_parameters is None:
+        return DIFFERENT_FIXED
+    return _order(null, alternative)
+
+
+def _order(null: Comparand, alternative: Comparand) -> tuple[str, str] | None:
+    """Models the wrong way round, as far as their terms show it."""
+    one, other = null.written, alternative.written
+    if one is None or other is None or one.intercepts != other.intercepts:
         return None
-    if not (
-        null.fixed <= alternative.fixed
-        and null.random <= alternative.random
-        and null.n_parameters < alternative.n_parameters
-    ):
-        return (
-            f"{quote(null.name)} is not nested in {quote(alternative.name)}",
-            "the null model is the one with fewer terms",
-        )
-    return None
+    if not other.within(one):
+        return None
+    return (same if one.within(other) else swapped)(null.name, alternative.name)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from mixedflow.config.specs import ComparisonSpec, DatasetSpec, ModelSpec
 from mixedflow.errors import ComparisonError, ConfigError, nearest, quote
 from mixedflow.language import formula
-from mixedflow.language.nesting import Comparand, check_comparable
+from mixedflow.language.nesting import Comparand, Written, check_comparable
 
 
 def check(
@@ -47,13 +47,12 @@ def check(
 
 
 def _comparand(model: ModelSpec, parsed: formula.Parsed) -> Comparand:
-    """What is known without data: neither rows nor how many coefficients a category makes."""
+    """What is known without data: neither rows nor what the columns span."""
     return Comparand(
         name=model.name,
         method=model.method,
-        fixed=parsed.fixed_key,
-        random=frozenset(
-            (group.name, term) for group in parsed.groups for term in group.random_terms
-        ),
         outcome=parsed.outcome,
+        groups=frozenset(group.name for group in parsed.groups),
+        fixed=parsed.fixed_key,
+        written=Written.of(parsed),
     )

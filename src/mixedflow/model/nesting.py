@@ -1,0 +1,258 @@
+"""Is one model nested in another? Decided on the columns of both, over the same rows.
+
+Fixed parts by the spaces that they span. Random parts by the covariances of rows that they can
+make: in a cluster ZGZ' = sum g_ab (z_a z_b' + z_b z_a') / 2 over the pairs within blocks, and what
+the null model can make, the alternative must make with a positive semidefinite G of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import numpy as np
+
+from mixedflow.arrays import Array
+from mixedflow.errors import ComparisonError, quote
+from mixedflow.language.nesting import (
+    DIFFERENT_FIXED,
+    Comparand,
+    check_comparable,
+    same,
+    swapped,
+)
+from mixedflow.model.clusters import index
+from mixedflow.model.crossproducts import slices
+from mixedflow.model.design import Design
+from mixedflow.model.fitted import Fitted
+
+# Sine of the angle below which a direction lies in a space. Rounding turns a column by 1e-16 of its
+# mean over its SD, and a fit takes no column whose mean is more than 1e9 SD.
+TOLERANCE = 1e-6
+_EMPTY = 1e-11  # singular value of unit columns below which they have no direction more
+_DIRECTIONS = 20  # random effects of a block tried for a covariance matrix that is none
+_AT_ONCE = 1 << 20  # numbers of the clusters' covariances at once in memory
+
+
+@dataclass(frozen=True)
+class Part:
+    """A grouping factor's ``Z`` (N, q), the sizes of its blocks, and codes (N,) of clusters."""
+
+    terms: tuple[str, ...]
+    blocks: tuple[int, ...]
+    Z: Array
+    codes: Array
+
+    def bases(self) -> list[Array]:
+        """Of each block, orthonormal columns that span the same."""
+        return [_basis(self.Z[:, part]) for part in slices(self.blocks)]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model to be compared: its columns ``terms`` of ``X`` (N, p), and its random parts.
+
+    ``rows`` (N,) are positions in ``frame``; both None for a fit from arrays.
+    """
+
+    name: str
+    method: str
+    y: Array
+    X: Array
+    terms: tuple[str, ...]
+    parts: tuple[Part, ...]
+    rows: Array | None
+    frame: object | None
+
+    @classmethod
+    def designed(cls, name: str, method: str, design: Design, frame: object) -> Candidate:
+        """A model that need not be fitted: ``design`` is that of rows of ``frame``."""
+        parts = tuple(
+            Part(part.random_terms, part.blocks, part.Z, index(part.cluster)[0])
+            for part in design.groups
+        )
+        return cls(name, method, design.y, design.X, design.terms, parts, design.rows, frame)
+
+    @classmethod
+    def fitted(cls, name: str, fit: Fitted) -> Candidate:
+        parts = tuple(
+            Part(group.random_terms, group.blocks, group.Z, group.codes) for group in fit.groups
+        )
+        return cls(name, fit.method, fit.y, fit.X, fit.terms, parts, fit.rows, fit.frame)
+
+    def comparand(self, by_position: bool) -> Comparand:
+        """Rows are told by their positions in one frame, else by outcome and clusters."""
+        if by_position and self.rows is not None:
+            rows = self.rows.tobytes()
+        else:
+            rows = self.y.tobytes() + b"".join(_partition(part.codes) for part in self.parts)
+        return Comparand(self.name, self.method, n_obs=len(self.y), rows=rows)
+
+
+def check_nested(null: Candidate, alternative: Candidate, where: str) -> None:
+    """Accept a null model and a larger one, on the same rows, that it is nested in.
+
+    Raises
+    ------
+    ComparisonError
+        Other methods or rows, REML fits of different fixed parts, models of which none is nested
+        in the other, that are the same, or the wrong way round.
+    """
+    alike = null.frame is not None and null.frame is alternative.frame
+    check_comparable(null.comparand(alike), alternative.comparand(alike), where)
+    fault = _fault(null, alternative)
+    if fault:
+        raise ComparisonError(where, *fault)
+
+
+def _fault(null: Candidate, alternative: Candidate) -> tuple[str, str] | None:
+    one, other = null.name, alternative.name
+    missing, extra = _outside(null, alternative), _outside(alternative, null)
+    if null.method == "reml" and (missing or extra or not _same_constant(null.X, alternative.X)):
+        return DIFFERENT_FIXED
+    unlike = _unattainable(null, alternative)
+    if not missing and not unlike:
+        if not extra and not _unattainable(alternative, null):
+            return same(one, other)
+        return None
+    if not extra and not _unattainable(alternative, null):
+        return swapped(one, other)
+    if missing:
+        why = f"its fixed effects do not make {', '.join(map(quote, missing))}"
+    else:
+        why = f"its random effects cannot covary as {', '.join(map(quote, unlike))} do"
+    return f"{quote(one)} is not nested in {quote(other)}: {why}", "AIC can compare them"
+
+
+def _outside(one: Candidate, other: Candidate) -> list[str]:
+    """The fixed effects of ``one`` that the other's do not span; all, if none stands out."""
+    Q = _basis(other.X)
+    if _left(_basis(one.X), Q).max(initial=0.0) < TOLERANCE:
+        return []
+    unit = one.X / _norms(one.X)
+    names = [t for t, left in zip(one.terms, _left(unit, Q), strict=True) if left >= TOLERANCE]
+    return names or list(one.terms)
+
+
+def _unattainable(one: Candidate, other: Candidate) -> list[str]:
+    """The random effects of the first block of ``one`` that covary as the other's cannot."""
+    theirs = {_partition(part.codes): part for part in other.parts}
+    for part in one.parts:
+        within = theirs.get(_partition(part.codes))
+        columns = slices(part.blocks)
+        wanted = [False] * len(columns) if within is None else _attainable(part, within)
+        for block, attained in zip(columns, wanted, strict=True):
+            if not attained:
+                return list(part.terms[block])
+    return []
+
+
+def _attainable(part: Part, within: Part) -> list[bool]:
+    """Of each block: is every covariance of its effects one of ``within``'s?"""
+    mine, theirs = part.bases(), within.bases()
+    shapes = [basis.shape[1] for basis in theirs]
+    m = sum(map(_n_pairs, shapes))
+    sizes = [*shapes, *(basis.shape[1] for basis in mine)]
+    R = _triangle(_covariances(np.hstack([*theirs, *mine]), part.codes, tuple(sizes)))
+    norms = _norms(R)
+    unit = R / norms
+    weights = np.linalg.lstsq(unit[:, :m], unit[:, m:], rcond=None)[0]
+    spanned = _norms(unit[:, m:] - unit[:, :m] @ weights, zero=0.0) < TOLERANCE
+    weights *= norms[m:] / norms[:m, None]
+    found, first = [], 0
+    for q in sizes[len(shapes) :]:
+        pairs = slice(first, first + _n_pairs(q))
+        first = pairs.stop
+        found.append(bool(spanned[pairs].all()) and _positive(weights[:, pairs], q, shapes))
+    return found
+
+
+def _positive(weights: Array, q: int, shapes: Sequence[int]) -> bool:
+    """Whether ``weights`` take each covariance matrix (q, q) to covariance matrices (``shapes``).
+
+    A few vv' of no special v decide: what fails at all does so for all v near one.
+    """
+    a, b = np.array(list(combinations_with_replacement(range(q), 2))).T
+    some = np.random.default_rng(0).standard_normal((_DIRECTIONS if q > 1 else 0, q))
+    for v in np.vstack([np.eye(q), some]):
+        made, first = weights @ (v[a] * v[b] * np.where(a == b, 1.0, 2.0)), 0
+        for size in shapes:
+            G = np.zeros((size, size))
+            G[np.triu_indices(size)] = made[first : first + _n_pairs(size)]
+            first += _n_pairs(size)
+            if np.linalg.eigvalsh(0.5 * (G + G.T))[0] < -TOLERANCE * float(v @ v):
+                return False
+    return True
+
+
+def _n_pairs(size: int) -> int:
+    return size * (size + 1) // 2
+
+
+def _covariances(Z: Array, codes: Array, blocks: tuple[int, ...]) -> Iterator[Array]:
+    """(z_a z_b' + z_b z_a') / 2 in each cluster, a column each pair within a block of Z's columns.
+
+    The rows of a cluster are turned to at most q first, which changes no scalar product.
+    """
+    pairs = [
+        pair
+        for part in slices(blocks)
+        for pair in combinations_with_replacement(range(part.start, part.stop), 2)
+    ]
+    a, b = np.array(pairs).T
+    order, n = np.argsort(codes, kind="stable"), np.bincount(codes)
+    starts, q = np.cumsum(n) - n, Z.shape[1]
+    for size in np.unique(n[n > 0]).tolist():
+        found = starts[n == size]
+        many = max(1, _AT_ONCE // max(size * q, min(size, q) ** 2 * len(pairs)))
+        for k in range(0, len(found), many):
+            rows = order[found[k : k + many, None] + np.arange(size)]
+            R = np.asarray(np.linalg.qr(Z[rows], mode="r"))
+            product = R[:, :, None, a] * R[:, None, :, b]
+            yield 0.5 * (product + product.swapaxes(1, 2)).reshape(-1, len(pairs))
+
+
+def _triangle(chunks: Iterator[Array]) -> Array:
+    """R of the QR of rows that come in chunks."""
+    R = next(chunks)
+    for chunk in chunks:
+        R = np.asarray(np.linalg.qr(np.vstack([R, chunk]), mode="r"))
+    return R
+
+
+def _basis(columns: Array) -> Array:
+    """(N, r) orthonormal columns that span the same."""
+    U, values, _ = np.linalg.svd(columns / _norms(columns), full_matrices=False)
+    return np.asarray(U[:, values > _EMPTY * values[0]])
+
+
+def _left(columns: Array, Q: Array) -> Array:
+    """Norms of what is left of columns when those of Q, orthonormal, are taken out."""
+    return _norms(columns - Q @ (Q.T @ columns), zero=0.0)
+
+
+def _norms(columns: Array, zero: float = 1.0) -> Array:
+    largest = np.abs(columns).max(axis=0, initial=0.0)
+    safe = np.where(largest > 0, largest, 1.0)
+    norms = safe * np.sqrt(((columns / safe) ** 2).sum(axis=0))
+    return np.where(largest > 0, norms, zero)
+
+
+def _same_constant(one: Array, other: Array) -> bool:
+    """REML's log-likelihoods share log|X'X|, which they leave out."""
+    return abs(_log_det(one) - _log_det(other)) < TOLERANCE
+
+
+def _log_det(X: Array) -> float:
+    """Of the columns that a sample of rows does not leave at 0."""
+    norms = _norms(X)
+    values = np.linalg.svd(X / norms, compute_uv=False)
+    return float(np.log(norms).sum() + np.log(values[values > _EMPTY * values[0]]).sum())
+
+
+def _partition(codes: Array) -> bytes:
+    """Equal for the same clusters, whatever they are called."""
+    import pandas as pd
+
+    return pd.factorize(codes)[0].astype(np.int64).tobytes()
