@@ -145,6 +145,14 @@ def test_order_of_steps_and_rows_lost() -> None:
     assert [level["label"] for level in variable(prepared, "copy")["levels"]] == ["boy", "girl"]
 
 
+def test_a_column_with_missing_codes_keeps_its_labels() -> None:
+    spec = dataset(derive=(("sex", "missing_if(sex, 2)"),))
+    prepared = prepare(spec, pupils())
+    sex = variable(prepared, "sex")
+    assert (sex["label"], sex["missing"], sex["n"]) == ("Sex", 3, 2)
+    assert [level["label"] for level in sex["levels"]] == ["boy"]
+
+
 def test_first_row_by_time_then_by_file() -> None:
     given = raw(
         g=["a", "a", "a", "b", "b"], t=[2.0, 1.0, 1.0, 5.0, 5.0], v=[1, 1, 1, 1, 2], y=range(5)

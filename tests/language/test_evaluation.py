@@ -68,6 +68,15 @@ def frame() -> pd.DataFrame:
         ("day >= '2021'", [0, 1, NAN, 1]),
         ("school == '`x`'", [0, 0, NAN, 0]),  # backquotes inside a text are text
         ("sqrt(-1)", [NAN] * 4),
+        ("missing_if(x, 2, -99)", [1, NAN, NAN, 4]),
+        ("missing_if(sex, 'girl')", [1, NAN, 1, NAN]),
+        ("missing_if(x, 4) + missing_if(flag, 0)", [2, NAN, NAN, NAN]),
+        ("days('2020-01-01', day)", [0, 366, NAN, 731]),  # 2020 is a leap year
+        ("days(day, '2020-01-01 12:00')", [0.5, -365.5, NAN, -730.5]),
+        ("year(day)", [2020, 2021, NAN, 2022]),
+        ("since_first(day)", [0, 366, NAN, 731]),
+        ("since_first(day, by=school)", [0, 0, NAN, 731]),
+        ("since_first(x, by=sex)", [0, 0, NAN, 2]),
         ("1 / (x - 1)", [np.inf, 1, NAN, 1 / 3]),
     ],
 )
@@ -86,6 +95,17 @@ def test_kinds(frame: pd.DataFrame) -> None:
     assert pd.isna(text.iloc[2])
     first = evaluation.evaluate("first(type, by=school)", frame)
     assert first.iloc[[0, 1, 3]].tolist() == ["low", "high", "low"]
+
+
+def test_combined_and_missing_texts() -> None:
+    frame = pd.DataFrame(
+        {"school": [1.0, 1.0, np.nan], "pupil": [900000000000000001, 900000000000000002, 3]}
+    )
+    found = evaluation.evaluate("combine(school, pupil)", frame)
+    assert found.tolist()[:2] == ["1:900000000000000001", "1:900000000000000002"]
+    assert pd.isna(found.iloc[2])
+    names = pd.DataFrame({"who": ["a", "?", None]})
+    assert evaluation.evaluate("missing_if(who, '?')", names).isna().tolist() == [0, 1, 1]
 
 
 def test_a_filter_drops_what_is_missing(frame: pd.DataFrame) -> None:
@@ -115,6 +135,9 @@ def test_the_frame_stays_as_it_is(frame: pd.DataFrame) -> None:
         ("x and sex", "a condition"),
         ("where(x > 1, 'a', 1)", "mixes texts and numbers"),
         ("clip(x, lower=2, upper=1)", "lower above upper"),
+        ("missing_if(school, 1)", "a text is compared with a number"),
+        ("year(x)", "'x' is no date but a number.*2001-12-31"),
+        ("days('2020-02-30', day)", "holds '2020-02-30', which is no date"),
     ],
 )
 def test_refused_with_the_data(frame: pd.DataFrame, text: str, message: str) -> None:

@@ -136,13 +136,17 @@ class _Preparation:
         where = f"{self.where}.derive.{name}"
         values = evaluation.evaluate(text, self.frame, where, self.origin.value_labels)
         used = expressions.names(text, where)
-        copied = self.origin.value_labels.get(text.strip().strip("`"))
+        kept = expressions.kept_column(text, where) or ""
+        label = self.origin.labels.get(kept) if kept == name else None
+        copied = self.origin.value_labels.get(kept)
         self.frame = self.frame.assign(**{name: values})
         self.origin.sources[name] = set().union(*(self.origin.sources[column] for column in used))
         self.origin.derived[name] = text
         # A column that is computed anew is no longer what its old labels say.
         self.origin.labels.pop(name, None)
         self.origin.value_labels.pop(name, None)
+        if label:
+            self.origin.labels[name] = label
         if copied:
             self.origin.value_labels[name] = copied
 

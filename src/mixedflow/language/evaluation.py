@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -183,6 +184,15 @@ class Evaluation:
             return self.summary(function, node)
         if function == "where":
             return self.choose(*(self.value(argument) for argument in node.args))
+        if function == "missing_if":
+            return self.missing_if(*(self.value(argument) for argument in node.args))
+        if function == "combine":
+            return self.combine([self.value(argument) for argument in node.args])
+        if function == "days":
+            start, end = (self.operands.as_days(self.value(argument)) for argument in node.args)
+            return Value("number", end - start)
+        if function == "year":
+            return Value("number", self.operands.as_years(self.value(node.args[0])))
         number = self.operands.as_number(self.value(node.args[0]))
         if function == "clip":
             bounds = {keyword.arg: literal_number(keyword.value) for keyword in node.keywords}
@@ -215,19 +225,39 @@ class Evaluation:
         result = self.operands.rows(a).where(true, self.operands.rows(b))
         return Value(kind, result.mask(held.isna().to_numpy()))
 
+    def missing_if(self, value: Value, *codes: Value) -> Value:
+        """The same values, missing where they are one of ``codes``."""
+        hit = any_of([self.operands.compared(value, code, "==") for code in codes])
+        kept = "text" if value.kind == "text" else "number"
+        rows = self.operands.rows(value.data if kept == "text" else self.operands.as_number(value))
+        masked = rows.mask(hit.fillna(False).astype("bool").to_numpy())
+        return Value(kept, masked, labels=value.labels)
+
+    def combine(self, parts: Sequence[Value]) -> Value:
+        """The parts as texts with colons between them; missing where one of them is."""
+        texts = [self.operands.as_text(part) for part in parts]
+        missing = any_of([text.isna() for text in texts]).to_numpy()
+        joined = functools.reduce(lambda a, b: a + ":" + b, [text.fillna("") for text in texts])
+        return Value("text", joined.mask(missing))
+
     def summary(self, function: str, node: ast.Call) -> Value:
         """A summary over the rows of a group, the same for each of them; missing values left out.
 
         ``sd`` divides by n - 1, ``first`` is the first value in the order of the file, ``rank`` is
-        1 for the smallest, and ties share their mean rank.
+        1 for the smallest, and ties share their mean rank. ``since_first`` is the row's own: how
+        far it lies after the smallest, in days if it is a date.
         """
         value = self.value(node.args[0])
+        if function == "since_first" and value.kind == "text":
+            value = Value("number", self.operands.as_days(value))
         by_text = function in ("count", "first") and value.kind == "text"
         series = self.operands.rows(value.data if by_text else self.operands.as_number(value))
         keys = self.by(node)
         grouped = series.groupby(keys, dropna=False)
         if function == "rank":
             result = grouped.rank(method="average")
+        elif function == "since_first":
+            result = series - grouped.transform("min")
         else:
             method: Any = {"sd": "std"}.get(function, function)  # pandas-stubs want a literal
             result = grouped.transform(method)

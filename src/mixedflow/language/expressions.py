@@ -26,17 +26,24 @@ from mixedflow.language.names import NAME, is_plain
 
 _MAX_LENGTH, _MAX_DEPTH, _MAX_EXPONENT = 2000, 120, 100
 
-SUMMARIES = ("mean", "sd", "min", "max", "count", "first", "rank")
+SUMMARIES = ("mean", "sd", "min", "max", "count", "first", "rank", "since_first")
 _MATHS = ("log", "exp", "sqrt", "abs")
-FUNCTIONS = ("clip", "cut", "where", *_MATHS, *SUMMARIES)
+_DATES = ("days", "year")
+FUNCTIONS = ("clip", "cut", "where", "missing_if", "combine", *_DATES, *_MATHS, *SUMMARIES)
 
 _USAGE = {
     "clip": "clip(x, lower=0, upper=100)",
     "cut": "cut(x, [1, 2.5])",
     "where": "where(condition, a, b)",
+    "missing_if": "missing_if(x, 999)",
+    "combine": "combine(school, class)",
+    "days": "days(from, to)",
+    "year": "year(date)",
     **{name: f"{name}(x)" for name in _MATHS},
     **{name: f"{name}(x, by=group)" for name in SUMMARIES},
 }
+_ARGUMENTS = {"cut": 2, "where": 3, "days": 2}
+_AT_LEAST_TWO = ("missing_if", "combine")
 ARITHMETIC: dict[type[ast.operator], str] = {
     ast.Add: "+",
     ast.Sub: "-",
@@ -103,6 +110,15 @@ def names(text: str, where: str = "expression") -> set[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Name) and id(node) not in called
     }
+
+
+def kept_column(text: str, where: str = "expression") -> str | None:
+    """The column whose values an expression leaves as they are, or makes missing; else None."""
+    tree, aliases = parse(text, where)
+    match tree:
+        case ast.Call(func=ast.Name(id="missing_if")):
+            tree = tree.args[0]
+    return aliases.get(tree.id, tree.id) if isinstance(tree, ast.Name) else None
 
 
 def summaries(text: str, where: str = "expression") -> list[str]:
@@ -243,13 +259,7 @@ class _Checker:
         function = self.aliases.get(node.func.id, node.func.id)
         if function not in FUNCTIONS:
             raise self.fail(f"unknown function {quote(function)}", instead(function, FUNCTIONS))
-        n_arguments = {"cut": 2, "where": 3}.get(function, 1)
-        if len(node.args) != n_arguments:
-            raise self.fail(
-                f"{function}() takes {n_arguments} argument{'s'[: n_arguments > 1]}"
-                f", not {len(node.args)}",
-                f"write {_USAGE[function]}",
-            )
+        self.number_of_arguments(function, len(node.args))
         given = [keyword.arg for keyword in node.keywords]
         allowed = {"lower", "upper"} if function == "clip" else set()
         if function in SUMMARIES:
@@ -269,8 +279,25 @@ class _Checker:
                 self.expression(keyword.value, depth)
         if function == "cut":
             self.breaks(node.args[1])
+        if function == "missing_if":
+            self.values(node.args[1:])
         for argument in node.args[:1] if function == "cut" else node.args:
             self.expression(argument, depth)
+
+    def number_of_arguments(self, function: str, found: int) -> None:
+        due = _ARGUMENTS.get(function, 1)
+        if function in _AT_LEAST_TWO and found < 2:
+            words = "two or more arguments"
+        elif function not in _AT_LEAST_TWO and found != due:
+            words = f"{due} argument{'s'[: due > 1]}"
+        else:
+            return
+        raise self.fail(f"{function}() takes {words}, not {found}", f"write {_USAGE[function]}")
+
+    def values(self, nodes: list[ast.expr]) -> None:
+        if not all(_is_text(node) or literal_number(node) is not None for node in nodes):
+            what = "after its first argument missing_if() takes numbers and texts only"
+            raise self.fail(what, "write where(condition, a, b) for anything else")
 
     def by(self, node: ast.expr) -> None:
         columns = node.elts if isinstance(node, ast.List | ast.Tuple) else [node]

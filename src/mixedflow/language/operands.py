@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mixedflow.errors import ExpressionError, nearest, quote
+from mixedflow.language import dates
 from mixedflow.language.names import level_name
 from mixedflow.language.quantities import numbers_of, told
 
@@ -93,6 +95,35 @@ class Operands:
             "a condition (true or false) is due", "write a comparison such as weight > 0"
         )
 
+    def as_days(self, value: Value) -> Any:
+        """float64 days since 1970 began, with the time of day as their fraction."""
+        return self._of_dates(value, dates.days)
+
+    def as_years(self, value: Value) -> Any:
+        """float64 calendar years."""
+        return self._of_dates(value, dates.year)
+
+    def _of_dates(self, value: Value, what: Callable[[str], float | None]) -> Any:
+        shown = f"column {quote(value.column)}" if value.column else "a value"
+        if value.kind != "text":
+            raise self.fail(f"{shown} is no date but a {value.kind}", dates.HINT)
+        series = self.rows(value.data)
+        codes, texts = pd.factorize(series)
+        found = [what(str(text)) for text in texts]
+        for text, number in zip(texts, found, strict=True):
+            if number is None:
+                raise self.fail(f"{shown} holds {quote(text)}, which is no date", dates.HINT)
+        numbers = np.array([*found, math.nan], dtype=float)[codes]
+        return pd.Series(numbers, index=series.index)
+
+    def as_text(self, value: Value) -> pd.Series:
+        """object: texts as they are, numbers as people write them, 1 and not 1.0."""
+        if value.column is not None and value.kind == "number":
+            # Not by way of float64, which has no room for the last digits of long numbers.
+            return self.frame[value.column].astype(object).map(_written, na_action="ignore")
+        data = value.data if value.kind == "text" else self.as_number(value)
+        return self.rows(data).astype(object).map(_written, na_action="ignore")
+
     def rows(self, data: Any) -> pd.Series:
         """(N,) a value for each row, a scalar repeated."""
         if isinstance(data, pd.Series):
@@ -128,6 +159,11 @@ class Operands:
             return value
         by_code = {_code(code): label for code, label in value.labels.items()}
         return Value("text", value.data.map(by_code).astype(object))
+
+
+def _written(value: Any) -> str:
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if whole else str(value)
 
 
 def _code(code: Any) -> Any:
