@@ -152,3 +152,13 @@ def test_a_crossing_that_looks_like_a_power_is_noted(mine: Path, run: Run) -> No
     edit(mine, with_formula("score ~ severity + severity^2 + (1 | clinic)"))
     code, out, _ = run("check", mine / "config.yaml")
     assert code == 0 and "severity^2 crosses severity with itself" in out
+
+
+def test_notes_of_the_data_are_lines_and_no_faults(mine: Path, run: Run) -> None:
+    data = frame()
+    data.loc[3, "severity"] = -99
+    data.to_csv(mine / "visits.csv", index=False)
+    code, out, err = run("check", mine / "config.yaml")
+    assert (code, err) == (0, "")
+    assert "datasets.visits: note: 'severity' is -99 in 1 row" in out
+    assert "missing_if(severity, -99)" in out

@@ -41,7 +41,7 @@ def test_row_names_of_r_are_no_column(tmp_path: Path) -> None:
     prepared = prepare(dataset(cluster="school"), found)
     # 4,059 pupils in 65 schools: Goldstein et al. (1993).
     assert (prepared.card["rows"], prepared.card["clusters"]) == (4059, 65)
-    assert prepared.card["notes"] == [note]
+    assert prepared.card["assumed"] == [note]
 
 
 def test_a_piece_of_a_file_of_r() -> None:

@@ -66,17 +66,17 @@ def test_clusters_stay_numbers_for_expressions(tmp_path: Path) -> None:
 
 def test_what_was_done_to_names_is_said(tmp_path: Path) -> None:
     found = table(tmp_path, ["A", "A ", "NA", "NA"])
-    assert found.card["notes"] == [
+    assert found.card["assumed"] == [
         "'g': blanks around its text were left out",
         "'NA' was read as a name, not as missing: 'g' 4",
     ]
-    assert "notes" not in table(tmp_path, ["A", "B"]).card
+    assert "assumed" not in table(tmp_path, ["A", "B"]).card
 
 
 def test_a_file_with_blanks_of_a_stranger() -> None:
     found = prepared(shared("inputs", "r3_blanks.csv"))
     assert found.card["clusters"] == 2
-    assert found.card["notes"] == ["'g': blanks around its text were left out"]
+    assert found.card["assumed"] == ["'g': blanks around its text were left out"]
 
 
 def test_missing_values_of_other_columns(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_missing_values_of_other_columns(tmp_path: Path) -> None:
     assert found.frame["y"].isna().tolist() == [False, True, True, False]
     assert found.frame["treat"].fillna("-").tolist() == ["None", "A", "B", "-"]
     assert found.frame["t"].isna().sum() == 2
-    assert found.card["notes"] == [
+    assert found.card["assumed"] == [
         "'treat': blanks around its text were left out",
         "'NA' was taken as missing: 'y' 1, 't' 1",
         "'nan' was taken as missing: 'y' 1",
@@ -146,7 +146,7 @@ def test_chunks_have_the_labels_of_the_whole(tmp_path: Path, kind: str) -> None:
     assert clusters(found) == sorted(expected)
     assert sorted(map(str, gathered.labels)) == sorted(expected)
     assert gathered.card()["rows"] == found.card["rows"]
-    assert gathered.card().get("notes") == found.card.get("notes")
+    assert gathered.card().get("assumed") == found.card.get("assumed")
 
 
 @pytest.mark.parametrize("suffix", [".dta", ".sav", ".parquet"])

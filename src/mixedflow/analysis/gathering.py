@@ -16,7 +16,7 @@ from mixedflow.analysis.chunk_sample import CLUSTER, ROW, SAMPLED, key_of, small
 from mixedflow.arrays import Array
 from mixedflow.artifacts.packing import unpacked
 from mixedflow.config.specs import DatasetSpec
-from mixedflow.data.card import check_expected, check_sizes, moments, noted, rounded
+from mixedflow.data.card import assumed, check_expected, check_sizes, moments, rounded
 from mixedflow.data.prepared import Prepared, every_level
 from mixedflow.errors import DataError, ModelError, quote
 from mixedflow.language import formula
@@ -196,7 +196,7 @@ class Gathered:
                 self._variable(name, cluster if name == spec.cluster else self.columns[name])
                 for name in self.sample.columns
             ],
-            **noted(note for chunk in self.chunks for note in chunk.meta["notes"]),
+            **assumed(note for chunk in self.chunks for note in chunk.meta["notes"]),
         }
 
     def _variable(self, name: str, found: Mapping[str, Any]) -> dict[str, Any]:

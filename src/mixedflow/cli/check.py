@@ -19,12 +19,14 @@ from mixedflow.errors import (
     MixedflowError,
     RankingError,
     nearest,
+    plain,
     quote,
 )
 from mixedflow.language import contrasts, formula
 from mixedflow.language.names import INTERCEPT
 from mixedflow.model import estimation
 from mixedflow.model.nesting import Candidate, check_nested
+from mixedflow.prose import notes
 from mixedflow.ranking import distribution
 
 if TYPE_CHECKING:
@@ -92,6 +94,8 @@ def check(path: Path) -> Checked:
             data[name] = Data.of(dataset, raw)
             lines.append(data[name].describe())
             lines += [f"{where}: {note}" for note in raw.notes]
+            told = notes.sentences(data[name].prepared.card)
+            lines += [plain(f"{where}: note: {text}") for text in told]
         except MixedflowError as error:
             faults.append(str(error))
     designs: dict[str, Design] = {}
@@ -101,8 +105,8 @@ def check(path: Path) -> Checked:
         try:
             designs[name] = model(wanted, data[wanted.dataset])
             lines.append(_describe(wanted, designs[name]))
-            notes = formula.parse(wanted.formula).notes
-            lines += [f"models.{name}.formula: note that {note}" for note in notes]
+            crossed = formula.parse(wanted.formula).notes
+            lines += [f"models.{name}.formula: note that {note}" for note in crossed]
         except MixedflowError as error:
             faults.append(str(error))
     for pair in settings.comparisons.values():

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from mixedflow.config.specs import DatasetSpec
-from mixedflow.data.raw import RawData, label_of
+from mixedflow.data import clusters, odd_values
+from mixedflow.data.raw import RawData, as_json, label_of
 from mixedflow.errors import DataError, quote
+from mixedflow.language import expressions
 
 MOST_LEVELS = 30  # a text column with more distinct values is text, not a category
 
@@ -52,17 +54,37 @@ def card(
         "clusters": len(sizes),
         "steps": steps,
         "cluster_sizes": {"n": len(sizes), **moments(sizes)},
+        "notes": _notes(spec, origin, frame),
         "variables": [
             _variable(spec, origin, str(name), frame[str(name)]) for name in frame.columns
         ],
-        **noted(raw.notes),
+        **assumed(raw.notes),
     }
 
 
-def noted(notes: Iterable[str]) -> dict[str, list[str]]:
-    """The card's ``notes``, what was assumed in reading; no key without any."""
+def assumed(notes: Iterable[str]) -> dict[str, list[str]]:
+    """The card's ``assumed``, what was assumed in reading; no key without any."""
     listed = list(dict.fromkeys(notes))
-    return {"notes": listed} if listed else {}
+    return {"assumed": listed} if listed else {}
+
+
+def _notes(spec: DatasetSpec, origin: Origin, frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """What looks odd, though it may be right; :mod:`mixedflow.prose.notes` has the sentences."""
+    recorded = [
+        name
+        for name in map(str, frame.columns)
+        if expressions.kept_column(origin.derived.get(name, "x")) and name != spec.cluster
+    ]
+    other_levels = [
+        name
+        for name in recorded
+        if name != spec.time and name not in spec.levels and name not in origin.value_labels
+    ]
+    return [
+        *(note for name in recorded for note in odd_values.codes(name, frame[name])),
+        *odd_values.duplicates(frame),
+        *clusters.doubts(frame, spec.cluster, other_levels),
+    ]
 
 
 def _variable(spec: DatasetSpec, origin: Origin, name: str, values: pd.Series) -> dict[str, Any]:
@@ -106,16 +128,9 @@ def _levels(labels: dict[Any, str], present: pd.Series) -> list[dict[str, Any]]:
     else:
         order = sorted(counts.index.tolist())
     return [
-        {"value": _plain(value), "label": label_of(labels, value), "n": int(counts[value])}
+        {"value": as_json(value), "label": label_of(labels, value), "n": int(counts[value])}
         for value in order
     ]
-
-
-def _plain(value: Any) -> Any:
-    """A stored value as JSON has it: 2 for 2.0."""
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else value
-    return value
 
 
 def check_expected(spec: DatasetSpec, found: Mapping[str, int]) -> None:

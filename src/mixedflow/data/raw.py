@@ -93,3 +93,10 @@ def label_of(labels: Mapping[Any, str], code: Any) -> str | None:
     """The label of a code, whatever number type either has."""
     by_text = {code_text(known): label for known, label in labels.items()}
     return by_text.get(code_text(code))
+
+
+def as_json(value: Any) -> Any:
+    """A stored value as JSON has it: 2 for 2.0."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    return value

@@ -36,7 +36,7 @@ _USAGE = {
     "cut": "cut(x, [1, 2.5])",
     "where": "where(condition, a, b)",
     "missing_if": "missing_if(x, 999)",
-    "combine": "combine(school, class)",
+    "combine": "combine(school, room)",
     "days": "days(from, to)",
     "year": "year(date)",
     **{name: f"{name}(x)" for name in _MATHS},

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from mixedflow.artifacts import formatting
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.language.names import INTERCEPT
+from mixedflow.prose import notes
 from mixedflow.prose.markup import count, isolated, number, p_value, synthetic
 
 if TYPE_CHECKING:
@@ -248,6 +249,11 @@ def cautions(
         for card in cards
         if synthetic(card)
     ]
+    found += [
+        Markup("{}: {}").format(isolated(card["title"]), text)
+        for card in cards
+        for text in notes.sentences(card)
+    ]
     found += [caution for card in cards for caution in _incomplete(card)]
     found += [
         Markup("{} leaves out {} rows with missing values.").format(
@@ -286,7 +292,7 @@ def _doubtful(fits: Sequence[ModelReport]) -> list[Markup]:
 def _incomplete(card: Mapping[str, Any]) -> list[Markup]:
     """What was assumed in reading, rows that preparation left out, and values that are missing."""
     title = isolated(card["title"])
-    found = [Markup("{}: {}.").format(title, isolated(note)) for note in card.get("notes", ())]
+    found = [Markup("{}: {}.").format(title, isolated(note)) for note in card.get("assumed", ())]
     lost = [step for step in card["steps"] if step["lost"]]
     if lost:
         found.append(

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mixedflow.artifacts import formatting
-from mixedflow.prose import captions
+from mixedflow.prose import captions, notes
 from mixedflow.report.html import environment
 
 _MOST_LEVELS = 12  # of a category that are written out
@@ -21,7 +21,10 @@ def data_card_html(card: Mapping[str, Any]) -> str:
 
 
 def card_parts(card: Mapping[str, Any]) -> dict[str, Markup]:
-    """Tables of a card: ``steps``, ``sizes``, ``variables`` and ``levels`` (empty without any)."""
+    """Of a card ``notes`` and the tables ``steps``, ``sizes``, ``variables`` and ``levels``.
+
+    Notes and levels are empty without any.
+    """
     variables = card["variables"]
     steps = [
         {"step": s["step"], "what": s["detail"], "rows": s["rows"], "lost": s["lost"]}
@@ -48,6 +51,9 @@ def card_parts(card: Mapping[str, Any]) -> dict[str, Markup]:
         "sizes": fragment([{name: sizes.get(name) for name in order}]),
         "variables": fragment(columns),
         "levels": fragment(levels),
+        "notes": Markup("\n").join(
+            Markup("<li>{}</li>").format(text) for text in notes.sentences(card)
+        ),
     }
 
 

@@ -1,0 +1,95 @@
+"""What the data card notes of odd values and doubtful clusters, in sentences with the remedy.
+
+Plain text: names of columns come from strangers, and are escaped where a page shows them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from keyword import iskeyword
+from typing import Any
+
+from mixedflow.artifacts.formatting import count
+from mixedflow.errors import quote
+
+
+def sentences(card: Mapping[str, Any]) -> list[str]:
+    """The notes of a data card, one sentence or two each."""
+    return [_WORDS[note["kind"]](note) for note in card.get("notes", [])]
+
+
+def _rows(number: int) -> str:
+    return f"{count(number)} {'row' if number == 1 else 'rows'}"
+
+
+def _code(note: Mapping[str, Any]) -> str:
+    column, value = note["column"], note["value"]
+    call = f"missing_if({_written(column)}, {value})"
+    return (
+        f"{quote(column)} is {value} in {_rows(note['rows'])}, and {note['low']} to "
+        f"{note['high']} in all others: if that means missing, write "
+        f"derive: {{{_written(column)}: {quote(call)}}}."
+    )
+
+
+def _duplicates(note: Mapping[str, Any]) -> str:
+    return (
+        f"{count(note['rows'])} of {_rows(note['of'])} {'is' if note['rows'] == 1 else 'are'} the "
+        "same as an earlier row in every column: if they were entered twice, first_per keeps one "
+        "row for each combination of columns."
+    )
+
+
+def _few_clusters(note: Mapping[str, Any]) -> str:
+    return (
+        f"{quote(note['column'])} has {count(note['clusters'])} clusters, which tell little of the "
+        "variance between clusters: use df: kenward-roger (or satterthwaite), and with fewer than "
+        "5 a fixed effect for each cluster in place of a random one."
+    )
+
+
+def _cluster_in_other(note: Mapping[str, Any]) -> str:
+    column, other = quote(note["column"]), quote(note["other"])
+    return (
+        f"Each of {count(note['clusters'])} clusters of {column} lies in one of "
+        f"{count(note['groups'])} groups of {other}: if {other} is a level above, its clusters "
+        "are alike, and standard errors of its covariates are too small; then cluster: "
+        f"{_written(note['other'])}, or put {_written(note['other'])} into the formula as a factor."
+    )
+
+
+def _other_in_cluster(note: Mapping[str, Any]) -> str:
+    column, other = quote(note["column"]), quote(note["other"])
+    return (
+        f"Each of {count(note['groups'])} groups of {other} has several rows and lies in one "
+        f"cluster of {column}: if {other} is a level below, its rows are alike beyond the cluster, "
+        f"which this model leaves out; then average over {other} (first_per with mean(x, "
+        f"by={_written(note['other'])})), or cluster: {_written(note['other'])}."
+    )
+
+
+def _ids_restart(note: Mapping[str, Any]) -> str:
+    column, other = _written(note["column"]), _written(note["other"])
+    new = re.sub(r"\W", "_", f"{note['other']}_{note['column']}")
+    return (
+        f"The {count(note['clusters'])} values of {quote(note['column'])} begin anew in each of "
+        f"{count(note['groups'])} groups of {quote(note['other'])}: if they number clusters within "
+        f"{quote(note['other'])}, different clusters are taken for one; write derive: "
+        f"{{{new}: {quote(f'combine({other}, {column})')}}} and cluster: {new}."
+    )
+
+
+def _written(name: str) -> str:
+    """A name as an expression has it."""
+    return name if name.isidentifier() and not iskeyword(name) else f"`{name}`"
+
+
+_WORDS = {
+    "code": _code,
+    "duplicates": _duplicates,
+    "few_clusters": _few_clusters,
+    "cluster_in_other": _cluster_in_other,
+    "other_in_cluster": _other_in_cluster,
+    "ids_restart": _ids_restart,
+}

@@ -1,0 +1,37 @@
+"""Notes of the data card in sentences, each with a remedy that the language accepts."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from mixedflow.language import expressions
+from mixedflow.prose import notes
+
+NOTES = {
+    "code": {"column": "bdi pre", "value": 999, "rows": 1, "low": 0, "high": 63},
+    "duplicates": {"rows": 2, "of": 1000},
+    "few_clusters": {"column": "arm", "clusters": 4},
+    "cluster_in_other": {"column": "room", "other": "school", "clusters": 22, "groups": 8},
+    "other_in_cluster": {"column": "school", "other": "room", "clusters": 8, "groups": 22},
+    "ids_restart": {"column": "class", "other": "school", "clusters": 4, "groups": 60},
+}
+
+
+@pytest.mark.parametrize("kind", NOTES)
+def test_every_kind_has_a_sentence(kind: str) -> None:
+    assert NOTES.keys() == notes._WORDS.keys()
+    (text,) = notes.sentences({"notes": [{"kind": kind, **NOTES[kind]}]})
+    assert text.endswith(".") and "None" not in text
+    for call in re.findall(r"'((?:missing_if|combine)\(.*?\))'", text):
+        expressions.check(call)
+
+
+def test_remedies() -> None:
+    (text,) = notes.sentences({"notes": [{"kind": "code", **NOTES["code"]}]})
+    assert "'bdi pre' is 999 in 1 row, and 0 to 63 in all others" in text
+    assert "derive: {`bdi pre`: 'missing_if(`bdi pre`, 999)'}" in text
+    (text,) = notes.sentences({"notes": [{"kind": "ids_restart", **NOTES["ids_restart"]}]})
+    assert "derive: {school_class: 'combine(school, `class`)'} and cluster: school_class" in text
+    assert notes.sentences({}) == []
