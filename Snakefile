@@ -1,5 +1,6 @@
 # The front door of mixedflow: config.yaml (or --configfile) -> results/report.html.
 
+from mixedflow.cli import config_file
 from snakemake.utils import min_version
 
 min_version("9.12")
@@ -8,7 +9,7 @@ min_version("9.12")
 # A user's own file stands alone: Snakemake would merge it with this one.
 if not config:
 
-    configfile: "config.yaml"
+    configfile: config_file("config.yaml")
 
 
 include: "workflow/rules/common.smk"

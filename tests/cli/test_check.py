@@ -15,7 +15,8 @@ from visits import Run, frame
 def mine(tmp_path: Path, run: Run) -> Path:
     """A folder with a CSV file and the configuration that init writes for it."""
     frame().to_csv(tmp_path / "visits.csv", index=False)
-    options = ("--outcome", "score", "--cluster", "clinic", "--predictor", "severity")
+    roles = ("--outcome", "score", "--cluster", "clinic", "--predictor", "severity")
+    options = (*roles, "--best", "high")
     assert run("init", tmp_path / "visits.csv", "--folder", tmp_path, *options)[0] == 0
     return tmp_path
 

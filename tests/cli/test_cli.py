@@ -1,7 +1,8 @@
-"""From a file to a report: ``mixedflow init``, a run, and ``mixedflow show``."""
+"""The command, and from a file to a report: ``mixedflow init``, a run, and ``mixedflow show``."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from visits import Run, frame
 
 from mixedflow import api, cli
+from mixedflow.cli.init import SNAKEFILE
 from mixedflow.config import reading
 from mixedflow.data.prepared import load
 
@@ -25,6 +27,7 @@ def finished(visits: Path) -> Path:
     os.chdir(visits)
     try:
         options = ["--outcome", "score", "--cluster", "clinic", "--predictor", "severity"]
+        options += ["--best", "high"]
         assert cli.main(["init", "2 Visits, 2024.sav", *options]) == 0
     finally:
         os.chdir(before)
@@ -43,7 +46,7 @@ def finished(visits: Path) -> Path:
 def test_a_file_of_spss_becomes_a_report(finished: Path) -> None:
     page = (finished / "results" / "report.html").read_text("utf-8")
     assert "Besuche" in page and "<b>" not in page.split("Klinik", 1)[1][:40]
-    ranking = pd.read_csv(finished / "results/models/random_slope/ranking.csv")
+    ranking = pd.read_csv(finished / "results/models/random_intercept/ranking.csv")
     assert set(ranking["cluster"]) == set(frame()["clinic"])
 
 
@@ -57,3 +60,80 @@ def test_show_prints_what_the_fit_itself_prints(finished: Path, run: Run) -> Non
         fit = api.fit(model.formula, prepared.frame, model.method)
         assert out.endswith(fit.summary())
         assert "P>|z|" in out
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"mixedflow {importlib.metadata.version('mixedflow')}\n"
+
+
+def test_the_commands_are_all_named() -> None:
+    for name in cli.COMMANDS:
+        with pytest.raises(SystemExit) as ended:
+            cli.main([name, "--help"])
+        assert ended.value.code == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [("fit", "snakemake --cores all runs"), ("run", "snakemake"), ("chek", "did you mean 'check'")],
+)
+def test_a_command_that_does_not_exist(command: str, expected: str, run: Run) -> None:
+    code, out, err = run(command, "random_slope")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert expected in err
+
+
+def test_a_folder_without_a_configuration(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command in (("check",), ("show", "m"), ("verify",)):
+        code, out, err = run(*command)
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert "config.yaml: there is no such file; mixedflow init FILE" in err
+    (tmp_path / "study.yaml").write_text("{}", "utf-8")
+    assert "configurations here: 'study.yaml'" in run("check")[2]
+    assert "did you mean 'study.yaml'?" in run("check", "studi.yaml")[2]
+    assert "did you mean 'study.yaml'?" in run("verify", "--config", "studi.yaml")[2]
+
+
+NO_YAML = {
+    "datasets: [1\nmodels: {}\n": "config.yaml, line 2: not valid YAML",
+    "datasets:\n\td: {}\n": "indent with blanks: tabs are not allowed",
+    "datasets:\n  d: a: b\n": "a text with a colon and a blank in it goes into quotes",
+}
+
+
+@pytest.mark.parametrize("text", NO_YAML)
+def test_what_is_no_yaml(
+    text: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text(text, "utf-8")
+    for command in (("check",), ("verify",), ("verify", "--config", "config.yaml")):
+        code, out, err = run(*command)
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert NO_YAML[text] in err
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_snakemake_says_where_its_configuration_is_no_yaml(own: bool, tmp_path: Path) -> None:
+    """Snakemake itself names neither the line nor the fault."""
+    if own:
+        (tmp_path / "Snakefile").write_text(SNAKEFILE, "utf-8")
+    (tmp_path / "config.yaml").write_text("datasets: [1\nmodels: {}\n", "utf-8")
+    snakefile = tmp_path / "Snakefile" if own else ROOT / "Snakefile"
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", "--snakefile", str(snakefile)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("config.yaml, line 2: not valid YAML: expected ',' or ']'")

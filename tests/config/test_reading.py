@@ -101,7 +101,7 @@ def test_merge_keys(tmp_path):
 
 
 def test_missing_file():
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="there is no such file"):
         reading.read("nowhere.yaml")
 
 

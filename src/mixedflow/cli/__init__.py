@@ -7,12 +7,15 @@ that wants :func:`workflow_file` alone. May import every layer.
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import io
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mixedflow.errors import MixedflowError
+from mixedflow.errors import ConfigError, MixedflowError, nearest, plain, quote
+
+COMMANDS = ("init", "check", "show", "verify")
 
 
 def workflow_file(name: str) -> str:
@@ -22,12 +25,29 @@ def workflow_file(name: str) -> str:
     return str(installed if installed.exists() else package.parents[1] / name)
 
 
+def config_file(name: str) -> str:
+    """The name itself; a file that is there and no YAML ends the process with one line.
+
+    Snakemake says neither the line nor the fault. Where there is no file it may have been given
+    another (--configfile).
+    """
+    from mixedflow.config import reading
+
+    try:
+        if Path(name).exists():
+            reading.parse(name)
+    except MixedflowError as error:
+        sys.exit(str(error))
+    return name
+
+
 def _init(given: argparse.Namespace) -> int:
     from mixedflow.cli import init
 
     roles = init.Roles(given.outcome, given.cluster, given.time, given.predictor)
-    written = init.init(given.file, roles, given.folder)
-    print("wrote", " and ".join(map(str, written)))
+    begun = init.init(given.file, roles, given.folder, given.best)
+    print("assumed:", *map(plain, begun.assumed), sep="\n  ")
+    print("wrote", " and ".join(map(str, begun.paths)))
     there = "" if given.folder == Path() else f"in {given.folder}: "
     print(f"next, {there}mixedflow check, then snakemake --cores all")
     return 0
@@ -54,13 +74,18 @@ def _show(given: argparse.Namespace) -> int:
 
 def _verify(given: argparse.Namespace) -> int:
     from mixedflow.cli import verify
+    from mixedflow.config import reading
 
     own = Path("Snakefile")
+    if not own.exists() and given.config is None:
+        reading.parse("config.yaml")  # which the workflow then wants
     return verify.main(own if own.exists() else workflow_file("Snakefile"), given.config)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mixedflow", description="Multilevel analyses from YAML.")
+    version = f"%(prog)s {importlib.metadata.version('mixedflow')}"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[argparse.Namespace], int], what: str) -> Callable:
@@ -74,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--cluster", required=True, metavar="G", help="the column that groups the rows")
     add("--time", metavar="T", help="the column that orders the rows of a cluster")
     add("--predictor", metavar="X", help="a covariate; its slope may vary between clusters")
+    add("--best", choices=("high", "low"), help="rank the clusters: which values are good")
     add("--folder", type=Path, default=Path(), metavar="F", help="the current one by default")
     add = command("check", _check, "hold a configuration against its data; runs nothing")
     add("config", nargs="?", type=Path, default=Path("config.yaml"), metavar="CONFIG")
@@ -85,7 +111,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _check_command(arguments: Sequence[str]) -> None:
+    """Whoever looks for a command that fits finds Snakemake."""
+    named = next(iter(arguments), "-")
+    if named in COMMANDS or named.startswith("-"):
+        return
+    hint = nearest(named, COMMANDS, "commands")
+    if "did you mean" not in hint:
+        hint = f"snakemake --cores all runs an analysis; {hint}"
+    raise ConfigError("mixedflow", f"no command {quote(named)}", hint)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
+    try:
+        _check_command(sys.argv[1:] if arguments is None else arguments)
+    except MixedflowError as error:
+        print(error, file=sys.stderr)
+        return 2
     given = _parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names from data may hold letters that the terminal does not have.

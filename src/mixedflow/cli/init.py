@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from mixedflow.cli.columns import Roles
+from mixedflow.cli.plan import Plan
 from mixedflow.cli.starter import Starter
+from mixedflow.cli.wide import told, wide
 from mixedflow.config.specs import SourceSpec
 from mixedflow.data.labels import Reading
+from mixedflow.data.raw import RawData
 from mixedflow.data.sources import read_source
-from mixedflow.errors import ConfigError
+from mixedflow.errors import ConfigError, MixedflowError
 
 SNAKEFILE = """\
 # Loads the installed mixedflow as a module; what it does is in config.yaml.
-from mixedflow.cli import workflow_file
+from mixedflow.cli import config_file, workflow_file
 
 
-configfile: "config.yaml"
+configfile: config_file("config.yaml")
 
 
 module mixedflow:
@@ -31,10 +35,19 @@ use rule * from mixedflow
 """
 
 
-def init(file: Path, roles: Roles, folder: Path) -> list[Path]:
-    """Write config.yaml and Snakefile for ``file`` into ``folder``; return their paths.
+@dataclass(frozen=True)
+class Begun:
+    """The files that were written, and what was assumed in writing them, in lines."""
 
-    The configuration is checked against the data before anything is written.
+    paths: list[Path]
+    assumed: list[str]
+
+
+def init(file: Path, roles: Roles, folder: Path, best: str | None = None) -> Begun:
+    """Write config.yaml and Snakefile for ``file`` into ``folder``.
+
+    The configuration is checked against the data, and its models are fitted, before anything is
+    written. ``best``, "high" or "low", ranks the clusters; nobody is ranked without it.
 
     Raises
     ------
@@ -53,11 +66,15 @@ def init(file: Path, roles: Roles, folder: Path) -> list[Path]:
     inside = Path(os.path.realpath(file.parent)) / file.name
     source = SourceSpec(str(file), None, None, None, 1)
     raw = read_source(source, Path(), Path(), "mixedflow init", Reading(roles.cluster))
-    text = Starter(raw, roles, Path(os.path.relpath(inside, base)).as_posix(), file.stem).text()
+    shown = Path(os.path.relpath(inside, base)).as_posix()
+    try:
+        starter = Starter(Plan(raw, roles, file.stem), shown, best)
+    except MixedflowError as error:
+        raise _of_wide(error, raw, roles) from None
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     try:
-        for path, content in zip(paths, (text, SNAKEFILE), strict=True):
+        for path, content in zip(paths, (starter.text, SNAKEFILE), strict=True):
             with path.open("x", encoding="utf-8") as stream:
                 written.append(path)
                 stream.write(content)
@@ -65,4 +82,12 @@ def init(file: Path, roles: Roles, folder: Path) -> list[Path]:
         for path in written:
             path.unlink()
         raise
-    return written
+    return Begun(written, starter.assumed)
+
+
+def _of_wide(error: MixedflowError, raw: RawData, roles: Roles) -> MixedflowError:
+    """The error; of an outcome that has a column an occasion, with that as its reason."""
+    for stem, columns in wide(raw.frame).items():
+        if roles.outcome in (stem, *columns):
+            return type(error)(error.where, error.what, told(columns))
+    return error

@@ -8,147 +8,166 @@ from typing import TYPE_CHECKING
 import yaml
 
 from mixedflow.cli import check
-from mixedflow.cli.columns import Roles, category, check_roles, described
-from mixedflow.cli.writing import Names, backquoted, scalar, slug
+from mixedflow.cli.choice import Choice, choose
+from mixedflow.cli.columns import described
+from mixedflow.cli.plan import Plan
+from mixedflow.cli.wide import told, wide
+from mixedflow.cli.writing import backquoted, comment, scalar
 from mixedflow.config import reading
 from mixedflow.data.formats import FORMATS
-from mixedflow.data.raw import RawData
-from mixedflow.ranking import distribution
+from mixedflow.errors import ModelError
 
 if TYPE_CHECKING:
-    from mixedflow.data.prepared import Prepared
+    from mixedflow.config.specs import Config
+
+_MOST_WIDE = 3  # measurements in columns that are told of
 
 
 class Starter:
-    """The configuration of one file and its columns' roles."""
+    """The configuration of one file: ``text`` of config.yaml, and what it ``assumed``, in lines.
 
-    def __init__(self, raw: RawData, roles: Roles, path: str, stem: str) -> None:
-        self.raw, self.path = raw, path
-        self.frame = raw.frame
-        check_roles(raw, roles)
-        self.names = Names(map(str, raw.frame.columns), roles.options().values())
-        self.outcome, self.cluster = self.names.now(roles.outcome), self.names.now(roles.cluster)
-        self.time = self.names.now(roles.time) if roles.time else None
-        self.predictor = self.names.now(roles.predictor) if roles.predictor else None
-        self.name = slug(stem, "data")
-        self.title = " ".join((raw.file_label.strip() or stem).split()) or self.name
-        self.codes = category(raw, roles.predictor) if roles.predictor else None
-        self.centred = self.since = None
-        self.predictor_within = self.predictor is not None and self.varies(self.predictor)
-        if self.predictor and self.codes is None:
-            self.centred = self.names.new(self.predictor, "_c")
-        if self.time:
-            self.since = self.names.new(self.time, "_0")
-        self.clusters = int(raw.frame[roles.cluster].nunique())
-        self.slope = self.random_slope()
+    Drafted, held against the data, and its models fitted, for the tests say which one ranks.
 
-    def varies(self, name: str) -> bool:
-        """Whether a column varies within some cluster, which makes it one of level 1."""
-        groups = self.frame.groupby(self.names.was(self.cluster))[self.names.was(name)]
-        return bool((groups.nunique() > 1).any())
+    Parameters
+    ----------
+    plan
+        What the columns are.
+    path
+        The file, as the configuration names it.
+    best
+        Whether high or low values are good; None where nobody has said.
 
-    def random_slope(self) -> str | None:
-        """What the second model's slope is on: the predictor, the time, or nothing."""
-        used = [self.names.was(name) for name in (self.outcome, self.predictor, self.time) if name]
-        if 2 * self.clusters >= len(self.frame[used].dropna()):
-            return None  # more random effects than rows
-        if self.centred and self.predictor_within:
-            return self.centred
-        return self.since if self.time and self.varies(self.time) else None
+    Raises
+    ------
+    DataError, FormulaError, ModelError
+        The data cannot bear the models.
+    """
 
-    def text(self) -> str:
-        """config.yaml, checked: against the data too, whose counts it states."""
-        draft = "\n".join(self.lines(None)) + "\n"
-        prepared = self.checked(draft)
-        return "\n".join(self.lines(prepared)) + "\n"
+    def __init__(self, plan: Plan, path: str, best: str | None) -> None:
+        self.plan, self.path, self.best = plan, path, best
+        try:
+            data, choice = self._tried()
+        except ModelError as error:
+            if plan.slope is None:
+                raise
+            plan.leave_out_slope(f"{error.what}; {error.hint}" if error.hint else error.what)
+            data, choice = self._tried()
+        self.counts = {key: data.prepared.card[key] for key in ("rows_read", "rows", "clusters")}
+        self.assumed = [data.describe(), *plan.assumed(), self._ranked(choice)]
+        found = list(wide(plan.raw.frame).values())
+        self.assumed += [told(columns) for columns in found[:_MOST_WIDE]]
+        self.text = self._text(choice)
 
-    def checked(self, draft: str) -> Prepared:
-        settings = reading.load(yaml.safe_load(draft))
-        data = check.Data.of(settings.datasets[self.name], self.raw)
+    def _tried(self) -> tuple[check.Data, Choice]:
+        settings: Config = reading.load(yaml.safe_load(self._text(None)))
+        data = check.Data.of(settings.datasets[self.plan.name], self.plan.raw)
         for model in settings.models.values():
             check.model(model, data)
-        return data.prepared
+        return data, choose(settings.models, data.prepared)
 
-    def lines(self, prepared: Prepared | None) -> Iterator[str]:
+    def _ranked(self, choice: Choice) -> str:
+        if choice.model is None:
+            return f"nobody is ranked: {choice.why}"
+        by = f"{choice.model}, since {choice.why}" if choice.why else choice.model
+        if self.best:
+            return f"clusters are ranked by {by}; {self.best} values are good"
+        reason = "clusters are followed over time" if self.plan.growth else "no direction is given"
+        return f"nobody is ranked: {reason}; --best high or --best low would rank by {by}"
+
+    def _text(self, choice: Choice | None) -> str:
+        return "\n".join(self._lines(choice)) + "\n"
+
+    def _lines(self, choice: Choice | None) -> Iterator[str]:
+        plan = self.plan
         yield "# An analysis by mixedflow. After a change: mixedflow check, snakemake --cores all."
         yield "# Paths start in this folder; docs/config.md of mixedflow explains every key."
         yield "#"
-        yield from described(self.raw)
+        if choice is not None:
+            yield "# Assumed:"
+            for line in self.assumed:
+                yield from comment(line)
+            yield "#"
+        yield from described(plan.raw)
         yield ""
         yield "datasets:"
-        yield f"  {scalar(self.name)}:"
-        yield f"    title: {scalar(self.title)}"
+        yield f"  {scalar(plan.name)}:"
+        yield f"    title: {scalar(plan.title)}"
         *suffixes, last = FORMATS
         yield f"    # {', '.join(suffixes)} or {last}."
         yield f"    source: {{file: {scalar(self.path, flow=True)}}}"
-        if self.names.renamed:
+        if plan.names.renamed:
             yield "    # Names that a formula cannot write, and their new ones."
             yield "    rename:"
             yield from (
-                f"      {scalar(old)}: {scalar(new)}" for old, new in self.names.renamed.items()
+                f"      {scalar(old)}: {scalar(new)}" for old, new in plan.names.renamed.items()
             )
         yield "    # The level-2 unit: rows of one cluster are alike."
-        yield f"    cluster: {scalar(self.cluster)}"
-        if self.time:
+        yield f"    cluster: {scalar(plan.cluster)}"
+        if plan.time:
             yield "    # Orders the rows of a cluster."
-            yield f"    time: {scalar(self.time)}"
-        yield from self.derive()
-        if self.codes:
-            yield "    # Categories in order, the first is the reference. Without this block codes"
-            yield "    # are numbers, and texts are in alphabetical order."
-            yield "    levels:"
-            listed = ", ".join(scalar(level, flow=True) for level in self.codes)
-            yield f"      {scalar(str(self.predictor))}: [{listed}]"
-        yield from self.labels()
-        yield "    # Counts that must hold: a file that has changed stops the run."
-        if prepared is not None:
-            card = prepared.card
-            counts = ", ".join(f"{key}: {card[key]}" for key in ("rows_read", "rows", "clusters"))
+            yield f"    time: {scalar(plan.time)}"
+        yield from self._derive()
+        yield from self._levels()
+        yield from self._labels()
+        if choice is not None:
+            yield "    # Counts that must hold: a file that has changed stops the run."
+            counts = ", ".join(f"{key}: {number}" for key, number in self.counts.items())
             yield f"    expect: {{{counts}}}"
-        yield from self.explore()
+        yield from self._explore()
         yield ""
-        yield from self.models()
+        yield from self._models(choice)
         yield ""
         yield "# The heading of results/report.html."
-        yield f"report: {{title: {scalar(self.title, flow=True)}}}"
+        yield f"report: {{title: {scalar(plan.title, flow=True)}}}"
         yield ""
         yield "# The folder of all results, inside this one."
         yield "results: results"
 
-    def derive(self) -> Iterator[str]:
-        if not self.centred and not self.since:
+    def _derive(self) -> Iterator[str]:
+        plan = self.plan
+        if not plan.centred and not plan.since:
             return
         yield "    # New columns from expressions."
         yield "    derive:"
-        if self.centred:
-            x = backquoted(str(self.predictor))
+        if plan.centred:
+            x = backquoted(str(plan.predictor))
             yield "      # Centred at the mean of all rows: the intercept is the level there."
-            yield f"      {self.centred}: {scalar(f'{x} - mean({x})')}"
-            if self.predictor_within:
-                g = backquoted(self.cluster)
+            yield f"      {plan.centred}: {scalar(f'{x} - mean({x})')}"
+            if plan.predictor_within:
+                g = backquoted(plan.cluster)
                 within = scalar(f"{x} - mean({x}, by={g})")
                 yield "      # It varies within clusters, so that its coefficient mixes differences"
                 yield "      # within and between them. For those within alone, centre it at each"
                 yield "      # cluster's mean instead:"
-                yield f"      # {self.centred}: {within}"
-        if self.since:
-            t = backquoted(str(self.time))
+                yield f"      # {plan.centred}: {within}"
+        if plan.since:
+            t = backquoted(str(plan.time))
             yield "      # Time since the first occasion: the intercept is the level there."
-            yield f"      {self.since}: {scalar(f'{t} - min({t})')}"
+            yield f"      {plan.since}: {scalar(f'{t} - min({t})')}"
 
-    def labels(self) -> Iterator[str]:
-        found = self.raw.variable_labels
+    def _levels(self) -> Iterator[str]:
+        if not self.plan.codes:
+            return
+        yield "    # Categories in order, the first is the reference. Without this block codes"
+        yield "    # are numbers, and texts are in alphabetical order."
+        yield "    levels:"
+        listed = ", ".join(scalar(level, flow=True) for level in self.plan.codes)
+        yield f"      {scalar(str(self.plan.predictor))}: [{listed}]"
+
+    def _labels(self) -> Iterator[str]:
+        plan = self.plan
+        found = plan.raw.variable_labels
         labels = {}
-        for name in (self.outcome, self.cluster, self.time, self.predictor):
+        for name in (plan.outcome, plan.cluster, plan.time, plan.predictor):
             # A column that is renamed keeps its old name to be read.
             label = name and (
-                found.get(self.names.was(name), "").strip() or self.names.old.get(name, "")
+                found.get(plan.names.was(name), "").strip() or plan.names.old.get(name, "")
             )
             if name and label and label.strip():
                 labels[name] = " ".join(label.split())
         for name, new, how in (
-            (self.predictor, self.centred, "centred"),
-            (self.time, self.since, "since the first"),
+            (plan.predictor, plan.centred, "centred"),
+            (plan.time, plan.since, "since the first"),
         ):
             if name and new:
                 labels[new] = f"{labels.get(name, name)} ({how})"
@@ -157,52 +176,59 @@ class Starter:
             yield "    labels:"
             yield from (f"      {scalar(name)}: {scalar(label)}" for name, label in labels.items())
 
-    def explore(self) -> Iterator[str]:
-        axis = self.predictor if self.codes is None and self.predictor else self.time
-        if axis is None:
-            yield "    # With a numeric predictor: explore: {outcome: ..., predictor: ...}"
+    def _explore(self) -> Iterator[str]:
+        plan = self.plan
+        if plan.axis is None:
+            yield "    # With a number that varies within clusters: explore: {outcome: ...,"
+            yield "    # predictor: ...} draws each cluster's own line against it."
             return
         yield "    # Pictures before any model; smaller clusters get no line of their own."
         yield "    explore:"
-        yield f"      outcome: {scalar(self.outcome)}"
-        yield f"      predictor: {scalar(axis)}"
-        sizes = self.frame[self.names.was(self.cluster)].value_counts()
+        yield f"      outcome: {scalar(plan.outcome)}"
+        yield f"      predictor: {scalar(plan.axis)}"
+        sizes = plan.raw.frame[plan.roles.cluster].value_counts()
         least = int(min(5, max(2, sizes.median())))
         yield f"      min_cluster_size: {least}"
 
-    def models(self) -> Iterator[str]:
-        y, g = backquoted(self.outcome), backquoted(self.cluster)
-        predictor = self.centred or (backquoted(self.predictor) if self.predictor else None)
-        fixed = " + ".join(term for term in (predictor, self.since) if term) or "1"
-        rank = [
-            "    # Clusters in order of their intercepts; best: low if low values are good.",
-            "    rank: {by: Intercept, best: high}",
-        ]
-        if self.clusters < distribution.FEWEST:
-            rank = ["    # Two clusters are too few to be ranked."]
+    def _models(self, choice: Choice | None) -> Iterator[str]:
+        plan = self.plan
+        y, g = backquoted(plan.outcome), backquoted(plan.cluster)
+        predictor = plan.centred or (backquoted(plan.predictor) if plan.predictor else None)
+        fixed = " + ".join(term for term in (predictor, plan.since) if term) or "1"
         yield "models:"
         yield "  # Each cluster has its own level."
         yield "  random_intercept:"
         yield "    title: Random intercept"
-        yield f"    dataset: {scalar(self.name)}"
+        yield f"    dataset: {scalar(plan.name)}"
         yield f"    formula: {scalar(f'{y} ~ {fixed} + (1 | {g})')}"
         yield "    method: reml                # ml for tests of fixed effects"
-        if not self.slope:
-            yield from rank
+        yield from self._rank("random_intercept", choice)
+        if not plan.slope:
             yield ""
             yield "# A random slope, (1 + x | cluster), needs a number that varies within clusters,"
             yield "# and more than two rows a cluster; a comparison tests whether slopes differ."
             yield "comparisons: {}"
             return
+        slope = backquoted(plan.slope)
         yield ""
-        yield f"  # Its own slope on {self.slope} too; || leaves out their correlation."
+        yield f"  # Its own slope on {slope} too; || leaves out their correlation."
         yield "  random_slope:"
         yield "    title: Random intercept and slope"
-        yield f"    dataset: {scalar(self.name)}"
-        yield f"    formula: {scalar(f'{y} ~ {fixed} + (1 + {self.slope} | {g})')}"
+        yield f"    dataset: {scalar(plan.name)}"
+        yield f"    formula: {scalar(f'{y} ~ {fixed} + (1 + {slope} | {g})')}"
         yield "    method: reml"
-        yield from rank
+        yield from self._rank("random_slope", choice)
         yield ""
         yield "# Likelihood-ratio tests: do the slopes differ between clusters?"
         yield "comparisons:"
         yield "  do_slopes_differ: {null: random_intercept, alternative: random_slope}"
+
+    def _rank(self, model: str, choice: Choice | None) -> Iterator[str]:
+        if choice is None or model != choice.model:
+            return
+        if self.best:
+            yield "    # Clusters in order of their intercepts; best: low if low values are good."
+            yield f"    rank: {{by: Intercept, best: {self.best}}}"
+        else:
+            yield "    # For a ranking by intercepts; best: low if low values are good."
+            yield "    # rank: {by: Intercept, best: high}"

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mixedflow.artifacts import storage
+from mixedflow.config import reading
 from mixedflow.data.download import DOWNLOADS
 from mixedflow.errors import ConfigError, SourceError, plain
 from mixedflow.jobs import provenance
@@ -149,8 +150,7 @@ def _plan(snakefile: Path | str, config: Path | None, folder: Path) -> dict[str,
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--dry-run"]
         command += ["--workflow-profile", "none", "--cores", "1", "--nolock"]
         if config is not None:
-            if not (folder / config).is_file():
-                raise ConfigError(str(config), "there is no such file")
+            reading.parse(folder / config)  # Snakemake does not say where a file is no YAML
             command += ["--configfile", str(config)]
         environment = {**os.environ, provenance.PLAN: str(out)}
         run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)

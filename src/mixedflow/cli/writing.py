@@ -4,11 +4,30 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 import unicodedata
 from collections.abc import Iterable
 from keyword import iskeyword
 
 import yaml
+
+_PROGRAM = (
+    r"(SPSS|PASW|PSPP|SAS|Stata|R(?=[\W\d]*$)|haven|foreign|ReadStat|pyreadstat|pandas|Python|Stat/?Transfer"
+    r"|DBMS/?COPY|Data Entry|EpiData|Epi Info|Statistica|Minitab|Systat|Excel)"
+)
+_STAMP = re.compile(
+    rf"{_PROGRAM}\W*(PC\+?|X|data ?(file|set)|system file|file|for (MS )?Windows.*"
+    r"|(release|version|v)?\W*[\d.]*)"
+    rf"|(SPSS/PC\+?|.*\b(written|created|saved|made|converted|exported|generated|produced)"
+    rf" (by|with|using|in|from)( \w+)? {_PROGRAM}\b).*"
+    r"|file created by user.*",
+    re.IGNORECASE,
+)
+
+
+def is_stamp(label: str) -> bool:
+    """Whether a file's label is what a program left there, and no title that somebody gave."""
+    return _STAMP.fullmatch(label.strip()) is not None
 
 
 class Names:
@@ -74,3 +93,9 @@ def scalar(text: str, flow: bool = False) -> str:
 def one_line(text: str) -> str:
     """Text for a comment: what would end the line, or does not print, is escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def comment(text: str) -> list[str]:
+    """Lines of a list's item as a comment, each of a length that can be read."""
+    lines = textwrap.wrap(one_line(text), 96, break_on_hyphens=False)
+    return [f"# {'-' if k == 0 else ' '} {line}" for k, line in enumerate(lines)]

@@ -17,7 +17,7 @@ import yaml
 from mixedflow.config import order, schema
 from mixedflow.config.checks import comparisons, datasets, families, models, names
 from mixedflow.config.specs import Config
-from mixedflow.errors import ConfigError, quote
+from mixedflow.errors import ConfigError, nearest, quote
 
 _MOST_VALUES, _MOST_LEVELS = 100_000, 50  # of a configuration
 
@@ -69,6 +69,8 @@ def parse(path: Path | str) -> Any:
     try:
         text = Path(path).read_text(encoding="utf-8")
         return yaml.load(text, Loader=_Loader)
+    except FileNotFoundError:
+        raise ConfigError(str(path), "there is no such file", _beside(Path(path))) from None
     except OSError as error:
         raise ConfigError(str(path), f"cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
@@ -78,7 +80,26 @@ def parse(path: Path | str) -> Any:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or type(error).__name__
-        raise ConfigError(f"{path}{place}", f"not valid YAML: {problem}") from None
+        what = f"not valid YAML: {' '.join(str(problem).split())}"
+        raise ConfigError(f"{path}{place}", what, _mended(problem)) from None
+
+
+def _beside(path: Path) -> str:
+    """The nearest configuration in the folder of one that is not there, or how to begin one."""
+    if not path.parent.is_dir():
+        return "nor is there its folder"
+    known = sorted(p.name for p in path.parent.glob("[!.]*") if p.suffix in (".yaml", ".yml"))
+    begin = "mixedflow init FILE --outcome Y --cluster G begins one"
+    return nearest(path.name, known, "configurations here") or begin
+
+
+def _mended(problem: str) -> str:
+    """What is meant most often where YAML's own words name a symptom."""
+    if "'\\t'" in problem:
+        return "indent with blanks: tabs are not allowed"
+    if "mapping values are not allowed" in problem:
+        return "a text with a colon and a blank in it goes into quotes"
+    return ""
 
 
 def load(config: Any, origin: str = "config.yaml") -> Config:
