@@ -384,3 +384,19 @@ def test_files_that_cannot_be_begun_with(tmp_path: Path, run: Run) -> None:
         assert (code, out, err.count("\n")) == (1, "", 1), err
         assert expected in err
     assert not (tmp_path / "mine").exists()
+
+
+def test_how_a_text_was_read_stands_in_the_configuration(tmp_path: Path, run: Run) -> None:
+    frame().to_csv(tmp_path / "visits.csv", index=False, sep=";", decimal=",", encoding="utf-16")
+    options = ("--outcome", "score", "--cluster", "clinic", "--predictor", "severity")
+    code, _, err = run("init", tmp_path / "visits.csv", "--folder", tmp_path, *options)
+    assert code == 0, err
+    text = (tmp_path / "config.yaml").read_text("utf-8")
+    (dataset,) = yaml.safe_load(text)["datasets"].values()
+    assert dataset["source"] == {
+        "file": "visits.csv", "encoding": "utf-16", "separator": ";", "decimal": ",",
+    }  # fmt: skip
+    assert "# How the file was read; change what is wrong." in text
+    code, out, err = run("check", tmp_path / "config.yaml")
+    assert code == 0, err
+    assert "15 clusters" in out and "if that is wrong" not in out

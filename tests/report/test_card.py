@@ -31,3 +31,10 @@ def test_notes_stand_on_the_page_as_text() -> None:
     parts = card_parts({"steps": [], "variables": [], "cluster_sizes": {}, "notes": [note]})
     assert "&lt;b&gt;x" in parts["notes"] and "<b>" not in parts["notes"]
     assert "is 999 in 2 rows" in parts["notes"]
+
+
+def test_how_text_was_read_is_on_the_page() -> None:
+    card = hostile_card()
+    card["source"] = {**card["source"], "read_as": {"separator": "\t", "decimal": ","}}
+    shown = 'separator "\\t", decimal ","'
+    assert f"<dt>Read as</dt><dd><bdi>{shown}</bdi></dd>" in data_card_html(card)

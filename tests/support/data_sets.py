@@ -15,7 +15,15 @@ from mixedflow.data.prepared import Prepared
 
 
 def source(**given: Any) -> Any:
-    nothing = {"file": None, "rdataset": None, "url": None, "sha256": None, "max_mb": 100}
+    nothing: dict[str, Any] = {
+        "file": None,
+        "rdataset": None,
+        "url": None,
+        "sha256": None,
+        "max_mb": 100,
+    }
+    nothing |= dict.fromkeys(("separator", "decimal", "thousands", "encoding", "comment"))
+    nothing |= {"max_mb": 100, "missing": ()}
     return SimpleNamespace(**nothing | given)
 
 

@@ -21,10 +21,10 @@ from mixedflow.arrays import Array
 from mixedflow.artifacts.packing import packed, packed_labels
 from mixedflow.config.specs import DatasetSpec
 from mixedflow.data.chunks import read_chunk
-from mixedflow.data.labels import Reading
 from mixedflow.data.preparation import Chunk, prepare_chunk
 from mixedflow.data.prepared import every_level, levels_of
 from mixedflow.data.raw import code_text
+from mixedflow.data.reading import Reading
 from mixedflow.errors import DataError, MixedflowError, SourceError, quote
 from mixedflow.language import expressions, formula
 from mixedflow.model.crossproducts import NotFiniteError

@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         return added.add_argument
 
     add = command("init", _init, "write a Snakefile and a config.yaml for a data file")
-    add("file", type=Path, metavar="FILE", help=".dta, .sav, .sas7bdat, .csv or .parquet")
+    add("file", type=Path, metavar="FILE", help=".dta, .sav, .sas7bdat, .csv, .tsv or .parquet")
     add("--outcome", required=True, metavar="Y", help="the column to model")
     add("--cluster", required=True, metavar="G", help="the column that groups the rows")
     add("--time", metavar="T", help="the column that orders the rows of a cluster")

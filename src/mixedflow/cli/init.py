@@ -11,8 +11,8 @@ from mixedflow.cli.plan import Plan
 from mixedflow.cli.starter import Starter
 from mixedflow.cli.wide import told, wide
 from mixedflow.config.specs import SourceSpec
-from mixedflow.data.labels import Reading
 from mixedflow.data.raw import RawData
+from mixedflow.data.reading import Reading
 from mixedflow.data.sources import read_source
 from mixedflow.errors import ConfigError, MixedflowError
 

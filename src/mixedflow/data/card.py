@@ -46,6 +46,7 @@ def card(
             "kind": raw.kind,
             "description": raw.description,
             "sha256": raw.sha256,
+            **({"read_as": raw.read_as} if raw.read_as else {}),
         },
         "cluster": spec.cluster,
         "time": spec.time,

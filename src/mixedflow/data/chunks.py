@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from mixedflow.data.formats import FORMATS, check_signature
-from mixedflow.data.labels import PLAIN, Reading, tidied
+from mixedflow.data.labels import tidied, without
 from mixedflow.data.raw import RawData, warned
+from mixedflow.data.reading import PLAIN, Reading
 from mixedflow.errors import SourceError, quote
 
 
@@ -39,6 +40,8 @@ def read_chunk(
         hint = "damaged? mend the file, and run again: only its chunks are read anew"
         raise SourceError(where, f"cannot be read: {reason}", hint) from None
     frame, tidy = tidied(raw.frame)
+    if reading.missing:
+        frame = frame.apply(without, missing=reading.missing)
     return replace(
-        raw, frame=frame, kind="file", description=shown, notes=(*raw.notes, *notes, *tidy)
+        raw, frame=frame, kind="file", description=shown, notes=(*raw.notes, *notes, *tidy.values())
     )

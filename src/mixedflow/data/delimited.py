@@ -12,11 +12,12 @@ from pathlib import Path
 import pandas as pd
 
 from mixedflow.data import labels
-from mixedflow.data.labels import Reading
+from mixedflow.data.numbers import Style, style
 from mixedflow.data.raw import RawData, UnreadableError
+from mixedflow.data.reading import Reading
+from mixedflow.data.text import read_text
 from mixedflow.errors import quote
 
-_LEADING_ZERO = r"^[+-]?0[0-9]"
 _WHOLE = r"^[+-]?[0-9]+$"
 _POINT = r"^[+-]?[0-9]*\.[0-9]+$"
 
@@ -26,17 +27,24 @@ def delimited(path: Path, reading: Reading) -> RawData:
 
     Only an empty cell is a missing cluster; of other columns NA and its kin are missing, too.
     """
-    frame, notes = _table(path.read_text(encoding="utf-8-sig"), ",")
+    found = read_text(path.read_bytes(), reading, "\t" if path.suffix.lower() == ".tsv" else ",")
+    frame, notes = _table(found.text, found.separator)
     columns = _Columns(frame, reading)
-    return RawData(columns.frame, notes=(*notes, *columns.notes))
+    return RawData(
+        columns.frame,
+        notes=(*found.notes, *notes, *columns.notes),
+        read_as=found.read_as | columns.style.read_as,
+    )
 
 
 def _table(text: str, separator: str) -> tuple[pd.DataFrame, list[str]]:
     """The cells as text under the names of the header, and what was assumed of the layout."""
     stream = io.StringIO(text, newline="")
-    rows = _records(stream, separator)
+    after_blank = f'{separator} "' in text and separator != " "  # a blank before the quote
+    rows = _records(stream, separator, after_blank)
     _, header = next(rows, (1, []))
-    twice = sorted({name for name in header if header.count(name) > 1})
+    bare = [name.strip() or name for name in header]
+    twice = sorted({name for name in bare if bare.count(name) > 1})
     if twice:
         raise UnreadableError(f"the column {quote(twice[0])} is there twice")
     body = stream.tell()
@@ -54,6 +62,7 @@ def _table(text: str, separator: str) -> tuple[pd.DataFrame, list[str]]:
     frame = pd.read_csv(
         stream,
         sep=separator,
+        skipinitialspace=after_blank,
         header=None,
         names=range(max(width, widest)),
         index_col=False,
@@ -61,7 +70,7 @@ def _table(text: str, separator: str) -> tuple[pd.DataFrame, list[str]]:
         keep_default_na=False,
         na_values=[""],
     )
-    notes = []
+    notes = ["blanks around names of columns were left out"] if bare != header else []
     if widest > width:
         stream.seek(body)
         quoted = stream.read().lstrip().startswith('"')
@@ -74,7 +83,7 @@ def _table(text: str, separator: str) -> tuple[pd.DataFrame, list[str]]:
         notes.append(
             f"{told} fewer fields than the header (the first in line {line}): the others are empty"
         )
-    names = [name or f"Unnamed: {place}" for place, name in enumerate(header)]
+    names = [name or f"Unnamed: {place}" for place, name in enumerate(bare)]
     return frame.set_axis(names, axis="columns"), notes
 
 
@@ -89,9 +98,12 @@ def _rows(number: int, one: str, several: str) -> str:
     return f"1 row {one}" if number == 1 else f"{number} rows {several}"
 
 
-def _records(stream: io.StringIO, separator: str) -> Iterator[tuple[int, Sequence[str]]]:
+def _records(
+    stream: io.StringIO, separator: str, after_blank: bool
+) -> Iterator[tuple[int, Sequence[str]]]:
     """Rows that are not blank, with the numbers of the lines that they begin in."""
-    reader = csv.reader(iter(stream.readline, ""), delimiter=separator)
+    lines = iter(stream.readline, "")
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=after_blank)
     line = 1
     for fields in reader:
         if fields and (len(fields) > 1 or fields[0].strip()):
@@ -140,29 +152,31 @@ class _Columns:
         self.missing: dict[str, dict[str, int]] = {}
         self.kept: dict[str, dict[str, int]] = {}
         self.notes: list[str] = []
-        self.frame = pd.DataFrame({name: self.column(frame[name]) for name in frame.columns})
+        bare, blanks = labels.tidied(frame)
+        bare = bare.mask(bare.isin(reading.missing)) if reading.missing else bare
+        self.style = style(bare.mask(bare.isin(labels.MISSING)), reading)
+        self.frame = pd.DataFrame({name: self.column(bare[name]) for name in bare.columns})
+        texts = [n for n in blanks if not pd.api.types.is_numeric_dtype(self.frame[n].dtype)]
+        self.notes += [blanks[name] for name in texts]
         self.notes += labels.words(self.missing, "was taken as missing")
         self.notes += labels.words(self.kept, "was read as a name, not as missing")
+        self.notes += self.style.notes
 
-    def column(self, values: pd.Series) -> pd.Series:
-        name = str(values.name)
-        bare, note = labels.trimmed(values)
-        if name == self.reading.cluster:
-            found = _numbers(bare)
-            if found is None or not labels.numbers_of_labels(bare, found, codes=True):
-                found = bare
-            self.count(self.kept, bare, labels.MISSING)
-        else:
-            found = self.other(bare, self.reading.levels.get(name))
-        if note and not pd.api.types.is_numeric_dtype(found.dtype):
-            self.notes.append(note)
+    def column(self, bare: pd.Series) -> pd.Series:
+        name = str(bare.name)
+        if name != self.reading.cluster:
+            return self.other(bare, self.reading.levels.get(name))
+        self.count(self.kept, bare, labels.MISSING)
+        found = Style().numbers(bare)
+        if found is None or not labels.numbers_of_labels(bare, found, codes=True):
+            return bare
         return found
 
     def other(self, bare: pd.Series, levels: frozenset[str] | None) -> pd.Series:
         """A column that is not the cluster; ``levels`` are those declared."""
         words = [word for word in labels.MISSING if word not in (levels or ())]
         there = bare.mask(bare.isin(words))
-        found = _numbers(there)
+        found = self.style.numbers(there)
         lost = found is not None and (
             not labels.numbers_of_labels(there, found, codes=False)
             if levels is not None
@@ -181,14 +195,3 @@ class _Columns:
     ) -> None:
         for word, n in labels.counted(values, words).items():
             found.setdefault(word, {})[str(values.name)] = n
-
-
-def _numbers(values: pd.Series) -> pd.Series | None:
-    """The numbers that a column of text holds; None if it holds anything else, such as 007."""
-    present = values.dropna()
-    if present.str.contains(_LEADING_ZERO, regex=True).any():
-        return None
-    if len(present) and present.isin(["True", "False"]).all():
-        return values.map({"True": 1.0, "False": 0.0})
-    numbers = pd.to_numeric(present, errors="coerce")
-    return numbers.reindex(values.index) if numbers.notna().all() else None

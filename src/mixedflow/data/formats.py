@@ -13,8 +13,9 @@ from pathlib import Path
 
 from mixedflow.data import readers
 from mixedflow.data.delimited import delimited
-from mixedflow.data.labels import Reading
 from mixedflow.data.raw import RawData
+from mixedflow.data.reading import Reading
+from mixedflow.data.text import wide
 from mixedflow.errors import SourceError
 
 _EDGE = 64  # bytes at either end that tell a format
@@ -84,6 +85,7 @@ FORMATS = {
             begins=lambda head: head.startswith(_SAS_MAGIC),
         ),
         Format(".csv", whole=delimited),
+        Format(".tsv", whole=delimited),
         Format(
             ".parquet",
             whole=readers.parquet,
@@ -113,7 +115,7 @@ def check_signature(path: Path, of: Format, shown: str, where: str) -> None:
         (one.suffix for one in FORMATS.values() if one.begins and one.begins(head)), None
     )
     if of.begins is None:
-        if looks_like or b"\0" in head:
+        if looks_like or (b"\0" in head and not wide(head)):
             raise SourceError(where, f"{shown} is not text but {looks_like or 'binary'}")
         if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html")):
             raise SourceError(where, f"{shown} is a web page, not data")

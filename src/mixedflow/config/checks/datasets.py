@@ -11,6 +11,8 @@ from mixedflow.config.checks import chunks
 from mixedflow.errors import ConfigError, quote
 from mixedflow.language import expressions, formula
 
+TEXT_KEYS = ("separator", "decimal", "thousands", "encoding", "comment")
+
 
 def checked(where: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a data set in their canonical form: derivations in order, files of chunks.
@@ -52,6 +54,7 @@ def _source(where: str, source: Mapping[str, Any]) -> None:
                 f"{quote(path)} has braces, which Snakemake takes for a wildcard",
                 "rename the file",
             )  # fmt: skip
+    _text_keys(where, source)
     if source["url"]:
         check_address(source["url"], f"{where}.url")
     if source["rdataset"] and source["sha256"]:
@@ -59,6 +62,28 @@ def _source(where: str, source: Mapping[str, Any]) -> None:
             f"{where}.sha256", "is checked for file and url only",
             "leave it out, or count rows with expect",
         )  # fmt: skip
+
+
+def _text_keys(where: str, source: Mapping[str, Any]) -> None:
+    """The keys of text are for text, and none contradicts another."""
+    given = [key for key in TEXT_KEYS if source[key] is not None]
+    paths = [source["rdataset"] or source["file"] or "", *source["files"]]
+    typed = source["rdataset"] or any(path.lower().endswith(chunks.CHUNKED) for path in paths)
+    if given and typed:
+        raise ConfigError(
+            f"{where}.{given[0]}", f"is for text such as .csv, and {quote(paths[0])} is none",
+            "leave it out",
+        )  # fmt: skip
+    if source["decimal"] and source["decimal"] == source["thousands"]:
+        what = f"{quote(source['decimal'])} cannot be the decimal sign and group thousands"
+        raise ConfigError(f"{where}.thousands", what)
+    if source["encoding"] is not None:
+        try:
+            "".encode(source["encoding"])
+        except (LookupError, ValueError):
+            hint = "such as utf-8, utf-16, latin-1, cp1252"
+            what = f"no encoding {quote(source['encoding'])}"
+            raise ConfigError(f"{where}.encoding", what, hint) from None
 
 
 def _explore(where: str, dataset: Mapping[str, Any]) -> None:
