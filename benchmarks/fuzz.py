@@ -38,7 +38,7 @@ from mixedflow.config import reading
 from mixedflow.config.specs import DatasetSpec, ModelSpec
 from mixedflow.data.preparation import prepare
 from mixedflow.data.prepared import load, save
-from mixedflow.data.sources import read_source
+from mixedflow.data.sources import read_dataset
 from mixedflow.errors import MixedflowError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -258,7 +258,7 @@ def read_and_fit(folder: Path, name: str) -> None:
     checked = reading.load(config)
     dataset: DatasetSpec = checked.datasets["d"]
     model: ModelSpec = checked.models["m"]
-    raw = read_source(dataset.source, folder, folder / "downloads", "datasets.d.source")
+    raw = read_dataset(dataset, folder, folder / "downloads", "datasets.d.source")
     prepared = prepare(dataset, raw)
     save(prepared, folder / "data_.parquet", folder / "data_.json")
     loaded, place = load(folder / "data_.parquet", folder / "data_.json"), folder / "model"

@@ -10,6 +10,7 @@ import pytest
 from chunk_data import damaged, rows
 
 from mixedflow.data.chunks import read_chunk
+from mixedflow.data.reading import Reading
 from mixedflow.errors import SourceError
 
 COLUMNS = {"g", "x", "size", "girl", "y"}
@@ -47,3 +48,19 @@ def test_only_the_part_with_damaged_rows_cannot_be_read(tmp_path: Path) -> None:
                 read_chunk(path, "bad", part, 8, COLUMNS)
         else:
             assert len(read_chunk(path, "bad", part, 8, COLUMNS).frame) == 750
+
+
+def test_what_means_missing_is_missing_in_every_part(tmp_path: Path) -> None:
+    codes = {
+        "g": [1, 999, 2, 3] * 5,
+        "x": [0.5, 999.0, -9.0, 1.0] * 5,
+        "t": ["a", ".", "9", "b"] * 5,
+    }
+    path = tmp_path / "a.parquet"
+    pd.DataFrame(codes).to_parquet(path, row_group_size=3)
+    wanted, reading = set(codes), Reading(missing=("999", ".", "-9"))
+    parts = [read_chunk(path, "a", part, 6, wanted, reading).frame for part in range(1, 7)]
+    missing = pd.concat([part.isna() for part in parts])
+    assert missing["g"].tolist() == [False, True, False, False] * 5
+    assert missing["x"].tolist() == [False, True, True, False] * 5
+    assert missing["t"].tolist() == [False, True, False, False] * 5

@@ -57,6 +57,12 @@ def test_a_separator_at_the_end_of_each_row(tmp_path: Path, text: str) -> None:
     assert found.notes == ("each row ends in a separator more than the header: left out",)
 
 
+def test_columns_without_name_and_value(tmp_path: Path) -> None:
+    found = read(written(tmp_path, "g,y,,\na,1,,\nb,2,,\n"))
+    assert list(found.frame) == ["g", "y"]
+    assert found.notes == ("2 of the columns had neither name nor value: left out",)
+
+
 def test_short_rows_are_told(tmp_path: Path) -> None:
     found = read(written(tmp_path, 'g,y,z\n"a\nb",1,2\n\nc\nd,3\n'))
     assert found.frame["y"].tolist()[::2] == [1, 3] and found.frame["y"].isna().sum() == 1

@@ -12,7 +12,7 @@ from data_sets import prepared, read, source
 from lecture_data import shared
 
 from mixedflow.config import reading
-from mixedflow.data import sources
+from mixedflow.data import packed, sources
 from mixedflow.errors import ConfigError, SourceError
 
 PLAIN = "g,y,x\nÄ,1.5,2\nÄ,2.5,3\nB,3.5,1\nB,4.0,2\n"
@@ -218,6 +218,13 @@ def test_damaged_archives(tmp_path: Path, name: str, content: bytes, message: st
     with pytest.raises(SourceError, match=message) as caught:
         table(tmp_path, content, name)
     assert "\n" not in str(caught.value)
+
+
+def test_a_bomb_from_the_web_is_not_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "s.csv.gz").write_bytes(gzip.compress(bytes(3_000_000)))
+    unpacking = packed.unpacked(tmp_path / "s.csv.gz", "s.csv.gz", (), "'s'", "here", 2e6)
+    with pytest.raises(SourceError, match="'s' unpacks to more than 2 MB"), unpacking:
+        pass
 
 
 # The configuration

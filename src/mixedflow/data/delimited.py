@@ -44,7 +44,7 @@ def _table(text: str, separator: str) -> tuple[pd.DataFrame, list[str]]:
     rows = _records(stream, separator, after_blank)
     _, header = next(rows, (1, []))
     bare = [name.strip() or name for name in header]
-    twice = sorted({name for name in bare if bare.count(name) > 1})
+    twice = sorted({name for name in bare if name and bare.count(name) > 1})
     if twice:
         raise UnreadableError(f"the column {quote(twice[0])} is there twice")
     body = stream.tell()
@@ -84,7 +84,11 @@ def _table(text: str, separator: str) -> tuple[pd.DataFrame, list[str]]:
             f"{told} fewer fields than the header (the first in line {line}): the others are empty"
         )
     names = [name or f"Unnamed: {place}" for place, name in enumerate(bare)]
-    return frame.set_axis(names, axis="columns"), notes
+    frame = frame.set_axis(names, axis="columns")
+    empty = [n for n, name in zip(names, bare, strict=True) if not name and frame[n].isna().all()]
+    if empty:
+        notes.append(f"{len(empty)} of the columns had neither name nor value: left out")
+    return frame.drop(columns=empty), notes
 
 
 _HINT = "write the file anew, with quotes around what holds the separator"
@@ -156,8 +160,10 @@ class _Columns:
         bare = bare.mask(bare.isin(reading.missing)) if reading.missing else bare
         self.style = style(bare.mask(bare.isin(labels.MISSING)), reading)
         self.frame = pd.DataFrame({name: self.column(bare[name]) for name in bare.columns})
-        texts = [n for n in blanks if not pd.api.types.is_numeric_dtype(self.frame[n].dtype)]
-        self.notes += [blanks[name] for name in texts]
+        for name, note in blanks.items():
+            # Of numbers blanks mean nothing, but of names they may have been part.
+            if name == reading.cluster or not _numeric(self.frame[name]):
+                self.notes.append(note)
         self.notes += labels.words(self.missing, "was taken as missing")
         self.notes += labels.words(self.kept, "was read as a name, not as missing")
         self.notes += self.style.notes
@@ -195,3 +201,7 @@ class _Columns:
     ) -> None:
         for word, n in labels.counted(values, words).items():
             found.setdefault(word, {})[str(values.name)] = n
+
+
+def _numeric(values: pd.Series) -> bool:
+    return bool(pd.api.types.is_numeric_dtype(values.dtype))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import shutil
+import math
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from mixedflow.errors import SourceError, nearest
 
@@ -18,14 +19,16 @@ PACKED = (".gz", ".zip")
 
 @contextmanager
 def unpacked(
-    path: Path, name: str, known: Collection[str], shown: str, where: str
+    path: Path, name: str, known: Collection[str], shown: str, where: str, most: float = math.inf
 ) -> Iterator[Path]:
     """``path`` itself, or what it holds; ``name`` is what the file is called, ``known`` suffixes.
+
+    ``most`` bytes may come out of it.
 
     Raises
     ------
     SourceError
-        A damaged archive, one of several data files or none, or one with a password.
+        A damaged archive, one of several data files or none, one with a password, too much in it.
     """
     suffix = PurePosixPath(name).suffix.lower()
     if suffix not in PACKED:
@@ -36,14 +39,14 @@ def unpacked(
             if suffix == ".gz":
                 inner = PurePosixPath(PurePosixPath(name).stem)
                 found = Path(folder) / f"data{inner.suffix.lower()}"
-                with gzip.open(path) as stream, found.open("wb") as written:
-                    shutil.copyfileobj(stream, written)
+                with gzip.open(path) as stream:
+                    _copy(stream, found, most, shown, where)
             else:
                 with zipfile.ZipFile(path) as archive:
                     member = _member(archive, known, shown, where)
                     found = Path(folder) / f"data{PurePosixPath(member.filename).suffix.lower()}"
-                    with archive.open(member) as stream, found.open("wb") as written:
-                        shutil.copyfileobj(stream, written)
+                    with archive.open(member) as stream:
+                        _copy(stream, found, most, shown, where)
         except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             raise SourceError(where, f"cannot unpack {shown}: {error}", "damaged?") from None
         except (RuntimeError, NotImplementedError) as error:  # a password; an odd compression
@@ -63,3 +66,14 @@ def _member(
         what = f"{shown} holds {len(data) or 'no'} data files, not one"
         raise SourceError(where, what, nearest("", names, "in it"))
     return data[0]
+
+
+def _copy(stream: Any, to: Path, most: float, shown: str, where: str) -> None:
+    size = 0
+    with to.open("wb") as written:
+        while block := stream.read(2**20):
+            size += len(block)
+            if size > most:
+                what = f"{shown} unpacks to more than {most / 1e6:g} MB"
+                raise SourceError(where, what, "raise max_mb if that is right")
+            written.write(block)

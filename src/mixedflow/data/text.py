@@ -16,8 +16,8 @@ from mixedflow.errors import quote
 
 SEPARATORS = (",", ";", "\t", "|")
 _SAMPLE = 200  # rows that tell the separator
-_SAMPLED = 200_000  # characters that hold them
-_BINARY = re.compile("[\0-\x08\x0e-\x19]")  # but not DOS's end of file
+_SAMPLED = 200_000  # characters that hold them, and show what is no text
+_BINARY = re.compile("[\x01-\x08\x0e-\x19]")  # but not DOS's end of file
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?\Z")
 
 
@@ -57,7 +57,7 @@ def read_text(content: bytes, reading: Reading, usual: str) -> Text:
     """
     found = Text("", usual)
     found.text = _decoded(content, reading.encoding, found).removesuffix("\x1a")
-    if _BINARY.search(found.text):
+    if "\0" in found.text or _BINARY.search(found.text, 0, _SAMPLED):
         raise UnreadableError("it is not text but binary")
     named = re.match(r"sep=([^\r\n])(?=\r?\n|\r)", found.text)
     if named:  # Excel's own line
