@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from data_sets import prepared, read, source
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from lecture_data import shared
 
 from mixedflow.config import reading
@@ -90,6 +93,9 @@ def test_windows_letters(tmp_path: Path) -> None:
     assert "was read as Windows-1252" in found.notes[0]
     other = table(tmp_path, b"g,y\n\x8fb,1\nb,2\n")  # a byte that Windows-1252 does not have
     assert "was read as Latin-1" in other.notes[0]
+    damaged = "g,y\nÄ,1\nÖ,2\nÜ,3\nß,4\n".encode().replace("Ü".encode(), b"\xc3")
+    with pytest.raises(SourceError, match="line 4 is not UTF-8, as the rest is; give"):
+        table(tmp_path, damaged)
     with pytest.raises(SourceError, match=r"line 2 is not utf-8; give another source\.encoding"):
         table(tmp_path, b"g,y\n\xffb,1\nb,2\n", encoding="utf-8")
 
@@ -225,6 +231,23 @@ def test_a_bomb_from_the_web_is_not_unpacked(tmp_path: Path) -> None:
     unpacking = packed.unpacked(tmp_path / "s.csv.gz", "s.csv.gz", (), "'s'", "here", 2e6)
     with pytest.raises(SourceError, match="'s' unpacks to more than 2 MB"), unpacking:
         pass
+
+
+@settings(max_examples=300, deadline=None)
+@example(b"a,b\n\x00")
+@example(b"\xff\xfea")
+@example(b"sep=,")
+@example(b"#\n#\n")
+@example(b"a\tb\n1,5\t1.234.567\n")
+@given(content=st.one_of(st.binary(), st.text(',;\t"#.\n\r 1aÄ\x00').map(str.encode)))
+def test_any_bytes_are_a_table_or_one_line(content: bytes) -> None:
+    for name in ("s.csv", "s.tsv", "s.zip", "s.csv.gz"):
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / name).write_bytes(content)
+            try:
+                read(Path(folder) / name)
+            except SourceError as error:
+                assert "\n" not in str(error)
 
 
 # The configuration

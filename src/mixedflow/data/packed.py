@@ -6,7 +6,6 @@ import gzip
 import math
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -47,10 +46,11 @@ def unpacked(
                     found = Path(folder) / f"data{PurePosixPath(member.filename).suffix.lower()}"
                     with archive.open(member) as stream:
                         _copy(stream, found, most, shown, where)
-        except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-            raise SourceError(where, f"cannot unpack {shown}: {error}", "damaged?") from None
-        except (RuntimeError, NotImplementedError) as error:  # a password; an odd compression
-            raise SourceError(where, f"cannot unpack {shown}: {error}") from None
+        except SourceError:
+            raise
+        except Exception as error:  # whatever a damaged archive, a password or a full disk raises
+            reason = str(error) or type(error).__name__
+            raise SourceError(where, f"cannot unpack {shown}: {reason}", "damaged?") from None
         yield found
 
 

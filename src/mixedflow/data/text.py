@@ -98,8 +98,8 @@ def _decoded(content: bytes, encoding: str | None, found: Text) -> str:
         return text
     try:
         return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        pass
+    except UnicodeDecodeError as error:
+        _refuse_damaged(content, error.start)
     try:
         text, name = content.decode("cp1252"), "cp1252"
     except UnicodeDecodeError:
@@ -107,6 +107,16 @@ def _decoded(content: bytes, encoding: str | None, found: Text) -> str:
     shown = {"cp1252": "Windows-1252", "latin-1": "Latin-1"}[name]
     found.assume("encoding", name, f"the text is not UTF-8: it was read as {shown}")
     return text
+
+
+def _refuse_damaged(content: bytes, place: int) -> None:
+    """Other encodings seldom look like UTF-8: a file that mostly does is damaged UTF-8."""
+    text = content.decode("utf-8-sig", "replace")
+    bad = text.count("\ufffd")
+    letters = sum(text.count(char) for char in set(text) if not char.isascii())
+    if letters - bad > bad:
+        line = content[:place].count(b"\n") + 1
+        raise UnreadableError(f"line {line} is not UTF-8, as the rest is", "give source.encoding")
 
 
 def _leave_comments(found: Text, separator: str | None) -> None:
