@@ -92,23 +92,24 @@ def nearest(name: object, candidates: Iterable[object], noun: str = "") -> str:
     if not known:
         return ""
     wanted = str(name)
-    alike = [other for other in known if _folded(other) == _folded(wanted)]
+    alike = [other for other in known if folded(other) == folded(wanted)]
     if alike:
-        return f"did you mean {' or '.join(_told_apart(other, wanted) for other in alike[:3])}?"
-    by_folded = {_folded(candidate): candidate for candidate in reversed(known)}
-    close = difflib.get_close_matches(_folded(wanted), by_folded, n=1, cutoff=_CLOSE)
+        return f"did you mean {' or '.join(told_apart(other, wanted) for other in alike[:3])}?"
+    byfolded = {folded(candidate): candidate for candidate in reversed(known)}
+    close = difflib.get_close_matches(folded(wanted), byfolded, n=1, cutoff=_CLOSE)
     if close:
-        return f"did you mean {quote(by_folded[close[0]])}?"
+        return f"did you mean {quote(byfolded[close[0]])}?"
     shown = ", ".join(quote(candidate) for candidate in known[:8])
     more = f" and {len(known) - 8} more" if len(known) > 8 else ""
     return f"{noun or 'known'}: {shown}{more}"
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """What is the same for names that a reader would take for one."""
     return unicodedata.normalize("NFKC", name).casefold().strip()
 
 
-def _told_apart(other: str, name: str) -> str:
+def told_apart(other: str, name: str) -> str:
     """``other`` quoted, with the characters by which it differs from a name that looks the same."""
     if unicodedata.normalize("NFKC", other) != unicodedata.normalize("NFKC", name):
         return quote(other)

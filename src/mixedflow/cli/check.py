@@ -23,7 +23,7 @@ from mixedflow.errors import (
     quote,
 )
 from mixedflow.language import contrasts, formula
-from mixedflow.language.names import INTERCEPT
+from mixedflow.language.names import INTERCEPT, alike
 from mixedflow.model import estimation
 from mixedflow.model.nesting import Candidate, check_nested
 from mixedflow.prose import notes
@@ -96,6 +96,7 @@ def check(path: Path) -> Checked:
             lines += [f"{where}: {note}" for note in raw.notes]
             told = notes.sentences(data[name].prepared.card)
             lines += [plain(f"{where}: note: {text}") for text in told]
+            lines += [f"{where}: note: {text}" for text in alike(data[name].prepared.frame.columns)]
         except MixedflowError as error:
             faults.append(str(error))
     designs: dict[str, Design] = {}
@@ -106,7 +107,7 @@ def check(path: Path) -> Checked:
             designs[name] = model(wanted, data[wanted.dataset])
             lines.append(_describe(wanted, designs[name]))
             crossed = formula.parse(wanted.formula).notes
-            lines += [f"models.{name}.formula: note that {note}" for note in crossed]
+            lines += [f"models.{name}.formula: note: {note}" for note in crossed]
         except MixedflowError as error:
             faults.append(str(error))
     for pair in settings.comparisons.values():

@@ -6,7 +6,10 @@ import keyword
 import math
 import numbers
 import unicodedata
+from collections.abc import Iterable
 from typing import Any
+
+from mixedflow.errors import folded, quote, told_apart
 
 INTERCEPT = "Intercept"
 RESIDUAL = "Residual"  # the group of the rows' own variance
@@ -43,3 +46,18 @@ def level_name(value: Any) -> str:
         number = float(value)
         return str(int(number)) if math.isfinite(number) and number.is_integer() else str(value)
     return str(value)
+
+
+def alike(names: Iterable[str]) -> list[str]:
+    """What to know of names that differ only in case, or in letters that look the same."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(folded(name), []).append(name)
+    found = []
+    for first, *others in groups.values():
+        for other in others:
+            found.append(
+                f"columns {quote(first)} and {told_apart(other, first)} are two: a formula means "
+                "the one that it names letter by letter"
+            )
+    return found
