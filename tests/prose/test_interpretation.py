@@ -118,6 +118,15 @@ def test_codes_with_labels() -> None:
     assert "Gender runs from 1 to 2." in found["Intercept"]
 
 
+def test_intervals_against_the_lowest_that_has_values() -> None:
+    """Size runs from 12 to 90: no row is in (-Inf,10], so that (10,20] is the reference."""
+    size = "cut(size, [10, 20, 50])"
+    rows = [row(t) for t in ("Intercept", f"{size}[(20,50]]", f"{size}[(50, Inf]]")]
+    found = told(size, rows, [SIZE])
+    assert found["Intercept"].startswith("Where Size is (10,20], the expected value")
+    assert found[f"{size}[(50, Inf]]"].startswith("Where Size is (50, Inf] rather than (10,20], ")
+
+
 def test_interactions_of_two_numbers_and_of_two_groups() -> None:
     terms = ["Intercept", "x", "size", "x:size"]
     found = told("x * size", [row(t) for t in terms], [X, SIZE], varies_within={"size": False})

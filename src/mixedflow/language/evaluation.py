@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from mixedflow.language.expressions import (
     COMPARISONS,
     SUMMARIES,
     breaks_of,
+    interval_names,
     literal_number,
     parse,
 )
@@ -49,17 +49,10 @@ def evaluate(
 
 
 def intervals(text: str, frame: pd.DataFrame, where: str = "expression") -> pd.Series:
-    """As ``evaluate``, but what ``cut`` gives is a Categorical of intervals, named as R names them.
-
-    Those at either end are open: ``cut(x, [1, 2])`` has (-Inf,1], (1,2] and (2, Inf].
-    """
-    tree, _ = parse(text, where)
-    values = evaluate(text, frame, where)
-    breaks = breaks_of(tree)
-    if breaks is None:
+    """As ``evaluate``, but what ``cut`` gives is a Categorical of intervals as R names them."""
+    values, names = evaluate(text, frame, where), interval_names(text, where)
+    if names is None:
         return values
-    ends = ["-Inf", *(f"{number:g}" for number in breaks), " Inf"]
-    names = [f"({a},{b}]" for a, b in pairwise(ends)]
     codes = values.fillna(0.0).to_numpy(dtype=np.int64) - 1
     found = pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(names))
     return pd.Series(found, index=values.index)

@@ -341,6 +341,18 @@ def breaks_of(node: ast.expr) -> list[float] | None:
     return None
 
 
+def interval_names(text: str, where: str = "expression") -> list[str] | None:
+    """The intervals of an expression that is a call of ``cut``, as R names them; None for others.
+
+    Those at either end are open: ``cut(x, [1, 2])`` has (-Inf,1], (1,2] and (2, Inf].
+    """
+    breaks = breaks_of(parse(text, where)[0])
+    if breaks is None:
+        return None
+    ends = ["-Inf", *(f"{number:.15g}" for number in breaks), " Inf"]
+    return [f"({a},{b}]" for a, b in itertools.pairwise(ends)]
+
+
 def literal_number(node: ast.expr) -> float | None:
     """A finite number with at most one sign, as float; None for anything else."""
     sign = 1.0

@@ -40,7 +40,7 @@ class CodedModel:
         self.data = Variables(card)
         self.estimates = {str(row["term"]): row["estimate"] for row in fixed}
         parsed = terms.parsed(fit.formula)
-        expression = parsed.atoms if parsed else {}
+        expression = self.expression = parsed.atoms if parsed else {}
         self.varies = fit.varies_within
         names = [str(row["term"]) for row in fixed]
         self.factors = terms.split(names, parsed)
@@ -79,6 +79,9 @@ class CodedModel:
 
     def levels(self, name: str) -> dict[str, str]:
         """The levels of a factor that occur, with their labels."""
+        intervals = self.data.intervals(self.expression.get(name, ""))
+        if intervals:
+            return dict(zip(intervals, intervals, strict=True))
         call = re.fullmatch(r"(?:C|factor)\((.*)\)", name, re.DOTALL)
         return self.data.levels(call[1].strip().strip("`") if call else name)
 

@@ -70,6 +70,19 @@ class Variables:
             if level.get("n")
         }
 
+    def intervals(self, text: str) -> list[str]:
+        """The intervals of a call of ``cut`` from the one with the smallest value on."""
+        try:
+            (tree, aliases), names = expressions.parse(text, ""), expressions.interval_names(text)
+        except ExpressionError:
+            return []
+        breaks = expressions.breaks_of(tree) or []
+        match tree:
+            case ast.Call(args=[ast.Name(id=name), _]):
+                ends = self.range(aliases.get(name, name))
+                return (names or [])[sum(ends[0] > number for number in breaks) if ends else 0 :]
+        return names or []
+
     def range(self, name: str) -> tuple[float, float] | None:
         """The smallest and the largest value of a numeric column."""
         variable = self.card.get(name) or {}
