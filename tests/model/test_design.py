@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixedflow.errors import DataError, FormulaError
+from mixedflow.errors import DataError, FormulaError, MixedflowError
 from mixedflow.language import formula
 from mixedflow.model.design import design, fixed_matrix
 
@@ -202,3 +202,20 @@ def test_names_that_cannot_be_told_apart(frame):
     assert _terms(clash, "`x:x2`") == ("Intercept", "x:x2")
     with pytest.raises(DataError, match="the name of column 7 is not text; rename"):
         _terms(frame.assign(**{"a": 1}).rename(columns={"a": 7}), "`7`")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [pd.NA, pd.NaT, None, 10**400, 1j, b"x", [1], (1, 2), {1: 2}, np.array([1, 2]), object()],
+    ids=lambda odd: type(odd).__name__,
+)
+@pytest.mark.parametrize("right", ["s", "C(s)", "log(s)", "I(s == 1)", "cut(s, [1, 2])", "x * s"])
+def test_odd_objects_are_a_result_or_a_line(frame, odd, right):
+    values = pd.Series([0.5, 1.5, 2.5] * 4, dtype=object)
+    values.iat[3] = odd
+    try:
+        built = design(formula.parse(f"y ~ {right} + (1 | g)"), frame.assign(s=values))
+    except MixedflowError as error:
+        assert "\n" not in str(error)
+    else:
+        assert len(built.y) == (11 if values.isna().any() else 12)

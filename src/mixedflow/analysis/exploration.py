@@ -10,6 +10,7 @@ import pandas as pd
 
 from mixedflow.errors import DataError, nearest, quote
 from mixedflow.language import formula
+from mixedflow.language.quantities import told
 from mixedflow.model.design import design
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _values(frame: pd.DataFrame, name: str, where: str) -> None:
 def _numeric(frame: pd.DataFrame, name: str, where: str) -> None:
     _values(frame, name, where)
     if not pd.api.types.is_numeric_dtype(frame[name].dtype):
-        raise DataError(where, f"{quote(name)} is not numeric")
+        raise DataError(where, f"{quote(name)} is not numeric: it {told(frame[name])}")
 
 
 def size_summary(sizes: np.ndarray) -> pd.DataFrame:

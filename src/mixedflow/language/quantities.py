@@ -30,10 +30,21 @@ def numbers_of(values: pd.Series) -> pd.Series | None:
     """A column of Python's own numbers (decimals, fractions, True and None) as float64, or None."""
     if values.dtype != object:
         return None
-    present = values[values.notna()]
+    there = values.notna()
+    present = values[there]
     if not len(present) or not all(isinstance(v, numbers.Real | decimal.Decimal) for v in present):
         return None
-    return values.map(float, na_action="ignore").astype("float64")
+    floats = [
+        _float(value) if here else math.nan for value, here in zip(values, there, strict=True)
+    ]
+    return pd.Series(floats, index=values.index)
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def no_category(values: pd.Series) -> str:

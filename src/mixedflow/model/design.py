@@ -244,7 +244,7 @@ def _atoms(
             raise DataError(where, f"{quote(name)} {fault}", hint)
         try:
             levels = levels_in_use(known[name][complete])
-        except TypeError:
+        except (TypeError, ValueError):
             raise DataError(
                 where, f"{quote(name)} is neither numbers nor text ({values[name].dtype}, mixed)"
             ) from None
