@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mixedflow.analysis import curves
 from mixedflow.analysis.curves import Axes
 from mixedflow.analysis.model import fit_model
 from mixedflow.api import Fit
+from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.config import reading
 from mixedflow.data.preparation import prepare
 from mixedflow.data.prepared import Prepared
@@ -104,3 +108,65 @@ def test_predictions_add_up(results):
         assert predicted == pytest.approx(table["conditional"].to_numpy(), rel=1e-9)
         unseen = frame.assign(**{fit.groups[0].name: "nowhere"})
         assert fit.predict(unseen) == pytest.approx(table["population"].to_numpy())
+
+
+# A covariate in several random columns
+
+
+@pytest.fixture(scope="module")
+def splined():
+    """Slopes of age before and after a year: two columns that are derived from one covariate."""
+    rng = np.random.default_rng(3)
+    child, age = np.repeat(np.arange(60), 8), np.tile(np.linspace(0.2, 2.5, 8), 60)
+    z = np.column_stack([np.ones(480), age - 1, np.maximum(age - 1, 0)])
+    u = rng.normal(size=(60, 3)) * [1.0, 0.8, 1.5]
+    frame = pd.DataFrame({"id": child.astype(str), "age": age, "age_c": z[:, 1], "age_sp": z[:, 2]})
+    frame["girl"] = (child % 2).astype("int8")
+    frame["gender"] = frame["girl"] + 1
+    frame["weight"] = 8 + (z * u[child]).sum(axis=1) + 0.3 * rng.normal(size=480)
+    model = replace(
+        CONFIG.models["growth"],
+        formula="weight ~ age_c + age_sp + girl + (1 + age_c + age_sp | id)",
+    )
+    return fit_model(model, Prepared(frame, {}), CONFIG.datasets[model.dataset])
+
+
+def test_the_variance_is_that_of_the_columns_at_the_covariate(splined):
+    """z'Gz with z = (1, age - 1, (age - 1)+), and not the second slope at its mean."""
+    table, fit = splined.tables["variance_function"], splined.fit
+    assert splined.report.x == "age"
+    z = np.column_stack([np.ones(len(table)), table["x"] - 1, np.maximum(table["x"] - 1, 0)])
+    G, s2 = fit.solution.G[0], fit.solution.s2
+    between = np.einsum("ma,ab,mb->m", z, G, z)
+    assert table["between"].to_numpy() == pytest.approx(between, rel=1e-9)
+    assert table["vpc"].to_numpy() == pytest.approx(between / (between + s2), rel=1e-9)
+    mean = fit.fitted.frame["age"].mean()
+    z = np.array([1, mean - 1, max(mean - 1, 0)])
+    vpc = splined.report.vpc
+    assert (vpc.predictor, vpc.mean_x, vpc.held) == ("age", pytest.approx(mean), None)
+    assert vpc.estimate == pytest.approx(z @ G @ z / (z @ G @ z + s2))
+
+
+def test_lines_of_clusters_bend_where_the_model_does(splined):
+    lines = splined.tables["curves"].query("level == 'eb' and cluster != ''")
+    fit = splined.fit
+    b = fit.fixed_effects.set_index("term")["estimate"]
+    for name, line in lines.groupby("cluster"):
+        u = fit.solution.effects[0].u[list(fit.groups[0].clusters).index(name)]
+        age = line["x"].to_numpy()
+        z = np.column_stack([np.ones(len(age)), age - 1, np.maximum(age - 1, 0)])
+        fixed = z @ [b["Intercept"], b["age_c"], b["age_sp"]]
+        girl = int(str(name)) % 2
+        assert line["estimate"].to_numpy() == pytest.approx(fixed + b["girl"] * girl + z @ u)
+
+
+def test_a_factor_is_at_its_reference_and_said():
+    model = replace(CONFIG.models["school_intercept"], formula="gcse ~ 1 + (1 + sex | school)")
+    dataset = CONFIG.datasets[model.dataset]
+    prepared = prepare(dataset, read_source(dataset.source, ROOT, ROOT))
+    found = fit_model(model, prepared, dataset)
+    G, s2 = found.fit.solution.G[0], found.fit.solution.s2
+    assert found.report.vpc.held == {"sex": "F"}
+    assert found.report.vpc.predictor is None
+    assert found.report.vpc.estimate == pytest.approx(G[0, 0] / (G[0, 0] + s2))
+    assert ModelReport.of(json.loads(found.report.to_json())) == found.report

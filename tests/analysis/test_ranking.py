@@ -24,6 +24,7 @@ from mixedflow import api
 from mixedflow.analysis.ranking import rank_model, title_of
 from mixedflow.config.specs import AtSpec
 from mixedflow.errors import RankingError
+from mixedflow.model.covariates import Covariates
 from mixedflow.ranking import confidence_sets, distribution
 
 J = 14
@@ -191,8 +192,9 @@ def test_rankings_beside_are_rankings_of_their_own(found, posterior):
 
 
 def test_a_value_is_named_by_its_terms():
-    assert title_of("x") == "x"
-    assert title_of({"x": 1.5, "a": -2.0}) == "Intercept + -2 a + 1.5 x"
+    known = Covariates(0, ("Intercept", "a", "x"), {}, {})
+    assert title_of(known, "x") == "x"
+    assert title_of(known, {"x": 1.5, "a": -2.0}) == "Intercept + -2 a + 1.5 x"
 
 
 def test_without_a_random_slope_there_is_no_order():

@@ -72,7 +72,8 @@ from mixedflow.errors import ConfigError, MixedflowError
         ("results", "  ", "not a folder inside"),
         ("models/a\n", CONFIG["models"]["growth"], "is not allowed; letters, digits"),
         ("comparisons/Gender", CONFIG["comparisons"]["gender"], "by its case only"),
-        ("models/school_slope/rank/by", {"at": {"girl": 1}}, "unknown random term 'girl'"),
+        ("models/school_slope/rank/by", {"at": {"girl": 1}}, "no random effect depends on 'girl'"),
+        ("models/school_slope/rank/by", {"at": {"lrt": 1}}, "no random effect depends on 'lrt'"),
         (
             "models/school_slope/rank/by",
             {"at": {"lrt_groupc": float("nan")}},
@@ -150,3 +151,21 @@ def test_what_needs_all_rows_is_refused(change: dict[str, object], message: str)
 def test_models_that_need_all_rows_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         reading.load(in_chunks({}, change))
+
+
+@pytest.mark.parametrize(
+    ("random", "by"),
+    [
+        ("1 + schgend", "schgend[boys]"),
+        ("0 + schgend", {"at": {"schgend": "boys"}}),
+        ("1 + lrt + I(lrt^2)", {"at": {"lrt": 1}}),
+        ("1 + lrt:schgend", {"at": {"lrt": 1, "schgend": "girls"}}),
+        ("1 + lrt:schgend", "lrt:schgend[girls]"),
+        ("0 + girl", {"at": {"girl": 1}}),
+    ],
+)
+def test_ranked_by_covariates_and_levels(random, by):
+    values = changed("models/school_slope/formula", f"gcse ~ lrt_groupc + ({random} | school)")
+    values["models"]["school_slope"]["rank"] = {"by": by}
+    values["comparisons"] = {}
+    reading.load(values)

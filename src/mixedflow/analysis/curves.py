@@ -1,8 +1,8 @@
 """What the figures of a model draw: predictions of the rows, curves over x, the variance function.
 
-x is the covariate with a random slope, else the data set's time, else the explore predictor if the
-model has it, else the first numeric covariate. Covariates derived from x move with it; the others
-are held at their mean (numbers) or most frequent level.
+x is the covariate of the first random slope, else the data set's time, else the explore predictor
+if the model has it, else the first numeric covariate. Covariates derived from x move with it; the
+others are held at their mean (numbers) or most frequent level.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from mixedflow.inference.prediction import population, thin
 from mixedflow.inference.variance import CovarianceInference, finite, variance_function
 from mixedflow.language import expressions
 from mixedflow.language.names import INTERCEPT
+from mixedflow.model.covariates import Covariates, ancestors
+from mixedflow.model.covariates_of import covariates_of
 from mixedflow.model.design import fixed_matrix, random_matrices
 from mixedflow.model.fitted import Fitted
 
@@ -44,6 +46,7 @@ class Axes:
     with_by: tuple[str, ...]
     rows: pd.DataFrame
     examples: tuple[str, ...]
+    covariates: tuple[Covariates, ...]
 
     @classmethod
     def of(cls, fit: Fitted, prepared: Prepared, dataset: DatasetSpec) -> Axes:
@@ -60,10 +63,17 @@ class Axes:
         # A file may have thousands of columns that no model uses.
         asked = {dataset.time, explore and explore.by, explore and explore.predictor}
         asked |= {*parsed.variables, *parsed.fixed, *parsed.random_terms}
+        covariates = tuple(covariates_of(fit, g, dataset.derive) for g in range(len(fit.groups)))
+        slopes = [
+            _whole(name, used, dataset, set(frame.columns))
+            for part in covariates
+            for name in map(part.covariate_of, part.terms)
+            if name is not None
+        ]
+        asked |= set(slopes)
         frame = frame[[name for name in frame.columns if name in asked]]
         rows = frame.iloc[fit.rows].reset_index(drop=True)
         numeric = {v for v in frame.columns if _is_number(frame[v])}
-        slopes = [t for t in parsed.random_terms if t in numeric]
         predictor = explore.predictor if explore and explore.predictor in used else None
         wished: list[str] = [*slopes, dataset.time or "", predictor or ""]
         wished += [t for t in parsed.fixed if t in numeric and rows[t].nunique() > 2]
@@ -83,7 +93,8 @@ class Axes:
             None,
         )
         examples = explore.examples if explore else ()
-        return cls(x, by, with_x, moving(by) if by else (), rows, examples)
+        with_by = moving(by) if by else ()
+        return cls(x, by, with_x, with_by, rows, examples, covariates)
 
     @property
     def free(self) -> tuple[str, ...]:
@@ -113,6 +124,19 @@ def _ancestors(dataset: DatasetSpec) -> dict[str, set[str]]:
         direct = expressions.names(text)
         found[name] = set(direct).union(*(found.get(d, set()) for d in direct)) - {name}
     return found
+
+
+def _whole(name: str, used: list[str], dataset: DatasetSpec, there: set[str]) -> str:
+    """``name``, or the column that it and others that the model uses are functions of."""
+    derived = {key: text for key, text in dataset.derive if not expressions.summaries(text)}
+    above = ancestors(derived)
+    own = above.get(name, frozenset())
+    for other in used:
+        kin = {other, *above.get(other, ())}
+        roots = sorted((own & kin & there) - above.keys())
+        if other != name and name not in kin and roots:
+            return roots[0]
+    return name
 
 
 def _is_number(column: pd.Series) -> bool:
@@ -274,13 +298,16 @@ def _panel(fit: Fitted, axes: Axes) -> list[int]:
 
 
 def _columns(fit: Fitted, axes: Axes, x: Array) -> list[Array]:
-    """(m, q) each group's columns of Z at the values ``x`` (m,) of x, the others at their means."""
+    """(m, q) each group's columns of Z at the values ``x`` (m,) of x, other covariates held."""
     found = []
-    for group, effects in zip(fit.groups, fit.solution.effects, strict=True):
-        z = np.tile(effects.Z_mean, (len(x), 1))
-        if axes.x in group.random_terms:
-            z[:, group.random_terms.index(axes.x)] = x
-        found.append(z)
+    for part, effects in zip(axes.covariates, fit.solution.effects, strict=True):
+        if axes.x is not None and axes.x in part.means:
+            z = part.along(axes.x, x)
+        else:
+            z = np.tile(part.columns({}), (len(x), 1))
+        # What stays at its mean has the digits of the cross-products, to the last.
+        same = np.isclose(z, effects.Z_mean, rtol=1e-12, atol=0.0).all(axis=0)
+        found.append(np.where(same, effects.Z_mean, z))
     return found
 
 
@@ -314,11 +341,12 @@ def vpc_at_mean(fit: Fitted, inference: CovarianceInference, axes: Axes) -> Shar
     """The variance partition coefficient at the mean of x: one ICC does not exist with a slope."""
     if fit.random_terms == (INTERCEPT,):
         return None
-    at = 0.0
-    for group, effects in zip(fit.groups, fit.solution.effects, strict=True):
-        if axes.x in group.random_terms:
-            at = float(effects.Z_mean[group.random_terms.index(axes.x)])
+    moved = [part for part in axes.covariates if axes.x in part.means]
+    name = axes.x if moved else None
+    at = moved[0].means[name] if name is not None else 0.0
     x = np.array([at])
     row = variance_function(inference, x, _columns(fit, axes, x)).iloc[0]
-    ends = (finite(row[name]) for name in ("vpc", "vpc_low", "vpc_high"))
-    return ShareAt(axes.x, at, *ends)
+    share, low, high = (finite(row[column]) for column in ("vpc", "vpc_low", "vpc_high"))
+    set_at: dict[str, float | str] = {} if name is None else {name: at}
+    held = {key: value for part in axes.covariates for key, value in part.held(set_at).items()}
+    return ShareAt(name, at, share, low, high, held or None)

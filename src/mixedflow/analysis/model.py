@@ -11,6 +11,7 @@ import numpy as np
 
 from mixedflow.analysis import curves
 from mixedflow.analysis.curves import Axes
+from mixedflow.arrays import Array
 from mixedflow.artifacts import tables
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.artifacts.storage import replacing
@@ -40,6 +41,7 @@ class ModelResult:
     fit: Results
     report: ModelReport
     tables: dict[str, pd.DataFrame]
+    posterior: dict[str, Array]
 
     def write(self, folder: Path) -> None:
         """Write fit.json, the tables as CSV, and posterior.npz into ``folder``."""
@@ -48,7 +50,7 @@ class ModelResult:
             tables.write(frame, folder / f"{name}.csv", 6 if name in _DRAWN else 10)
         self.report.write(folder / "fit.json")
         with replacing(folder / "posterior.npz") as path, path.open("wb") as file:
-            np.savez(file, allow_pickle=False, **posterior(self.fit.fitted))
+            np.savez(file, allow_pickle=False, **self.posterior)
 
 
 def fit_model(
@@ -99,7 +101,8 @@ def fit_model(
         made["influence"] = influence(fitted)
     if wanted.intervals == "bootstrap":
         made["bootstrap"] = found.bootstrap
-    return ModelResult(found, _report(spec, found, axes, gee, products is not None), made)
+    report = _report(spec, found, axes, gee, products is not None)
+    return ModelResult(found, report, made, posterior(fitted, dataset.derive))
 
 
 def _estimated(spec: ModelSpec, frame: pd.DataFrame, products: Products | None) -> Fitted:

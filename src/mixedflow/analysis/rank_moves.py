@@ -92,7 +92,7 @@ def of_models(
     for name in used:
         posterior = posteriors[name]
         by = ranking.by_of(specs[name].by) if name in specs else INTERCEPT
-        c = distribution.weights_of(posterior.random_terms, by, name)
+        c = distribution.weights_of(posterior.covariates, by, name)
         values[name] = _at(posterior, posterior.u @ c, common)
     ranks = {
         name: rankdata(-sign * value, method="min").astype(int) for name, value in values.items()

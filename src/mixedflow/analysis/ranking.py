@@ -23,6 +23,7 @@ from mixedflow.artifacts.storage import write_text
 from mixedflow.errors import RankingError, nearest, quote
 from mixedflow.language.formula import slope_of
 from mixedflow.language.names import INTERCEPT
+from mixedflow.model.covariates import Covariates
 from mixedflow.prose import verdicts
 from mixedflow.ranking import confidence_sets, distribution, swaps
 from mixedflow.ranking.confidence_sets import RankSets
@@ -114,6 +115,7 @@ def rank_model(spec: RankSpec, posterior: Posterior, fit: ModelReport, noun: str
         "simultaneous_factor": drawn.band,
         "unreliable": _reasons(fit),
         "swaps": crossing,
+        **_evaluated(posterior.covariates, by),
         **_separation(combination, sign, sets),
     }
     sentences = verdicts.of_ranking(numbers, made, noun or posterior.group)
@@ -285,16 +287,16 @@ def _beside(
 
     sign = distribution.sign_of(spec.best)
     top = distribution.top_of(spec.top, spec.select.share, len(ranks), where)
+    main, title = by_of(spec.by), title_of(posterior.covariates, by_of(spec.by))
     wanted: list[tuple[str, By]] = [(name, by_of(by)) for name, by in spec.beside]
     if not wanted:
-        low, _, high = posterior.z_quantiles[posterior.random_terms.index(slope)]
-        ends = [(f"at {slope} = {x:.3g}", {slope: float(x)}) for x in (low, high)]
-        wanted = [ends[0], ends[1], (f"slope of {slope}", slope)]
+        wanted = [*_ends(posterior, main, slope), (f"slope of {slope}", slope)]
+        wanted = [(name, by) for name, by in wanted if by != main and name != title]
     columns = [
         "cluster", "estimate", "conf_low", "conf_high", "rank", "expected_rank", "rank_low",
         "rank_high", "p_top",
     ]  # fmt: skip
-    frames = [ranks[columns].assign(ranking=title_of(by_of(spec.by)))]
+    frames = [ranks[columns].assign(ranking=title)]
     at = pd.Index(posterior.names).get_indexer(pd.Index(ranks["cluster"]))
     for name, by in wanted:
         other = distribution.combine(posterior, by, f"{where}.beside.{name}")
@@ -318,8 +320,34 @@ def _beside(
     return pd.concat(frames, ignore_index=True)[["ranking", *columns]]
 
 
-def title_of(by: By) -> str:
-    """A ranked quantity in the terms of the model."""
+def _ends(posterior: Posterior, by: By, slope: str) -> list[tuple[str, By]]:
+    """The value at both ends of the covariate of a slope, or at a factor's two levels."""
+    name, low, high = swaps.span(posterior, slope)
+    at: dict[str, float | str] = {} if isinstance(by, str) else dict(by)
+    factor = posterior.covariates.factor_of(slope)
+    if factor is None:
+        return [(f"at {name} = {x:.3g}", {**at, name: float(x)}) for x in (low, high)]
+    name, reference, level = factor
+    return [(f"at {name} = {x}", {**at, name: x}) for x in (reference, level)]
+
+
+def _evaluated(covariates: Covariates, by: By) -> dict[str, Any]:
+    """At which values of other covariates the clusters are compared, where there are any."""
+    held = {} if isinstance(by, str) else covariates.held(by)
+    return {"held": held} if held else {}
+
+
+def title_of(covariates: Covariates, by: By) -> str:
+    """A ranked quantity in the terms of the model, or by the covariates and what else is held."""
     if isinstance(by, str):
         return by
-    return " + ".join([INTERCEPT, *(f"{value:g} {term}" for term, value in sorted(by.items()))])
+    if sorted([INTERCEPT, *by]) == sorted(covariates.terms):
+        return " + ".join([INTERCEPT, *(f"{x:g} {term}" for term, x in sorted(by.items()))])
+    held = covariates.held(by)
+    parts = [f"{name} = {shown(value)}" for name, value in sorted(by.items())]
+    others = [f"{name} = {shown(value)}" for name, value in held.items()]
+    return f"at {', '.join(parts)}" + (f" ({', '.join(others)})" if others else "")
+
+
+def shown(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"

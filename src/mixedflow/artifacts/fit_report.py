@@ -74,13 +74,17 @@ class Share:
 
 @dataclass(frozen=True)
 class ShareAt:
-    """The share of the variance that lies between clusters at ``mean_x`` of ``predictor``."""
+    """The share of the variance that lies between clusters at ``mean_x`` of ``predictor``.
+
+    ``held`` are the other covariates of the random effects: means, and levels of factors.
+    """
 
     predictor: str | None
     mean_x: float
     estimate: float | None
     conf_low: float | None
     conf_high: float | None
+    held: dict[str, float | str] | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,8 @@ class FitReport:
     def to_json(self) -> str:
         """Canonical JSON; what a model does not have is null, but a sample is left out."""
         values = {"schema": SCHEMA, **asdict(self)}
+        if (values.get("vpc") or {}).get("held", ...) is None:
+            del values["vpc"]["held"]
         if values.get("sample", ...) is None:
             del values["sample"]
         return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)

@@ -7,24 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixedflow.analysis import exploration
+from mixedflow.analysis import exploration, ranking
 from mixedflow.config.reading import read, working_folder
 from mixedflow.data.download import DOWNLOADS
 from mixedflow.data.preparation import prepare
 from mixedflow.data.prepared import Prepared
 from mixedflow.data.raw import RawData
 from mixedflow.data.sources import read_dataset
-from mixedflow.errors import (
-    FormulaError,
-    MixedflowError,
-    RankingError,
-    nearest,
-    plain,
-    quote,
-)
+from mixedflow.errors import FormulaError, MixedflowError, plain, quote
 from mixedflow.language import contrasts, formula
-from mixedflow.language.names import INTERCEPT, alike
+from mixedflow.language.names import alike
 from mixedflow.model import estimation
+from mixedflow.model.covariates_of import covariates_in
 from mixedflow.model.nesting import Candidate, check_nested
 from mixedflow.prose import notes
 from mixedflow.ranking import distribution
@@ -138,17 +132,26 @@ def model(wanted: ModelSpec, data: Data) -> Design:
             if not contrasts.parse(text, design.terms, here).any():
                 raise FormulaError(here, "a contrast that is 0 whatever the coefficients")
     if wanted.rank is not None:
-        _rank(wanted.rank, design, f"{where}.rank")
+        _rank(wanted, wanted.rank, design, data)
     return design
 
 
-def _rank(rank: RankSpec, design: Design, where: str) -> None:
+def _rank(wanted: ModelSpec, rank: RankSpec, design: Design, data: Data) -> None:
+    where, parsed = f"models.{wanted.name}.rank", formula.parse(wanted.formula)
     distribution.check_clusters(len(_clusters(design)), where)
-    by = rank.by
-    for term in [by] if isinstance(by, str) else [INTERCEPT, *by.at]:
-        if term not in design.random_terms:
-            what = f"unknown random term {quote(term)}"
-            raise RankingError(f"{where}.by", what, nearest(term, design.random_terms))
+    (part,) = design.groups
+    covariates = covariates_in(
+        parsed,
+        data.prepared.frame,
+        design.rows,
+        0,
+        part.random_terms,
+        part.Z,
+        part.Z.mean(0),
+        data.spec.derive,
+    )
+    for key, by in (("by", rank.by), *((f"beside.{name}", by) for name, by in rank.beside)):
+        distribution.weights_of(covariates, ranking.by_of(by), f"{where}.{key}")
 
 
 def comparison(

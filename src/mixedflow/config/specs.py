@@ -96,7 +96,7 @@ class DatasetSpec(_Spec):
 
 @dataclass(frozen=True)
 class AtSpec(_Spec):
-    at: dict[str, float]
+    at: dict[str, float | str]
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mixedflow.arrays import Array
 from mixedflow.inference.unshrunken import unshrunken
 from mixedflow.language.names import INTERCEPT
+from mixedflow.model.covariates_of import covariates_of
 from mixedflow.model.fitted import Fitted, Group
 from mixedflow.model.objective import Effects
 from mixedflow.model.solution import Solution
@@ -60,15 +63,17 @@ def _raw(fitted: Fitted, group: Group, effects: Effects) -> tuple[Array, float]:
     return mean, max(total - float(n @ (mean - centre) ** 2), 0.0)
 
 
-def posterior(fitted: Fitted) -> dict[str, Array]:
+def posterior(fitted: Fitted, derive: Sequence[tuple[str, str]] = ()) -> dict[str, Array]:
     """The joint posterior of (b, u) as block diagonal plus low rank: what ranking needs.
 
     Arrays: beta (p,), phi (p, p), s2, terms (p,), groups (their names), and for the k-th of these,
     each name after ``k/``: u (J, q), C (J, q, q), B (J, q, p), G (q, q), n (J,); variance_factor
     (J, q, m); the unshrunken estimates theta (J, q) with theta_own (J, q, q), theta_factor
     (J, q, m) and theta_df; the outcome's raw_mean (J,) and raw_se (J,) by cluster; the 5%, 50% and
-    95% quantiles z_quantiles (q, 3) of the random part's columns over the rows; names of clusters
-    and random_terms as fixed-width text, so that no pickle is needed.
+    95% quantiles z_quantiles (q, 3) of the random part's columns over the rows; what these columns
+    are at given values of the covariates (:class:`mixedflow.model.covariates.Covariates`, with the
+    data set's expressions ``derive``) as JSON; names of clusters and random_terms as fixed-width
+    text, so that no pickle is needed.
     """
     solution = fitted.solution
     found = {
@@ -80,6 +85,7 @@ def posterior(fitted: Fitted) -> dict[str, Array]:
     }
     for g in range(len(fitted.groups)):
         found |= {f"{g}/{name}": values for name, values in _of_group(fitted, g).items()}
+        found[f"{g}/covariates"] = np.array(covariates_of(fitted, g, derive).to_json(), dtype="U")
     return found
 
 

@@ -16,6 +16,7 @@ from mixedflow.language.expressions import (
     SUMMARIES,
     breaks_of,
     interval_names,
+    is_summary,
     literal_number,
     parse,
 )
@@ -27,12 +28,14 @@ def evaluate(
     frame: pd.DataFrame,
     where: str = "expression",
     value_labels: Mapping[str, Mapping[Any, str]] | None = None,
+    summaries: Mapping[str, float | str] | None = None,
 ) -> pd.Series:
     """Evaluate an expression on a frame of N rows.
 
     A column with ``value_labels`` (code -> label) holds its codes; compared with a text, it is its
     label that is compared. A column alone comes back as it is. Everything else is float64, text,
-    or a condition: bool, or float64 0, 1 and NaN if it is missing somewhere.
+    or a condition: bool, or float64 0, 1 and NaN if it is missing somewhere. ``summaries`` are
+    values to take for the summaries over rows (:func:`usual_summaries`).
 
     Returns
     -------
@@ -45,7 +48,22 @@ def evaluate(
         As ``check``, and an unknown column or label, or text where a number is due.
     """
     tree, aliases = parse(text, where)
-    return Evaluation(tree, aliases, text, frame, where, value_labels).series()
+    return Evaluation(tree, aliases, text, frame, where, value_labels, summaries).series()
+
+
+def usual_summaries(text: str, frame: pd.DataFrame, rows: Any) -> dict[str, float | str]:
+    """What the summaries of an expression are over ``rows`` (positions): mean, or usual text."""
+    tree, aliases = parse(text, "expression")
+    whole = Evaluation(tree, aliases, text, frame, "expression", None)
+    found: dict[str, float | str] = {}
+    for node in ast.walk(tree):
+        if is_summary(node):
+            assert isinstance(node, ast.Call)
+            value = whole.value(node)
+            series = whole.operands.rows(value.data).iloc[rows]
+            text_like = value.kind == "text"
+            found[ast.dump(node)] = str(series.mode()[0]) if text_like else float(series.mean())
+    return found
 
 
 def intervals(text: str, frame: pd.DataFrame, where: str = "expression") -> pd.Series:
@@ -86,8 +104,9 @@ class Evaluation:
         frame: pd.DataFrame,
         where: str,
         value_labels: Mapping[str, Mapping[Any, str]] | None,
+        summaries: Mapping[str, float | str] | None = None,
     ) -> None:
-        self.tree, self.aliases = tree, aliases
+        self.tree, self.aliases, self.summaries = tree, aliases, summaries
         self.operands = Operands(text, frame, where, value_labels)
 
     def series(self) -> pd.Series:
@@ -173,6 +192,9 @@ class Evaluation:
     def call(self, node: ast.Call) -> Value:
         assert isinstance(node.func, ast.Name)
         function = node.func.id
+        if function in SUMMARIES and self.summaries is not None:
+            known = self.summaries[ast.dump(node)]
+            return Value("text" if isinstance(known, str) else "number", known)
         if function in SUMMARIES:
             return self.summary(function, node)
         if function == "where":

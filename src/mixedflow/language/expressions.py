@@ -121,6 +121,34 @@ def kept_column(text: str, where: str = "expression") -> str | None:
     return aliases.get(tree.id, tree.id) if isinstance(tree, ast.Name) else None
 
 
+def row_names(text: str, where: str = "expression") -> set[str]:
+    """Columns whose value in a row decides the value there: those outside summaries."""
+    tree, aliases = parse(text, where)
+    found, below = set(), [tree]
+    while below:
+        node = below.pop()
+        if isinstance(node, ast.Name):
+            found.add(aliases.get(node.id, node.id))
+        elif not isinstance(node, ast.Call):
+            below += [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr)]
+        elif not is_summary(node):
+            below += node.args
+    return found
+
+
+def is_summary(node: ast.AST) -> bool:
+    """Whether a call needs other rows than the row itself."""
+    return (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SUMMARIES
+    )
+
+
+def within_groups(text: str) -> bool:
+    """Whether a summary of an expression is another number for each group of rows."""
+    tree, _ = parse(text, "expression")
+    return any(isinstance(n, ast.Call) and is_summary(n) and n.keywords for n in ast.walk(tree))
+
+
 def summaries(text: str, where: str = "expression") -> list[str]:
     """Functions of an expression that need other rows than the row itself."""
     tree, _ = parse(text, where)

@@ -14,7 +14,7 @@ import numpy as np
 
 from mixedflow.errors import DataError, ExpressionError, FormulaError, nearest, quote
 from mixedflow.language.evaluation import intervals
-from mixedflow.language.formula import Parsed, Term, show
+from mixedflow.language.formula import GroupTerm, Parsed, Term, show
 from mixedflow.language.names import INTERCEPT, backquoted, level_name
 from mixedflow.language.quantities import no_category, numbers_of, told
 from mixedflow.language.scanning import CATEGORY_CALLS
@@ -215,10 +215,14 @@ def random_matrices(
 ) -> tuple[NDArray[np.float64], ...]:
     """Each grouping factor's columns for new rows: (n, q)."""
     atoms = _atoms(parsed, frame, where, like=like)
-    return tuple(
-        np.hstack([_matrix(b.terms, atoms, len(frame), where)[0] for b in group.blocks])
-        for group in parsed.groups
-    )
+    return tuple(random_matrix(group, atoms, len(frame), where) for group in parsed.groups)
+
+
+def random_matrix(
+    group: GroupTerm, atoms: Mapping[str, pd.Series], n_rows: int, where: str
+) -> NDArray[np.float64]:
+    """(n, q) a grouping factor's columns from its evaluated atoms: numbers, or ``category``."""
+    return np.hstack([_matrix(b.terms, atoms, n_rows, where)[0] for b in group.blocks])
 
 
 def _atoms(
@@ -300,6 +304,16 @@ def category(values: pd.Series, levels: Sequence[str], name: str, where: str) ->
     return column
 
 
+def levels_of_atoms(parsed: Parsed, frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """The levels of the atoms that are coded as categories, the reference first."""
+    found = _atoms(parsed, frame, "formula")
+    return {
+        name: tuple(column.attrs["levels"])
+        for name, column in found.items()
+        if "levels" in column.attrs
+    }
+
+
 def _codes(values: pd.Series, levels: Sequence[str], name: str, where: str) -> NDArray[np.int64]:
     import pandas as pd
 
@@ -344,7 +358,7 @@ _CODED = re.compile(r"a(\d+)(?:\[(?:T\.)?c(\d+)\])?")
 
 
 def _matrix(
-    terms: tuple[Term, ...], atoms: dict[str, pd.Series], n_rows: int, where: str
+    terms: tuple[Term, ...], atoms: Mapping[str, pd.Series], n_rows: int, where: str
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     import pandas as pd
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedflow.artifacts import formatting
 from mixedflow.artifacts.formatting import count, number
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def of_ranking(
     cautions = [
         f"This ranking is not reliable: {reason}." for reason in numbers["unreliable"]
     ]  # fmt: skip
+    if numbers.get("held"):
+        cautions.append(_held(numbers["by"], numbers["held"]))
     cautions += [_neighbours(ranks, tables["ranking_pairs"], n)]
     if numbers["unknown"]:
         cautions.append(
@@ -214,6 +217,20 @@ def _swaps(swaps: Mapping[str, Any], pairs: int) -> str:
         f"{count(swaps['sure']) if swaps['sure'] else 'none'} of them with posterior probability "
         "above 95%."
     )
+
+
+def _held(at: Mapping[str, Any], held: Mapping[str, Any]) -> str:
+    """At which covariates the clusters are compared, and where the others stand."""
+    values = " and ".join(f"{named(name)} = {_value(x)}" for name, x in sorted(at.items()))
+    others = [
+        f"{named(name)} {'at' if isinstance(x, str) else 'at its mean,'} {_value(x)}"
+        for name, x in held.items()
+    ]
+    return f"Clusters are compared at {values}, with {' and '.join(others)}."
+
+
+def _value(x: float | str) -> str:
+    return named(x) if isinstance(x, str) else f"{x:.4g}".replace("-", formatting.MINUS)
 
 
 def _uncertain(sensitivity: pd.DataFrame, counted: bool) -> str:

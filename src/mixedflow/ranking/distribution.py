@@ -20,6 +20,7 @@ from scipy.stats import rankdata
 from mixedflow.arrays import Z95, Array
 from mixedflow.errors import RankingError, nearest, quote
 from mixedflow.language.names import INTERCEPT
+from mixedflow.model.covariates import Covariates
 from mixedflow.ranking.confidence_sets import Estimates, RankSets, rank_sets
 from mixedflow.ranking.many_clusters import Crowd
 from mixedflow.ranking.posterior import Posterior
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-By = str | Mapping[str, float]
+By = str | Mapping[str, float | str]
 FEWEST = 3  # clusters that can be ranked
 DRAWS = 40_000
 DRAWN_UP_TO = 3000  # clusters; above, what the crowd leaves out is below the error of draws
@@ -73,21 +74,30 @@ class Combination:
         return replace(self.unshrunken, value=sign * self.unshrunken.value)
 
 
-def weights_of(terms: tuple[str, ...], by: By, where: str) -> Array:
-    """(q,) weights c of the ranked quantity c'u: a random term, or intercept + slopes x values.
+def weights_of(covariates: Covariates, by: By, where: str) -> Array:
+    """(q,) weights c of the ranked quantity c'u: a random effect, or the value at covariates.
+
+    An effect is a random term or that of a factor's level, against the reference. The value is
+    c'u with c the columns of the random part at ``by``, other covariates held.
 
     Raises
     ------
     RankingError
-        A term that the model does not have.
+        An effect, a covariate or a level that the model does not have.
     """
-    weights = {by: 1.0} if isinstance(by, str) else {INTERCEPT: 1.0, **by}
-    for name in weights:
-        if name not in terms:
-            raise RankingError(
-                where, f"unknown random term {quote(name)}", nearest(name, terms, "random terms")
-            )
-    return np.array([float(weights.get(term, 0.0)) for term in terms])
+    terms = covariates.terms
+    if not isinstance(by, str):
+        return covariates.columns(by, where)
+    if by in terms:
+        return np.array([float(term == by) for term in terms])
+    for name, levels in covariates.factors.items():
+        if by == f"{name}[{levels[0]}]" and name in covariates.used:
+            what = f"{quote(levels[0])} is the reference of {quote(name)}: its effect is 0"
+            raise RankingError(where, what, f"rank by {{at: {{{name}: {levels[0]}}}}}")
+    parts = [term for term in terms if term.startswith(f"{by}[")]
+    hint = f"it has the effects {', '.join(map(quote, parts))}" if parts else ""
+    what = f"unknown random term {quote(by)}"
+    raise RankingError(where, what, hint or nearest(by, terms, "random terms"))
 
 
 def check_clusters(n: int, where: str) -> None:
@@ -97,15 +107,15 @@ def check_clusters(n: int, where: str) -> None:
 
 
 def combine(posterior: Posterior, by: By, where: str) -> Combination:
-    """The ranked quantity: one random term, or the value at given covariates (intercept + slopes).
+    """The ranked quantity of :func:`weights_of`.
 
     Raises
     ------
     RankingError
-        A term that the model does not have, or fewer than three clusters.
+        As that, or fewer than three clusters.
     """
     check_clusters(len(posterior.u), where)
-    c = weights_of(posterior.random_terms, by, where)
+    c = weights_of(posterior.covariates, by, where)
     return Combination(
         mean=posterior.u @ c,
         own=np.maximum(np.einsum("a,jab,b->j", c, posterior.C, c), 0.0),

@@ -11,6 +11,7 @@ import numpy as np
 
 from mixedflow.arrays import Array
 from mixedflow.errors import RankingError, nearest, quote
+from mixedflow.model.covariates import Covariates
 
 _SHARED = ("beta", "phi")
 
@@ -39,6 +40,7 @@ class Posterior:
     raw_mean: Array
     raw_se: Array
     z_quantiles: Array
+    covariates: Covariates
     random_terms: tuple[str, ...]
 
     @classmethod
@@ -64,10 +66,11 @@ class Posterior:
         own = {
             name: arrays[name if name in _SHARED else f"{g}/{name}"]
             for name in cls.__dataclass_fields__
-            if name not in ("group", "random_terms")
+            if name not in ("group", "covariates", "random_terms")
         }
         terms = tuple(str(term) for term in arrays[f"{g}/random_terms"])
-        return cls(group=groups[g], **own, random_terms=terms)
+        covariates = Covariates.from_json(str(arrays[f"{g}/covariates"]))
+        return cls(group=groups[g], **own, covariates=covariates, random_terms=terms)
 
     @cached_property
     def phi_root(self) -> Array:

@@ -8,7 +8,6 @@ import numpy as np
 from scipy.special import ndtr, owens_t
 from scipy.stats import kendalltau, rankdata
 
-from mixedflow.ranking import distribution
 from mixedflow.ranking.distribution import By
 from mixedflow.ranking.posterior import Posterior
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from mixedflow.arrays import Array
 
 _GRID = 11  # values of the covariate
+_FINE = 1001  # values between which curves that cross are taken as straight
 _MOST_SWAPS = 1000
 
 
@@ -26,26 +26,21 @@ def along(
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """How values and ranks change with the covariate of the first random slope.
 
-    The covariate runs over the middle 90% of its rows; other random slopes stay where the ranking
-    puts them. Returns the lines of the clusters shown, the pairs of them whose lines cross there,
-    surest first, and the numbers of all pairs that cross.
+    The covariate runs over the middle 90% of its rows, or from a factor's reference to a level;
+    others stay where the ranking puts them, or are held. Returns the lines of the clusters shown,
+    the pairs of them that change places between the ends, surest first, and the numbers of all such
+    pairs.
     """
     import pandas as pd
 
-    fixed = {} if isinstance(by, str) else dict(by)
-    low, _, high = posterior.z_quantiles[posterior.random_terms.index(slope)]
+    name, low, high = span(posterior, slope)
     grid = np.linspace(low, high, _GRID)
-    c = np.array(
-        [
-            distribution.weights_of(posterior.random_terms, {**fixed, slope: float(x)}, "rank")
-            for x in grid
-        ]
-    )
+    c = _weights(posterior, by, slope, grid)
     values = sign * posterior.u @ c.T
     ranks = np.apply_along_axis(rankdata, 0, -values, method="min")
     lines = pd.DataFrame(
         {
-            "predictor": slope,
+            "predictor": name,
             "x": np.repeat(grid, len(shown)),
             "cluster": np.tile(posterior.names[shown], _GRID),
             "estimate": (sign * values[shown]).T.ravel(),
@@ -59,15 +54,15 @@ def along(
         {
             "first": posterior.names[i],
             "second": posterior.names[k],
-            "predictor": slope,
-            "crossing": low + (high - low) * first / (first - last),
+            "predictor": name,
+            "crossing": _where(posterior, by, slope, (low, high), i, k, first, last),
             "difference_low": sign * first,
             "difference_high": sign * last,
             "p_swap": np.round(_sure(posterior, i, k, c[[0, -1]], first, last), 3),
         }
     ).sort_values("p_swap", ascending=False, kind="stable", ignore_index=True)
     numbers = {
-        "predictor": slope,
+        "predictor": name,
         "low": float(low),
         "high": float(high),
         "crossing": discordant(values[:, 0], values[:, -1]),
@@ -75,6 +70,57 @@ def along(
         "shown": len(shown),
     }
     return lines, swaps.head(_MOST_SWAPS), numbers
+
+
+def span(posterior: Posterior, slope: str) -> tuple[str, float, float]:
+    """A term's covariate and the ends of its middle 90%; of a factor's level, 0 and 1."""
+    name = posterior.covariates.covariate_of(slope)
+    if name is None:
+        return slope, 0.0, 1.0
+    low, _, high = posterior.covariates.quantiles[name]
+    return name, low, high
+
+
+def _weights(posterior: Posterior, by: By, slope: str, grid: Array) -> Array:
+    """(m, q) weights of the value where the covariate of ``slope`` has the values ``grid``."""
+    at: dict[str, float | str] = {} if isinstance(by, str) else dict(by)
+    name = posterior.covariates.covariate_of(slope)
+    if name is not None:
+        return posterior.covariates.along(name, grid, at)
+    factor = posterior.covariates.factor_of(slope)
+    if factor is not None:
+        name, *levels = factor
+        first, last = (posterior.covariates.columns({**at, name: x}) for x in levels)
+        return np.asarray(first + grid[:, None] * (last - first))
+    c = np.tile(posterior.covariates.columns(at), (len(grid), 1))
+    c[:, posterior.random_terms.index(slope)] = grid
+    return c
+
+
+def _where(
+    posterior: Posterior,
+    by: By,
+    slope: str,
+    ends: tuple[float, float],
+    i: Array,
+    k: Array,
+    first: Array,
+    last: Array,
+) -> Array:
+    """Where pairs i, k, ``first`` and ``last`` apart at the ends, meet for the first time."""
+    low, high = ends
+    grid = np.linspace(low, high, _FINE)
+    c = _weights(posterior, by, slope, grid)
+    straight = c[0] + (c[-1] - c[0]) * np.linspace(0.0, 1.0, _FINE)[:, None]
+    if np.allclose(c, straight, rtol=1e-9, atol=1e-12 * np.abs(c).max()):
+        return np.asarray(low + (high - low) * first / (first - last))
+    found = np.empty(len(i))
+    for pair, (one, other) in enumerate(zip(i, k, strict=True)):
+        lead = c @ (posterior.u[one] - posterior.u[other])
+        at = int(np.argmax(np.sign(lead) != np.sign(lead[0]))) - 1
+        share = lead[at] / (lead[at] - lead[at + 1])
+        found[pair] = grid[at] + share * (grid[1] - grid[0])
+    return found
 
 
 def _crossing(ends: Array, shown: Array) -> tuple[Array, Array]:

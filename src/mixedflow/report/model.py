@@ -191,6 +191,12 @@ class Model:
         by = (self.rank or {}).get("by") or INTERCEPT
         if isinstance(by, str):
             return by
+        if sorted([INTERCEPT, *by["at"]]) != sorted(self.fit.random_terms):
+            values = (
+                f"{name} = {x if isinstance(x, str) else number(x)}"
+                for name, x in sorted(by["at"].items())
+            )
+            return f"value at {', '.join(values)}"
         return " + ".join(
             [
                 INTERCEPT,

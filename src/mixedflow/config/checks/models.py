@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from mixedflow.config.checks import chunks
 from mixedflow.config.specs import AtSpec, DatasetSpec, ModelSpec
 from mixedflow.errors import ConfigError, nearest, quote
-from mixedflow.language import formula
-from mixedflow.language.names import INTERCEPT
+from mixedflow.language import expressions, formula, terms
 
 
 def parsed(where: str, model: ModelSpec, datasets: Mapping[str, DatasetSpec]) -> formula.Parsed:
@@ -28,7 +27,7 @@ def parsed(where: str, model: ModelSpec, datasets: Mapping[str, DatasetSpec]) ->
     if model.rank is not None:
         beside = [(f"beside.{name}", by) for name, by in model.rank.beside]
         for key, by in (("by", model.rank.by), *beside):
-            _ranked(f"{where}.rank.{key}", by, found.random_terms)
+            _ranked(f"{where}.rank.{key}", by, found, dataset)
     return found
 
 
@@ -59,8 +58,28 @@ def kenward_roger(where: str, df: str, method: str) -> None:
         )
 
 
-def _ranked(where: str, by: str | AtSpec, terms: Sequence[str]) -> None:
-    for term in [by] if isinstance(by, str) else [INTERCEPT, *by.at]:
-        if term not in terms:
-            hint = nearest(term, terms, "random terms")
-            raise ConfigError(where, f"unknown random term {quote(term)}", hint)
+def _ranked(where: str, by: str | AtSpec, found: formula.Parsed, dataset: DatasetSpec) -> None:
+    """A random effect, ``f[a]`` for a level of a factor, or covariates with random effects."""
+    if isinstance(by, str):
+        factors = terms.split([by], found)[by]
+        plain = formula.show(tuple(factor.name for factor in factors))
+        if by not in found.random_terms and plain not in found.random_terms:
+            hint = nearest(by, found.random_terms, "random terms")
+            raise ConfigError(where, f"unknown random term {quote(by)}", hint)
+        return
+    atoms = {a for block in found.blocks for term in block.terms for a in term}
+    used = set[str]().union(*(expressions.row_names(found.atoms[atom]) for atom in atoms))
+    above: dict[str, set[str]] = {}
+    for name, text in dataset.derive:
+        if expressions.within_groups(text):  # another number in each cluster
+            continue
+        direct = expressions.row_names(text)
+        above[name] = set(direct).union(*(above.get(d, set()) for d in direct))
+    known = used.union(*(above.get(name, set()) for name in used))
+    for name in by.at:
+        if name in atoms - known:
+            of = " and ".join(map(quote, sorted(expressions.row_names(found.atoms[name]))))
+            raise ConfigError(where, f"{quote(name)} is computed of {of}", f"set {of}")
+        if name not in known:
+            what = f"no random effect depends on {quote(name)}"
+            raise ConfigError(where, what, nearest(name, known, "covariates with one"))

@@ -26,6 +26,11 @@ def share_between(words: Words) -> list[tuple[str, Markup]]:
         at = Markup("Where {} is at its mean, {}").format(
             words.name(str(name)), "0" if tiny else number(mean)
         )
+    if vpc.held:
+        others = (
+            f"{key} = {x if isinstance(x, str) else number(x)}" for key, x in vpc.held.items()
+        )
+        at += Markup(" ({})").format(", ".join(others))
     text = Markup(
         "{}, {}% of the variance that the covariates leave lies between clusters (VPC {}, {}). "
         "With a random slope this share is another at other values, and one intraclass "
