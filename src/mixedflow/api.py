@@ -18,6 +18,7 @@ from mixedflow.inference.results import Reporting, Results
 from mixedflow.language.names import INTERCEPT
 from mixedflow.model.design import Design, GroupDesign, fixed_matrix, random_matrices
 from mixedflow.model.estimation import estimate, estimate_design
+from mixedflow.model.new_rows import as_fitted, codes_of
 from mixedflow.prose import stata
 from mixedflow.ranking import distribution
 from mixedflow.ranking.posterior import Posterior
@@ -53,7 +54,9 @@ class Fit(Results):
         """Predictions for the rows of ``frame``: (n,), in the outcome's units.
 
         ``conditional`` adds the EB effects of clusters that the fit has seen; an unseen cluster,
-        and ``conditional=False``, give the population mean x'b.
+        and ``conditional=False``, give the population mean x'b. Columns are read as the fit read
+        them, whatever their type here: levels and clusters by name, summaries over the fit's rows.
+        Raises DataError for missing values and unknown levels.
         """
         X, Z, at = self._new_rows(frame, conditional)
         mean = X @ self.solution.beta
@@ -101,19 +104,12 @@ class Fit(Results):
         parsed, known = self.fitted.parsed, self.fitted.frame
         if parsed is None or known is None:
             raise ModelError("predict", "a fit from arrays has no formula", "use fit.solution")
-        X, _ = fixed_matrix(parsed, frame, known, "predict")
-        Z = random_matrices(parsed, frame, known, "predict")
+        rows = as_fitted(parsed, frame, known, "predict")
+        X, _ = fixed_matrix(parsed, rows, known, "predict")
+        Z = random_matrices(parsed, rows, known, "predict")
         if not conditional:
             return X, Z, None
-        at = []
-        for group in self.groups:
-            if group.name not in frame.columns:
-                raise DataError(
-                    "predict", f"no column {quote(group.name)}", "add it, or use conditional=False"
-                )
-            place = {label: j for j, label in enumerate(group.clusters)}
-            at.append(np.array([place.get(str(label), -1) for label in frame[group.name]]))
-        return X, Z, at
+        return X, Z, [codes_of(group, rows, known, "predict") for group in self.groups]
 
     def summary(self) -> str:
         """A Stata-like table of the fit, as text."""

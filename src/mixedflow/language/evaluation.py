@@ -20,6 +20,7 @@ from mixedflow.language.expressions import (
     literal_number,
     parse,
 )
+from mixedflow.language.names import level_name
 from mixedflow.language.operands import Operands, Value, all_of, any_of
 
 
@@ -28,14 +29,14 @@ def evaluate(
     frame: pd.DataFrame,
     where: str = "expression",
     value_labels: Mapping[str, Mapping[Any, str]] | None = None,
-    summaries: Mapping[str, float | str] | None = None,
+    summaries: Mapping[str, float | str | pd.Series] | None = None,
 ) -> pd.Series:
     """Evaluate an expression on a frame of N rows.
 
     A column with ``value_labels`` (code -> label) holds its codes; compared with a text, it is its
     label that is compared. A column alone comes back as it is. Everything else is float64, text,
     or a condition: bool, or float64 0, 1 and NaN if it is missing somewhere. ``summaries`` are
-    values to take for the summaries over rows (:func:`usual_summaries`).
+    values to take for the summaries over rows (:func:`known_summaries`, :func:`usual_summaries`).
 
     Returns
     -------
@@ -66,14 +67,55 @@ def usual_summaries(text: str, frame: pd.DataFrame, rows: Any) -> dict[str, floa
     return found
 
 
-def intervals(text: str, frame: pd.DataFrame, where: str = "expression") -> pd.Series:
+def intervals(
+    text: str,
+    frame: pd.DataFrame,
+    where: str = "expression",
+    summaries: Mapping[str, float | str | pd.Series] | None = None,
+) -> pd.Series:
     """As ``evaluate``, but what ``cut`` gives is a Categorical of intervals as R names them."""
-    values, names = evaluate(text, frame, where), interval_names(text, where)
+    values, names = evaluate(text, frame, where, summaries=summaries), interval_names(text, where)
     if names is None:
         return values
     codes = values.fillna(0.0).to_numpy(dtype=np.int64) - 1
     found = pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(names))
     return pd.Series(found, index=values.index)
+
+
+def known_summaries(
+    text: str, known: pd.DataFrame, frame: pd.DataFrame, where: str
+) -> dict[str, float | str | pd.Series]:
+    """The summaries of an expression as they were over the rows ``known``, for those of ``frame``.
+
+    Of a group that is not among the known ones they are missing.
+
+    Raises
+    ------
+    ExpressionError
+        A rank among the known rows, which no other row has.
+    """
+    tree, aliases = parse(text, where)
+    before = Evaluation(tree, aliases, text, known, where, None)
+    after = Evaluation(tree, aliases, text, frame, where, None)
+    found: dict[str, float | str | pd.Series] = {}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not is_summary(node):
+            continue
+        if isinstance(node.func, ast.Name) and node.func.id == "rank":
+            raise before.operands.fail("rank() is not known for other rows")
+        values = before.operands.rows(before.value(node).data)
+        if not node.keywords:
+            found[ast.dump(node)] = values.iloc[0]
+            continue
+        groups, rows = (
+            zip(*(key.map(level_name) for key in side.by(node)), strict=True)
+            for side in (before, after)
+        )
+        table = dict(zip(groups, values, strict=True))
+        found[ast.dump(node)] = pd.Series(
+            [table.get(key) for key in rows], index=frame.index, dtype=values.dtype
+        )
+    return found
 
 
 def condition(
@@ -104,7 +146,7 @@ class Evaluation:
         frame: pd.DataFrame,
         where: str,
         value_labels: Mapping[str, Mapping[Any, str]] | None,
-        summaries: Mapping[str, float | str] | None = None,
+        summaries: Mapping[str, float | str | pd.Series] | None = None,
     ) -> None:
         self.tree, self.aliases, self.summaries = tree, aliases, summaries
         self.operands = Operands(text, frame, where, value_labels)
@@ -194,7 +236,10 @@ class Evaluation:
         function = node.func.id
         if function in SUMMARIES and self.summaries is not None:
             known = self.summaries[ast.dump(node)]
-            return Value("text" if isinstance(known, str) else "number", known)
+            texts = isinstance(known, str) or (
+                isinstance(known, pd.Series) and pd.api.types.is_object_dtype(known.dtype)
+            )
+            return Value("text" if texts else "number", known)
         if function in SUMMARIES:
             return self.summary(function, node)
         if function == "where":

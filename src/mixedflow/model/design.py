@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedflow.errors import DataError, ExpressionError, FormulaError, nearest, quote
-from mixedflow.language.evaluation import intervals
+from mixedflow.language.evaluation import intervals, known_summaries
 from mixedflow.language.formula import GroupTerm, Parsed, Term, show
 from mixedflow.language.names import INTERCEPT, backquoted, level_name
 from mixedflow.language.quantities import no_category, numbers_of, told
@@ -204,17 +204,29 @@ def fixed_matrix(
         for name, values in _atoms(parsed, frame, where, like=like).items()
         if any(name in term for term in parsed.fixed_terms)
     }
+    _check_whole(atoms, where)
+    return _matrix(parsed.fixed_terms, atoms, len(frame), where)
+
+
+def _check_whole(atoms: Mapping[str, pd.Series], where: str) -> None:
     for name, values in atoms.items():
         if values.isna().any():
-            raise DataError(where, f"missing values in {quote(name)}")
-    return _matrix(parsed.fixed_terms, atoms, len(frame), where)
+            hint = ""
+            if "by=" in name.replace(" ", ""):
+                hint = "a summary over rows is that of the fit's groups, and a new one has none"
+            raise DataError(where, f"missing values in {quote(name)}", hint)
+        if values.dtype.kind == "f" and np.isinf(values.to_numpy()).any():
+            raise DataError(where, f"infinite values in {quote(name)}")
 
 
 def random_matrices(
     parsed: Parsed, frame: pd.DataFrame, like: pd.DataFrame, where: str = "formula"
 ) -> tuple[NDArray[np.float64], ...]:
     """Each grouping factor's columns for new rows: (n, q)."""
-    atoms = _atoms(parsed, frame, where, like=like)
+    used = {a for block in parsed.blocks for term in block.terms for a in term}
+    evaluated = _atoms(parsed, frame, where, like=like)
+    atoms = {name: values for name, values in evaluated.items() if name in used}
+    _check_whole(atoms, where)
     return tuple(random_matrix(group, atoms, len(frame), where) for group in parsed.groups)
 
 
@@ -233,7 +245,7 @@ def _atoms(
     The levels are those of the complete rows (of ``like`` if it is given): others have no effect.
     """
     atoms = {}
-    values = _values(parsed, frame, where)
+    values = _values(parsed, frame, where, like)
     known = values if like is None else _values(parsed, like, where)
     complete = _complete(parsed, frame if like is None else like, known)
     for name, text in parsed.atoms.items():
@@ -257,12 +269,15 @@ def _atoms(
     return atoms
 
 
-def _values(parsed: Parsed, frame: pd.DataFrame, where: str) -> dict[str, pd.Series]:
-    """Every atom as its expression gives it; ``cut`` as intervals."""
+def _values(
+    parsed: Parsed, frame: pd.DataFrame, where: str, like: pd.DataFrame | None = None
+) -> dict[str, pd.Series]:
+    """Every atom as its expression gives it; ``cut`` as intervals, summaries those of ``like``."""
     found = {}
     for name, text in parsed.atoms.items():
         try:
-            found[name] = intervals(text, frame, where)
+            summaries = None if like is None else known_summaries(text, like, frame, where)
+            found[name] = intervals(text, frame, where, summaries)
         except ExpressionError as error:
             raise FormulaError(error.where, error.what, error.hint) from None
     return found
