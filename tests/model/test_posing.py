@@ -219,7 +219,7 @@ class TestFrames:
 
     def test_constants(self):
         refused_frame(DataError, "the outcome 'y' is constant", frame(y=3.0))
-        refused_frame(ModelError, "'x' is a combination of 'Intercept'", frame(x=3.0))
+        refused_frame(ModelError, "'x' is constant, or varies by less than", frame(x=3.0))
         refused_frame(ModelError, "'x' is 0 in every row", frame(x=0.0))
         refused_frame(ModelError, "'g' has one cluster only", frame(g="a"))
         refused_frame(ModelError, "'g' has one row a cluster", frame(g=np.arange(N)))

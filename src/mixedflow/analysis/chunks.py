@@ -117,7 +117,9 @@ def _sums(
     try:
         found = reduce_chunk(design.y, design.X, group.Z, codes, len(places), group.blocks)
     except NotFiniteError:
-        raise DataError(where, "values too large to be squared", "rescale them") from None
+        raise DataError(
+            where, "values too large to be squared, or too small", "rescale them"
+        ) from None
     return kept, {"places": places, **found.arrays()}
 
 

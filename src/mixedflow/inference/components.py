@@ -56,5 +56,5 @@ def _sd(at: Covariance, g: int, i: int) -> float:
 
 def _correlation(at: Covariance, g: int, i: int, k: int) -> float:
     G = at.G[g]
-    scale = np.sqrt(G[i, i] * G[k, k])
+    scale = np.sqrt(G[i, i]) * np.sqrt(G[k, k])
     return float(np.clip(G[i, k] / scale, -1.0, 1.0)) if scale > 0 else np.nan

@@ -11,7 +11,7 @@ from mixedflow.model.design import chunk_design
 from mixedflow.model.estimation import check_method, solved
 from mixedflow.model.fitted import Fitted, Group
 from mixedflow.model.one_factor import OneFactor
-from mixedflow.model.posing import check_objective, check_residual, check_sizes
+from mixedflow.model.posing import check_objective, check_range, check_residual, check_sizes
 from mixedflow.model.reduced import Products
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def estimate_products(
     parsed, sums = parse(text, where), products.sums
     (name,) = (group.name for group in parsed.groups)
     check_sizes(sums.n, sums.p, sums.q, name, where)
+    check_range(sums, products.terms, products.random_terms, where)
     check_residual(sums, products.constant, where)
     objective = OneFactor(sums, products.blocks, method == "reml")
     check_objective(objective, products.random_terms, where)

@@ -25,10 +25,13 @@ from scipy.linalg.lapack import dtrtri
 
 from mixedflow.arrays import Array
 from mixedflow.errors import ModelError, quote
+from mixedflow.language.names import INTERCEPT
 
 _SUMS = ("zz", "zf", "FF", "n", "F_sum", "Z_sum")
 _SCALES = ("R", "b0", "T", "y")
 _DEPENDENT = 1e-9  # norm left of a unit column after the others are taken out of it
+_SMALLEST = 1e-300  # value that can be divided by
+VANISHES = 1e-150  # norm below which squares lose digits
 SAMPLE = 512  # rows that the first scales are taken from
 CONDITION = 1e-6  # smallest eigenvalue of the turned rows' correlations that sums can put right
 _CHUNK = 1 << 16  # numbers in a chunk of rows: they stay in the second-level cache
@@ -52,13 +55,17 @@ def collinear(
     names = random_terms if error.random else terms
     kind = "random effects" if error.random else "fixed effects"
     name = quote(names[error.column])
+    if [names[k] for k in error.others] == [INTERCEPT]:
+        what = f"{name} is constant, or varies by less than {_DEPENDENT:.0e} of its mean"
+        hint = f"leave {name} out, or subtract its mean if it varies"
+        return ModelError(where, f"collinear {kind}: {what}", hint)
     others = ", ".join(quote(names[k]) for k in error.others)
     what = f"{name} is a combination of {others}" if others else f"{name} is 0 in every row"
     return ModelError(where, f"collinear {kind}: {what}", f"leave {name} out")
 
 
 class NotFiniteError(ValueError):
-    """A missing or infinite value in the rows, or one that overflows when squared."""
+    """A value in the rows that is missing or infinite, or that no float can hold the square of."""
 
 
 @dataclass(frozen=True)
@@ -249,7 +256,11 @@ def scales_of(
     these alone.
     """
     for columns in (y[:, None], X, Z):
-        if not np.isfinite(np.einsum("nk,nk->k", columns, columns)).all():
+        squares = np.einsum("nk,nk->k", columns, columns)
+        if not np.isfinite(squares).all():
+            raise NotFiniteError
+        largest = np.abs(columns[:, squares == 0]).max(axis=0, initial=0.0)
+        if strict and ((largest > 0) & (largest < _SMALLEST)).any():
             raise NotFiniteError
     Q, R = _triangle(X, strict, False, near=near)
     root_n, q = np.sqrt(len(y)), Z.shape[1]
@@ -269,6 +280,8 @@ def _triangle(
 ) -> tuple[Array, Array]:
     """(Q, R) with a positive diagonal, columns brought to unit norm before they are compared."""
     norms = np.sqrt(np.einsum("nk,nk->k", columns, columns))
+    # Squares of what is very small are 0, and the column is not.
+    norms = np.where(norms > VANISHES, norms, np.abs(columns).max(axis=0, initial=0.0))
     unit = np.where(norms > 0, norms, 1.0)
     Q, R = np.linalg.qr(columns / unit)
     left = np.abs(np.diag(R))

@@ -10,6 +10,7 @@ from mixedflow.arrays import Array
 from mixedflow.errors import DataError, ModelError, quote
 from mixedflow.model.clusters import index
 from mixedflow.model.crossproducts import (
+    VANISHES,
     CollinearError,
     CrossProducts,
     NotFiniteError,
@@ -19,6 +20,9 @@ from mixedflow.model.crossproducts import (
 from mixedflow.model.design import Design
 from mixedflow.model.fitted import Group
 from mixedflow.model.one_factor import OneFactor
+
+# A slope is the outcome's unit over its covariate's, and errors of variances have its fourth power.
+LARGEST = 1e36
 
 
 def structured(y: Array, X: Array, groups: Sequence[Group], reml: bool) -> OneFactor:
@@ -61,6 +65,7 @@ def posed(design: Design, reml: bool, where: str) -> tuple[tuple[Group, ...], On
         raise collinear(error, design.terms, random_terms, where) from None
     except NotFiniteError:
         raise _not_finite(y, X, groups, where) from None
+    check_range(objective.products, design.terms, random_terms, where)
     check_residual(objective.products, y.min() == y.max(), where)
     check_objective(objective, random_terms, where)
     return groups, objective
@@ -95,15 +100,43 @@ def check_sizes(sizes: Array, p: int, q: int, group: str, where: str) -> None:
         )
 
 
+def check_range(
+    products: CrossProducts, terms: Sequence[str], random_terms: Sequence[str], where: str
+) -> None:
+    """Refuse units in which the square of a variance is no number of the machine."""
+    scales, root = products.scales, np.sqrt(products.n_obs)
+    fitted = float(np.abs(scales.R @ scales.b0).max()) / root
+    sizes = {"the outcome": max(fitted, scales.y)}
+    if _exact(products):  # or so small that the squares of its residuals vanish
+        sizes["the outcome"] = fitted if fitted < VANISHES else 0.0
+    columns = ((terms, scales.R / root), (random_terms, scales.T))
+    for names, triangle in columns:
+        largest = np.abs(triangle).max(axis=0).tolist()
+        sizes |= {quote(name): size for name, size in zip(names, largest, strict=True)}
+    for name, size in sizes.items():
+        if size and not 1.0 / LARGEST < size < LARGEST:
+            raise DataError(
+                where,
+                f"the values of {name} are of size {size:.0e}",
+                f"give it in other units: between {1.0 / LARGEST:.0e} and {LARGEST:.0e}",
+            )
+
+
 def check_residual(products: CrossProducts, constant: bool, where: str) -> None:
-    scales, n = products.scales, products.n_obs
-    fitted = scales.R @ scales.b0
-    if n * scales.y**2 <= 1e-20 * float(fitted @ fitted) or not products.FF[-1, -1] > 0:
+    if _exact(products):
         if constant:
             raise DataError(where, "the outcome is constant")
         raise ModelError(
             where, "the fixed effects fit the outcome exactly: nothing is left to model"
         )
+
+
+def _exact(products: CrossProducts) -> bool:
+    """Whether the fixed effects leave nothing of the outcome."""
+    scales = products.scales
+    fitted = scales.R @ scales.b0
+    left = products.n_obs * scales.y**2
+    return left <= 1e-20 * float(fitted @ fitted) or not products.FF[-1, -1] > 0
 
 
 def check_objective(objective: OneFactor, random_terms: Sequence[str], where: str) -> None:
@@ -135,4 +168,4 @@ def _not_finite(y: Array, X: Array, groups: Sequence[Group], where: str) -> Data
     for name, part in parts:
         if not np.isfinite(part).all():
             return DataError(where, f"missing or infinite values in {name}", "drop those rows")
-    return DataError(where, "values too large to be squared", "rescale them")
+    return DataError(where, "values too large to be squared, or too small", "rescale them")

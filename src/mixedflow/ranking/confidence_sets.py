@@ -130,7 +130,7 @@ class Estimates:
         noise += factor @ generator.standard_normal((factor.shape[1], draws))
         if np.isfinite(self.df):
             noise /= np.sqrt(generator.chisquare(self.df, size=draws) / self.df)
-        return noise.astype(np.float32)
+        return np.asarray(noise)
 
 
 def rank_sets(estimates: Estimates) -> RankSets:
@@ -149,8 +149,11 @@ def rank_sets(estimates: Estimates) -> RankSets:
         counts, critical = np.zeros((4, len(known)), dtype=int), np.inf
     elif stepwise:
         statistic = estimates.statistics(known, known)
-        sd = estimates.deviations(known, known).astype(np.float32)
-        errors = estimates.errors(DRAWS)
+        deviations = estimates.deviations(known, known)
+        # Single precision holds fewer sizes than the units of an outcome; powers of 2 are exact.
+        unit = np.exp2(np.round(np.log2(np.median(deviations))))
+        sd = (deviations / unit).astype(np.float32)
+        errors = (estimates.errors(DRAWS) / unit).astype(np.float32)
         critical = _all_pairs(statistic, errors, sd)
         better = statistic > critical
         counts = np.array([better.sum(0), better.sum(1), *_pairs_of_each(statistic, errors, sd)])
