@@ -35,7 +35,9 @@ def made_up(mean, own, factor=None):
     mean, own = np.asarray(mean, dtype=float), np.asarray(own, dtype=float)
     none = np.zeros((len(mean), 0))
     factor = none if factor is None else factor
-    return distribution.Combination(mean, own, factor, 1.0, none, Estimates(mean, own, none))
+    return distribution.Combination(
+        mean, own, factor, 1.0, none, Estimates(mean, own, none), np.arange(len(mean))
+    )
 
 
 def every_rank(combination, sign=1.0, top=1):

@@ -93,7 +93,7 @@ def of_models(
         posterior = posteriors[name]
         by = ranking.by_of(specs[name].by) if name in specs else INTERCEPT
         c = distribution.weights_of(posterior.covariates, by, name)
-        values[name] = _at(posterior, posterior.u @ c, common)
+        values[name] = _at(posterior, (posterior.u @ c)[posterior.like], common)
     ranks = {
         name: rankdata(-sign * value, method="min").astype(int) for name, value in values.items()
     }

@@ -25,7 +25,7 @@ from mixedflow.language.formula import slope_of
 from mixedflow.language.names import INTERCEPT
 from mixedflow.model.covariates import Covariates
 from mixedflow.prose import verdicts
-from mixedflow.ranking import confidence_sets, distribution, swaps
+from mixedflow.ranking import distribution, swaps
 from mixedflow.ranking.confidence_sets import RankSets
 from mixedflow.ranking.distribution import By, Combination
 from mixedflow.ranking.posterior import Posterior
@@ -88,7 +88,7 @@ def rank_model(spec: RankSpec, posterior: Posterior, fit: ModelReport, noun: str
     )
     edges = np.arange(1, n + 1) if n <= MOST_SHOWN else np.unique(_spread(n))
     drawn = distribution.posterior_ranks(combination, sign, top, shown, edges)
-    sets = confidence_sets.rank_sets(combination.estimates(sign))
+    sets = combination.rank_sets(sign)
     selection = (spec.select.share, spec.select.fdr)
     ranks = distribution.table(posterior, combination, sign, drawn, sets, top, selection)
     pairs = _pairs(posterior, combination, sign, sets, chosen)

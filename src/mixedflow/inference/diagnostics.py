@@ -24,13 +24,17 @@ def normal_quantiles(values: Array) -> Array:
     """Expected normal order statistics of ``values`` (n,), in their order; NaN stays NaN.
 
     The i-th smallest of m is expected near the quantile of (i - 3/8) / (m + 1/4) (Blom 1958,
-    Statistical Estimates and Transformed Beta-Variables).
+    Statistical Estimates and Transformed Beta-Variables); ties share the mean of their i.
     """
     present = np.flatnonzero(np.isfinite(values))
     m = len(present)
     quantile = np.full(len(values), np.nan)
     order = present[np.argsort(values[present], kind="stable")]
-    quantile[order] = ndtri((np.arange(1, m + 1) - 0.375) / (m + 0.25))
+    # What only rounding tells apart shares the middle of its places.
+    new = np.diff(values[order], prepend=-np.inf) > ROUNDING
+    ends = np.append(np.flatnonzero(new), m)
+    place = 0.5 * (ends[:-1] + 1 + ends[1:])[np.cumsum(new) - 1]
+    quantile[order] = ndtri((place - 0.375) / (m + 0.25))
     return quantile
 
 

@@ -43,7 +43,8 @@ class Combination:
     """c'u over clusters: ``mean`` (J,), ``own`` (J,) = d, ``factor`` (J, p) = F, ``prior_sd``.
 
     ``variances`` (J, k) is the further factor that uncertain variance parameters add, and
-    ``unshrunken`` is c'theta of the fixed-effects fit, high as given.
+    ``unshrunken`` is c'theta of the fixed-effects fit, high as given. ``like`` (J,) is the place of
+    the first cluster that has the same numbers: what is drawn or chosen is the same for all these.
     """
 
     mean: Array
@@ -52,6 +53,13 @@ class Combination:
     prior_sd: float
     variances: Array
     unshrunken: Estimates
+    like: Array
+
+    @cached_property
+    def tied(self) -> list[Array]:
+        """The places of clusters that share all their numbers, two or more."""
+        counts = np.bincount(self.like)
+        return [np.flatnonzero(self.like == first) for first in np.flatnonzero(counts > 1)]
 
     @cached_property
     def variance(self) -> Array:
@@ -72,6 +80,16 @@ class Combination:
     def estimates(self, sign: float) -> Estimates:
         """The unshrunken estimates with high as best."""
         return replace(self.unshrunken, value=sign * self.unshrunken.value)
+
+    def rank_sets(self, sign: float) -> RankSets:
+        """Confidence sets of the ranks; of clusters alike the widest that draws gave to one."""
+        found = rank_sets(self.estimates(sign))
+        for same in self.tied:
+            for low in (found.low, found.low_marginal):
+                low[same] = low[same].min()
+            for high in (found.high, found.high_marginal):
+                high[same] = high[same].max()
+        return found
 
 
 def weights_of(covariates: Covariates, by: By, where: str) -> Array:
@@ -116,18 +134,20 @@ def combine(posterior: Posterior, by: By, where: str) -> Combination:
     """
     check_clusters(len(posterior.u), where)
     c = weights_of(posterior.covariates, by, where)
+    like = posterior.like  # a product may round equal rows in two ways
     return Combination(
-        mean=posterior.u @ c,
-        own=np.maximum(np.einsum("a,jab,b->j", c, posterior.C, c), 0.0),
-        factor=np.einsum("a,jap,pk->jk", c, posterior.B, posterior.phi_root),
+        mean=(posterior.u @ c)[like],
+        own=np.maximum(np.einsum("a,jab,b->j", c, posterior.C, c), 0.0)[like],
+        factor=np.einsum("a,jap,pk->jk", c, posterior.B, posterior.phi_root)[like],
         prior_sd=math.sqrt(max(float(c @ posterior.G @ c), 0.0)),
-        variances=np.einsum("a,jak->jk", c, posterior.variance_factor),
+        variances=np.einsum("a,jak->jk", c, posterior.variance_factor)[like],
         unshrunken=Estimates(
-            posterior.theta @ c,
-            np.einsum("a,jab,b->j", c, posterior.theta_own, c),
-            np.einsum("a,jap->jp", c, posterior.theta_factor),
+            (posterior.theta @ c)[like],
+            np.einsum("a,jab,b->j", c, posterior.theta_own, c)[like],
+            np.einsum("a,jap->jp", c, posterior.theta_factor)[like],
             float(posterior.theta_df),
         ),
+        like=like,
     )
 
 
@@ -222,8 +242,16 @@ def posterior_ranks(
     for rows in range(0, n, 256):
         block = np.partition(ranks[rows : rows + 256], (first, last), axis=1)
         low[rows : rows + 256], high[rows : rows + 256] = block[:, first], block[:, last]
+    for same in combination.tied:
+        # Draws tell apart what the posterior does not; together they say more of each.
+        pooled, among = ranks[same].ravel(), np.flatnonzero(np.isin(shown, same))
+        first, last = int(0.025 * len(pooled)), int(np.ceil(0.975 * len(pooled))) - 1
+        block = np.partition(pooled, (first, last))
+        low[same], high[same] = block[first], block[last]
+        p_top[same], p_bottom[same] = p_top[same].mean(), p_bottom[same].mean()
+        counts[among] = np.histogram(pooled, [0.5, *(edges + 0.5)])[0] / len(same)
     return Drawn(
-        expected_ranks(combination, sign),
+        expected_ranks(combination, sign)[combination.like],
         low,
         high,
         p_top / DRAWS,
@@ -283,9 +311,13 @@ def select(combination: Combination, sign: float, share: float, fdr: float) -> A
     sd = np.sqrt(combination.variance)
     with np.errstate(divide="ignore", invalid="ignore"):
         v = np.where(sd > 0, ndtr((sign * combination.mean - threshold) / sd), 0.0)
-    order = np.argsort(-v, kind="stable")
+    v = v[combination.like]
+    order = np.lexsort((combination.like, -v))
     running = np.cumsum(1.0 - v[order]) / np.arange(1, len(v) + 1)
-    allowed = np.flatnonzero(running[: int(np.floor(share * len(v)))] <= fdr)
+    # Of clusters that nothing tells apart, all or none.
+    ends = np.append(np.diff(combination.like[order]) != 0, True)
+    most = int(np.floor(share * len(v)))
+    allowed = np.flatnonzero(ends[:most] & (running[:most] <= fdr))
     chosen = np.zeros(len(v), dtype=bool)
     if allowed.size:
         chosen[order[: allowed[-1] + 1]] = True
@@ -320,7 +352,7 @@ def rank(
     n = len(combination.mean)
     top = top_of(top, share, n, where)
     drawn = posterior_ranks(combination, sign_of(best), top)
-    sets = rank_sets(combination.estimates(sign_of(best)))
+    sets = combination.rank_sets(sign_of(best))
     return table(posterior, combination, sign_of(best), drawn, sets, top, (share, fdr))
 
 

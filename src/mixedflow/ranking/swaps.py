@@ -36,7 +36,7 @@ def along(
     name, low, high = span(posterior, slope)
     grid = np.linspace(low, high, _GRID)
     c = _weights(posterior, by, slope, grid)
-    values = sign * posterior.u @ c.T
+    values = (sign * posterior.u @ c.T)[posterior.like]
     ranks = np.apply_along_axis(rankdata, 0, -values, method="min")
     lines = pd.DataFrame(
         {
