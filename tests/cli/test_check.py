@@ -171,3 +171,12 @@ def test_names_that_look_alike_are_noted(mine: Path, run: Run) -> None:
     _, out, _ = run("check", mine / "config.yaml")
     assert "note: columns 'beds' and 'Beds' are two" in out
     assert "U+03BC in place of U+00B5" in out
+
+
+def test_an_outcome_of_two_values_is_a_caution(mine: Path, run: Run) -> None:
+    data = frame()
+    data["score"] = (data["score"] > data["score"].median()).astype(int)
+    data.to_csv(mine / "visits.csv", index=False)
+    code, out, err = run("check", mine / "config.yaml")
+    assert (code, err) == (0, "")
+    assert "models.random_slope: caution: The outcome 'score' has two values, 0 and 1" in out

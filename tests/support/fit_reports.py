@@ -71,6 +71,7 @@ def model_report(**changes: Any) -> ModelReport:
         "singular": False,
         "evidence": {},
         "warnings": (),
+        "outcome_doubt": None,
         "x": None,
         "by": None,
         "inference": {"df": "normal", "intervals": "wald"},

@@ -112,8 +112,10 @@ class FitReport:
     """The numbers of a fit that need no configuration.
 
     ``varies_within`` says of each covariate whether it varies within a cluster; ``evidence`` how
-    the optimum is known; ``r2`` marginal and conditional (Nakagawa and Schielzeth), and level1 and
-    level2 (Snijders and Bosker) where they exist. Log-likelihoods by REML lack log|X'X|.
+    the optimum is known; ``outcome_doubt`` what speaks against a linear model of this outcome, as
+    :mod:`mixedflow.model.outcome` tells; ``r2`` marginal and conditional (Nakagawa and
+    Schielzeth), and level1 and level2 (Snijders and Bosker) where they exist. Log-likelihoods by
+    REML lack log|X'X|.
     """
 
     method: str
@@ -134,6 +136,7 @@ class FitReport:
     singular: bool
     evidence: dict[str, Any]
     warnings: tuple[str, ...]
+    outcome_doubt: dict[str, Any] | None
 
     @property
     def random_terms(self) -> tuple[str, ...]:
@@ -149,12 +152,13 @@ class FitReport:
         return {part.name: getattr(self, part.name) for part in fields(FitReport)}
 
     def to_json(self) -> str:
-        """Canonical JSON; what a model does not have is null, but a sample is left out."""
+        """Canonical JSON; what a model does not have is null, but sample and doubt are left out."""
         values = {"schema": SCHEMA, **asdict(self)}
         if (values.get("vpc") or {}).get("held", ...) is None:
             del values["vpc"]["held"]
-        if values.get("sample", ...) is None:
-            del values["sample"]
+        for rare in ("sample", "outcome_doubt"):
+            if values.get(rare, ...) is None:
+                del values[rare]
         return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
     def write(self, path: Path) -> None:

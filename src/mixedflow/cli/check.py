@@ -17,10 +17,10 @@ from mixedflow.data.sources import read_dataset
 from mixedflow.errors import FormulaError, MixedflowError, plain, quote
 from mixedflow.language import contrasts, formula
 from mixedflow.language.names import alike
-from mixedflow.model import estimation
+from mixedflow.model import estimation, outcome
 from mixedflow.model.covariates_of import covariates_in
 from mixedflow.model.nesting import Candidate, check_nested
-from mixedflow.prose import notes
+from mixedflow.prose import notes, outcomes
 from mixedflow.ranking import distribution
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def check(path: Path) -> Checked:
             lines.append(_describe(wanted, designs[name]))
             crossed = formula.parse(wanted.formula).notes
             lines += [f"models.{name}.formula: note: {note}" for note in crossed]
+            lines += _caution(wanted, designs[name])
         except MixedflowError as error:
             faults.append(str(error))
     for pair in settings.comparisons.values():
@@ -181,6 +182,14 @@ def comparison(
 
 def _clusters(design: Design) -> set[str]:
     return set(design.groups[0].cluster)
+
+
+def _caution(wanted: ModelSpec, design: Design) -> list[str]:
+    found = outcome.doubt(design.y)
+    if found is None:
+        return []
+    text = outcomes.caution(formula.parse(wanted.formula).outcome, found)
+    return [plain(f"models.{wanted.name}: caution: {text}")]
 
 
 def _describe(wanted: ModelSpec, design: Design) -> str:

@@ -11,6 +11,7 @@ from mixedflow.inference.variance import CovarianceInference, icc, r_squared, sn
 from mixedflow.language.evaluation import evaluate
 from mixedflow.language.names import INTERCEPT
 from mixedflow.model.fitted import Fitted, Group
+from mixedflow.model.outcome import doubt
 from mixedflow.model.search import search
 from mixedflow.model.solution import Solution
 from mixedflow.model.verdict import Verdict
@@ -48,6 +49,7 @@ def fit_report(fitted: Fitted, verdict: Verdict, inference: CovarianceInference)
         singular=verdict.singular,
         evidence=verdict.evidence,
         warnings=verdict.warnings,
+        outcome_doubt=doubt(fitted.y),
     )
 
 

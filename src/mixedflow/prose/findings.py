@@ -10,7 +10,7 @@ from markupsafe import Markup
 from mixedflow.artifacts import formatting
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.language.names import INTERCEPT
-from mixedflow.prose import notes
+from mixedflow.prose import notes, outcomes
 from mixedflow.prose.markup import count, isolated, number, p_value, synthetic
 
 if TYPE_CHECKING:
@@ -237,6 +237,7 @@ def cautions(
 ) -> list[Markup]:
     """What to be careful about, most serious first."""
     found = _doubtful(fits)
+    found += dict.fromkeys(text for fit in fits for text in outcome_caution(fit))
     found += [
         Markup("Comparison {}: {}.").format(
             Markup("<code>{}</code>").format(row["comparison"]), row["warning"]
@@ -263,6 +264,12 @@ def cautions(
         if fit.n_missing
     ]
     return found
+
+
+def outcome_caution(fit: ModelReport) -> list[Markup]:
+    """That a linear model describes the outcome badly, if it does."""
+    doubt = fit.outcome_doubt
+    return [Markup.escape(outcomes.caution(fit.outcome, doubt))] if doubt else []
 
 
 def _doubtful(fits: Sequence[ModelReport]) -> list[Markup]:

@@ -74,6 +74,10 @@ class Model:
         return str(self.fit.model)
 
     @property
+    def warnings(self) -> list[str]:
+        return [*self.fit.warnings, *findings.outcome_caution(self.fit)]
+
+    @property
     def marks(self) -> list[str]:
         return findings.marks(self.fit)
 
