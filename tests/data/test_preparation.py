@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyreadstat
 import pytest
 from data_sets import dataset, pupils, raw, read, source, variable
 from lecture_data import shared
@@ -151,6 +153,46 @@ def test_a_column_with_missing_codes_keeps_its_labels() -> None:
     sex = variable(prepared, "sex")
     assert (sex["label"], sex["missing"], sex["n"]) == ("Sex", 3, 2)
     assert [level["label"] for level in sex["levels"]] == ["boy"]
+
+
+def test_dates_are_a_time(tmp_path: Path) -> None:
+    """By hand: 2020 is a leap year, so 1 March is day 60 of it."""
+    frame = pd.DataFrame(
+        {
+            "g": ["a", "a", "b", "b", "b"],
+            "seen": pd.to_datetime(
+                ["2020-03-01", "2020-01-01", "2020-01-11", None, "2021-01-01"]
+            ).astype("datetime64[ms]"),
+            "y": [1.0, 2.0, 3.0, 4.0, 5.0],
+        }
+    )
+    spec = dataset(
+        time="seen",
+        derive=(
+            ("since", "since_first(seen, by=g)"),
+            ("in_year", "year(seen)"),
+            ("wait", "days('2019-12-31', seen)"),
+        ),
+        filter="seen < '2021' or g == 'a'",
+    )
+    frame.to_parquet(tmp_path / "d.parquet")
+    frame.to_csv(tmp_path / "d.csv", index=False)
+    day = frame.assign(seen=[None if pd.isna(d) else d.date() for d in frame["seen"]])
+    pyreadstat.write_dta(day, str(tmp_path / "d.dta"))
+    pyreadstat.write_sav(day, str(tmp_path / "d.sav"))
+    for suffix in ("parquet", "csv", "dta", "sav"):
+        prepared = prepare(spec, read(tmp_path / f"d.{suffix}"))
+        found = prepared.frame
+        assert found["seen"].tolist() == [60.0, 0.0, 10.0], suffix
+        assert found["since"].tolist() == [60.0, 0.0, 0.0]
+        assert found["in_year"].tolist() == [2020.0] * 3
+        assert found["wait"].tolist() == [61.0, 1.0, 11.0]
+        assert variable(prepared, "seen")["label"] == "seen (days since 2020-01-01)"
+        assert prepared.card["steps"][-1]["detail"] == "seen in days since 2020-01-01"
+    with pytest.raises(DataError, match="different in every row"):
+        prepare(dataset(cluster="y", time="seen"), read(tmp_path / "d.csv"))
+    with pytest.raises(DataError, match=r"d\.time: 'g' is not numeric, and 'a' is no date"):
+        prepare(dataset(cluster="seen", time="g"), read(tmp_path / "d.csv"))
 
 
 def test_first_row_by_time_then_by_file() -> None:

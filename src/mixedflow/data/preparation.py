@@ -1,12 +1,15 @@
 """A data set of the configuration -> prepared rows, and the card that accounts for them.
 
-The order is fixed: read, rename, derive, filter, drop rows without a cluster, first_per, levels,
-expect. The card counts the rows that each step loses and what is missing in each column.
+The order is fixed: read, rename, derive, filter, drop rows without a cluster, number dates,
+first_per, levels, expect. The card counts the rows that each step loses and what is missing in each
+column.
 """
 
 from __future__ import annotations
 
+import datetime
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,7 +22,7 @@ from mixedflow.data.card import Origin, card, check_expected, check_sizes
 from mixedflow.data.prepared import Prepared
 from mixedflow.data.raw import RawData, code_text
 from mixedflow.errors import DataError, nearest, quote
-from mixedflow.language import evaluation, expressions
+from mixedflow.language import dates, evaluation, expressions
 
 if TYPE_CHECKING:
     from mixedflow.config.specs import DatasetSpec
@@ -88,6 +91,7 @@ class _Preparation:
         self.check_columns()
         self.filter()
         self.assign_clusters()
+        self.number_dates()
         self.first_per()
         self.frame = self.frame.reset_index(drop=True)
         for name in self.frame.columns:
@@ -163,7 +167,7 @@ class _Preparation:
         if spec.time is not None:
             self.require(spec.time, "time")
             if not pd.api.types.is_numeric_dtype(self.frame[spec.time].dtype):
-                raise DataError(f"{self.where}.time", f"{quote(spec.time)} is not numeric")
+                self.days()
 
     def filter(self) -> None:
         if self.spec.filter is None:
@@ -178,6 +182,28 @@ class _Preparation:
         known = self.frame[self.frame[name].notna()]
         self.step("cluster", f"rows with {name}", known)
         self.frame = known.assign(**{name: _as_text(known[name])})
+
+    def days(self) -> pd.Series:
+        """(N,) the dates of the time column as days since 1970 began."""
+        found, bad = dates.numbers(self.frame[self.spec.time], dates.days)
+        if bad is not None:
+            what = f"{quote(self.spec.time)} is not numeric, and {quote(bad)} is no date"
+            raise DataError(f"{self.where}.time", what, dates.HINT)
+        return found
+
+    def number_dates(self) -> None:
+        """Dates as time become days since the first of them."""
+        name = self.spec.time
+        if name is None or pd.api.types.is_numeric_dtype(self.frame[name].dtype):
+            return
+        days = self.days()
+        if days.isna().all():
+            raise DataError(f"{self.where}.time", f"{quote(name)} is missing in every row")
+        first = math.floor(days.min())
+        since = f"days since {dates.EPOCH.date() + datetime.timedelta(days=first)}"
+        self.step("time", f"{name} in {since}", self.frame.assign(**{name: days - first}))
+        label = self.origin.labels.get(name, name)
+        self.origin.labels[name] = f"{label} ({since})"
 
     def first_per(self) -> None:
         keys = list(self.spec.first_per)
@@ -258,6 +284,11 @@ class _ChunkPreparation(_Preparation):
         for column, levels in self.spec.levels.items():
             self.order_levels(column, levels)
         return Chunk(self.frame, labels, codes.astype(np.int64), place, self)
+
+    def days(self) -> pd.Series:
+        what = f"{quote(self.spec.time)} is not numeric"
+        hint = "of dates, derive days('2000-01-01', date): a chunk does not know the first of all"
+        raise DataError(f"{self.where}.time", what, hint)
 
     def step(self, step: str, detail: str, frame: pd.DataFrame) -> None:
         self.steps.append(self.told(step, detail, frame))

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
 
 HINT = "dates are written 2001-12-31, or 2001-12-31 14:30"
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?")
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
 def _read(text: str) -> datetime.datetime | None:
@@ -20,10 +24,19 @@ def _read(text: str) -> datetime.datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
 
 
+def numbers(values: pd.Series, what: Callable[[str], float | None]) -> tuple[pd.Series, str | None]:
+    """``days`` or ``year`` of each text, missing where that is, and the first that is no date."""
+    codes, texts = pd.factorize(values)
+    found = [what(str(text)) for text in texts]
+    bad = next((str(text) for text, one in zip(texts, found, strict=True) if one is None), None)
+    each = np.array([*found, np.nan], dtype=float)[codes]
+    return pd.Series(each, index=values.index), bad
+
+
 def days(text: str) -> float | None:
     """Days since 1970 began, with the time of day as their fraction; None if it is no date."""
     found = _read(text)
-    return None if found is None else (found - _EPOCH) / datetime.timedelta(days=1)
+    return None if found is None else (found - EPOCH) / datetime.timedelta(days=1)
 
 
 def year(text: str) -> float | None:

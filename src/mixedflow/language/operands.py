@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from mixedflow.errors import ExpressionError, nearest, quote
@@ -107,14 +106,10 @@ class Operands:
         shown = f"column {quote(value.column)}" if value.column else "a value"
         if value.kind != "text":
             raise self.fail(f"{shown} is no date but a {value.kind}", dates.HINT)
-        series = self.rows(value.data)
-        codes, texts = pd.factorize(series)
-        found = [what(str(text)) for text in texts]
-        for text, number in zip(texts, found, strict=True):
-            if number is None:
-                raise self.fail(f"{shown} holds {quote(text)}, which is no date", dates.HINT)
-        numbers = np.array([*found, math.nan], dtype=float)[codes]
-        return pd.Series(numbers, index=series.index)
+        found, bad = dates.numbers(self.rows(value.data), what)
+        if bad is not None:
+            raise self.fail(f"{shown} holds {quote(bad)}, which is no date", dates.HINT)
+        return found
 
     def as_text(self, value: Value) -> pd.Series:
         """object: texts as they are, numbers as people write them, 1 and not 1.0."""
