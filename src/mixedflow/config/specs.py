@@ -63,6 +63,28 @@ class ExploreSpec(_Spec):
 
 
 @dataclass(frozen=True)
+class ReshapeSpec(_Spec):
+    """``columns``: each new column's name with a pattern, or the columns that it is made of."""
+
+    columns: tuple[tuple[str, str | tuple[str, ...]], ...]
+    occasion: str
+    values: tuple[float, ...] | None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        given, numbers = values["columns"], values["values"]
+        pairs = given.items() if isinstance(given, Mapping) else given
+        return cls(
+            columns=tuple(
+                (str(new), old if isinstance(old, str) else tuple(old))
+                for new, old in sorted(pairs, key=lambda pair: str(pair[0]))
+            ),
+            occasion=values["occasion"],
+            values=None if numbers is None else tuple(numbers),
+        )
+
+
+@dataclass(frozen=True)
 class DatasetSpec(_Spec):
     name: str
     title: str
@@ -78,10 +100,11 @@ class DatasetSpec(_Spec):
     expect: dict[str, int]
     explore: ExploreSpec | None
     chunks: int | None = None
+    reshape: ReshapeSpec | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        explore = values["explore"]
+        explore, reshape = values["explore"], values["reshape"]
         return cls(
             **{
                 **values,
@@ -89,6 +112,7 @@ class DatasetSpec(_Spec):
                 "derive": tuple((str(name), str(text)) for name, text in values["derive"]),
                 "first_per": tuple(values["first_per"]),
                 "levels": {name: tuple(order) for name, order in values["levels"].items()},
+                "reshape": None if reshape is None else ReshapeSpec.of(reshape),
                 "explore": None if explore is None else ExploreSpec.of(explore),
             }
         )

@@ -1,8 +1,8 @@
 """A data set of the configuration -> prepared rows, and the card that accounts for them.
 
-The order is fixed: read, rename, derive, filter, drop rows without a cluster, number dates,
-first_per, levels, expect. The card counts the rows that each step loses and what is missing in each
-column.
+The order is fixed: read, rename, reshape, derive, filter, drop rows without a cluster, number
+dates, first_per, levels, expect. The card counts the rows that each step loses and what is missing
+in each column.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedflow.data import reshaping
 from mixedflow.data.card import Origin, card, check_expected, check_sizes
 from mixedflow.data.prepared import Prepared
 from mixedflow.data.raw import RawData, code_text
@@ -86,6 +87,7 @@ class _Preparation:
     def run(self) -> Prepared:
         self.step("read", self.raw.description, self.frame)
         self.rename()
+        self.reshape()
         for name, text in self.spec.derive:
             self.derive(name, text)
         self.check_columns()
@@ -135,6 +137,18 @@ class _Preparation:
             old_to_new.get(k, k): v for k, v in self.origin.value_labels.items()
         }
         self.origin.sources = {name: {name} for name in names}
+
+    def reshape(self) -> None:
+        if self.spec.reshape is None:
+            return
+        long = reshaping.reshaped(self.frame, self.spec.reshape, f"{self.where}.reshape")
+        _label_long(self.origin.labels, long.made_of)
+        _label_long(self.origin.value_labels, long.made_of)
+        self.origin.sources = {name: {name} for name in map(str, long.frame.columns)}
+        self.steps.append(
+            {"step": "reshape", "detail": long.detail, "rows": len(long.frame), "lost": 0}
+        )
+        self.frame = long.frame
 
     def derive(self, name: str, text: str) -> None:
         where = f"{self.where}.derive.{name}"
@@ -293,6 +307,14 @@ class _ChunkPreparation(_Preparation):
     def step(self, step: str, detail: str, frame: pd.DataFrame) -> None:
         self.steps.append(self.told(step, detail, frame))
         self.frame = frame
+
+
+def _label_long(known: dict[str, Any], made_of: Mapping[str, Sequence[str]]) -> None:
+    """A new column has the label of the first that it is made of, unless others have others."""
+    for new, old in made_of.items():
+        told = [known.pop(name, None) for name in old]
+        if told[0] and all(one in (told[0], None) for one in told):
+            known[new] = told[0]
 
 
 def _as_text(values: pd.Series) -> pd.Series:

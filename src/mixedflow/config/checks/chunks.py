@@ -42,6 +42,12 @@ def check_dataset(where: str, values: Mapping[str, Any]) -> None:
     ):
         if given:
             raise _all_rows(where, "leave it out, or do it where the files are made", key)
+    for key in ("reshape",):
+        if values[key]:
+            raise ConfigError(
+                f"{where}.{key}", "is not for data that are read in chunks",
+                "do it where the files are made",
+            )  # fmt: skip
     if values["explore"]:
         hint = "explore a data set of some clusters beside this one"
         raise _all_rows(f"{where}.explore", hint)

@@ -23,6 +23,8 @@ def checked(where: str, values: Mapping[str, Any]) -> dict[str, Any]:
         The first fault, at its key below ``where``.
     """
     _source(f"{where}.source", values["source"])
+    if values["reshape"] is not None:
+        _reshape(f"{where}.reshape", values["reshape"])
     for variable, text in values["derive"]:
         expressions.check(text, f"{where}.derive.{variable}")
     if values["filter"] is not None:
@@ -62,6 +64,24 @@ def _source(where: str, source: Mapping[str, Any]) -> None:
             f"{where}.sha256", "is checked for file and url only",
             "leave it out, or count rows with expect",
         )  # fmt: skip
+
+
+def _reshape(where: str, reshape: Mapping[str, Any]) -> None:
+    columns, occasion = reshape["columns"], reshape["occasion"]
+    if occasion in columns:
+        raise ConfigError(f"{where}.occasion", f"{quote(occasion)} is one of the new columns too")
+    lengths = {name: len(old) for name, old in columns.items() if not isinstance(old, str)}
+    for name, old in columns.items():
+        if isinstance(old, str) and old.count("*") != 1:
+            raise ConfigError(
+                f"{where}.columns.{name}", f"{quote(old)} has no * that stands for a number",
+                "write gpa*, or a list of columns",
+            )  # fmt: skip
+    if reshape["values"] is not None:
+        lengths["values"] = len(reshape["values"])
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name} {number}" for name, number in lengths.items())
+        raise ConfigError(where, "the occasions are not as many in each list", told)
 
 
 def _text_keys(where: str, source: Mapping[str, Any]) -> None:
