@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mixedflow.config import reading
+from mixedflow.config import reading, schema
 from mixedflow.config.specs import RankSpec, SelectSpec
 
 
@@ -17,3 +17,9 @@ def test_defaults_come_from_the_schema():
         "Intercept", "high", None, SelectSpec(0.1, 0.1), (), (), None
     )
     assert config.results == "results" and config.datasets["d"].explore is None
+
+
+def test_items_of_a_list_are_filled() -> None:
+    node = schema.schema()["$defs"]["dataset"]["properties"]["join"]
+    (one,) = schema.fill([{"file": "a.csv", "by": "g"}], node)
+    assert one == {"file": "a.csv", "by": "g", "columns": None, "sha256": None}

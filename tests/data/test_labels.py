@@ -148,7 +148,7 @@ def test_chunks_have_the_labels_of_the_whole(tmp_path: Path, kind: str) -> None:
     dataset = configured([path], 5, filter=None, levels={}, derive={})
     gathered = gather(dataset, reduced(dataset, tmp_path, {"m": "y ~ w + (1 | g)"}))
     whole = configured([path], None, filter=None, levels={}, derive={})
-    found = prepare(whole, read_dataset(whole, Path(), Path(), "here"))
+    found = prepare(whole, read_dataset(whole, Path(), Path()))
     assert clusters(found) == sorted(expected)
     assert sorted(map(str, gathered.labels)) == sorted(expected)
     assert gathered.card()["rows"] == found.card["rows"]

@@ -12,6 +12,7 @@ from mixedflow.prose import notes
 NOTES = {
     "code": {"column": "bdi pre", "value": 999, "rows": 1, "low": 0, "high": 63},
     "duplicates": {"rows": 2, "of": 1000},
+    "unmatched": {"file": "schools.csv", "by": "school", "rows": 3, "keys": 2},
     "few_clusters": {"column": "arm", "clusters": 4},
     "cluster_in_other": {"column": "room", "other": "school", "clusters": 22, "groups": 8},
     "other_in_cluster": {"column": "school", "other": "room", "clusters": 8, "groups": 22},

@@ -30,7 +30,7 @@ def source(**given: Any) -> Any:
 def dataset(**given: Any) -> Any:
     nothing: dict[str, Any] = {"name": "d", "title": "", "cluster": "g", "time": None}
     nothing |= {"rename": {}, "derive": (), "filter": None, "first_per": ()}
-    nothing |= {"reshape": None}
+    nothing |= {"reshape": None, "join": ()}
     nothing |= {"levels": {}, "labels": {}, "expect": {}}
     return SimpleNamespace(**nothing | given)
 

@@ -16,11 +16,15 @@ from mixedflow.cli import verify
 
 # Snakemake compares the content of small files by itself; the rest is about all files.
 AS_LARGE = ("--max-checksum-file-size", "0")
-DATA = ("small.csv", "a.parquet", "b.parquet", "year.csv")
+DATA = ("small.csv", "a.parquet", "b.parquet", "year.csv", "groups.csv")
 CHANGED = {
     "small.csv": {"prepare/small", "card/small", "fit/line", "draw/line", "publish", "report"},
     "b.parquet": {
         "gather/whole", "card/whole", "add/sums", "fit/sums", "draw/sums", "publish", "report",
+    },
+    "groups.csv": {  # joined to the file of the data set, and to those of the family
+        "prepare/small", "card/small", "fit/line", "draw/line", "family_batch/years/0",
+        "family/years", "publish", "report",
     },
     "year.csv": {"family_batch/years/0", "family/years", "report"},
 }  # fmt: skip
@@ -43,7 +47,7 @@ def planned(folder: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of a data set in a file, one in chunks of two files, and a family over files."""
+    """A run of a data set with another joined, one in chunks, and a family over files."""
     folder = faults.tiny(tmp_path_factory.mktemp("touched") / "run")
     for name in DATA[1:3]:
         pd.read_csv(folder / "small.csv").to_parquet(folder / name)
@@ -51,6 +55,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
     whole = {"source": {"files": list(DATA[1:3])}, "cluster": "g", "chunks": 1}
     config["datasets"]["whole"] = whole
+    groups = pd.read_csv(folder / "small.csv")[["g"]].drop_duplicates()
+    groups.assign(size=10).to_csv(folder / "groups.csv", index=False)
+    config["datasets"]["small"]["join"] = [{"file": "groups.csv", "by": "g"}]
     config["models"]["sums"] = {"dataset": "whole", "formula": "y ~ x + (1 | g)"}
     years = {"dataset": "small", "formula": "y ~ x + (1 | g)", "for": {"file": ["year.csv"]}}
     config["families"] = {"years": years}

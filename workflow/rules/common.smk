@@ -29,6 +29,10 @@ try:
         reading.parse(path)  # of two equal keys Snakemake silently keeps the last
     SETTINGS = reading.load(config, origin=(workflow.configfiles or ["config"])[-1])
     SOURCES = {f"datasets.{name}.source": d.source for name, d in SETTINGS.datasets.items()}
+    for name, d in SETTINGS.datasets.items():
+        for one in d.join:
+            joined = replace(d.source, file=one.file, files=(), rdataset=None, sha256=one.sha256)
+            SOURCES[f"datasets.{name}.join.{one.file}"] = joined
     for name, one in SETTINGS.families.items():
         source = SETTINGS.datasets[one.datasets[0]].source
         for key, path in one.files:
@@ -101,6 +105,11 @@ def files_of(dataset, file=None):
     of = DATASETS[dataset].source
     files = of.files or tuple(filter(None, [of.file]))
     return files if file is None else files[file - 1 : file]
+
+
+def joined_to(dataset):
+    """The files whose columns are joined to a data set."""
+    return tuple(one.file for one in DATASETS[dataset].join)
 
 
 def dataset_of(model):

@@ -5,6 +5,7 @@
 rule prepare:
     input:
         source=lambda w: sources(files_of(w.dataset)),
+        joined=lambda w: sources(joined_to(w.dataset)),
     output:
         **outputs("prepare"),
     log:
@@ -19,7 +20,9 @@ rule prepare:
         task=lambda w: task(
             "prepare",
             dataset=replace(DATASETS[w.dataset], explore=None),
-            source=content(files_of(w.dataset), DATASETS[w.dataset].source.rdataset),
+            source=content(
+                files_of(w.dataset) + joined_to(w.dataset), DATASETS[w.dataset].source.rdataset
+            ),
         ),
     script:
         "../scripts/prepare.py"

@@ -15,6 +15,7 @@ for family_name, family_spec in FAMILIES.items():
     for batch_name, batch in families.batches(family_spec).items():
         used = sorted({member.dataset for member in batch.members})
         own = sorted({member.file for member in batch.members if member.file})
+        read = own + [path for name in used if own for path in joined_to(name)]
         BATCHES.append(f"family_{family_name}_{batch_name}")
 
         rule:
@@ -23,7 +24,7 @@ for family_name, family_spec in FAMILIES.items():
             input:
                 data=[f"{RESULTS}/datasets/{name}/data.parquet" for name in used if not own],
                 cards=[f"{RESULTS}/datasets/{name}/data_card.json" for name in used if not own],
-                files=lambda _, own=own: sources(own),
+                files=lambda _, read=read: sources(read),
             output:
                 folders=[directory(MEMBERS[family_name][m.name]) for m in batch.members],
                 record=f"{RECORDS}/family_batch/{family_name}/{batch_name}.json",
@@ -38,7 +39,7 @@ for family_name, family_spec in FAMILIES.items():
                 runtime=growing(30, per_mb=1),
             params:
                 # A function, because braces in a text of the configuration are no wildcards.
-                task=lambda _, batch=batch, used=used, own=own: task(
+                task=lambda _, batch=batch, used=used, own=own, read=read: task(
                     "family_batch",
                     batch=batch,
                     datasets={
@@ -46,7 +47,7 @@ for family_name, family_spec in FAMILIES.items():
                         for name in used
                         if own
                     },
-                    source=content(own),
+                    source=content(read),
                 ),
             script:
                 "../scripts/family_batch.py"

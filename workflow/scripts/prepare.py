@@ -9,8 +9,7 @@ from mixedflow.jobs.job import job
 
 with job(snakemake) as task:
     spec = DatasetSpec.from_json(task["dataset"])
-    where = f"datasets.{spec.name}.source"
-    raw = read_dataset(spec, Path(), Path(DOWNLOADS), where)
+    raw = read_dataset(spec, Path(), Path(DOWNLOADS))
     task.read += [raw.fetched] if raw.fetched else []
     prepared = prepare(spec, raw)
     save(prepared, Path(snakemake.output.data_parquet), Path(snakemake.output.data_card_json))

@@ -85,8 +85,7 @@ def _prepared(dataset: DatasetSpec, file: str) -> Prepared:
     source = replace(dataset.source, file=file, rdataset=None, url=None, sha256=None)
     # Counts and pictures belong to the data set's own source.
     spec = replace(dataset, source=source, expect={}, explore=None)
-    where = f"datasets.{dataset.name}.source"
-    return preparation.prepare(spec, sources.read_dataset(spec, Path(), Path(DOWNLOADS), where))
+    return preparation.prepare(spec, sources.read_dataset(spec, Path(), Path(DOWNLOADS)))
 
 
 def rows_of(member: Member, prepared: Prepared) -> pd.DataFrame:

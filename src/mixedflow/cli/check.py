@@ -84,7 +84,7 @@ def check(path: Path) -> Checked:
             lines.append(f"{where}: is not downloaded, so only the configuration is checked")
             continue
         try:
-            raw = read_dataset(dataset, base, base / DOWNLOADS, f"{where}.source")
+            raw = read_dataset(dataset, base, base / DOWNLOADS)
             data[name] = Data.of(dataset, raw)
             lines.append(data[name].describe())
             lines += [f"{where}: {note}" for note in raw.notes]

@@ -50,6 +50,8 @@ def resolve(node: Mapping[str, Any]) -> Mapping[str, Any]:
 def fill(value: Any, node: Mapping[str, Any]) -> Any:
     """``value`` with the schema's defaults, at every depth."""
     node = resolve(node)
+    if isinstance(value, list) and "items" in node:
+        return [fill(part, node["items"]) for part in value]
     if not isinstance(value, dict):
         return value
     filled = dict(value)

@@ -85,6 +85,28 @@ class ReshapeSpec(_Spec):
 
 
 @dataclass(frozen=True)
+class JoinSpec(_Spec):
+    """``by``: pairs of a column of the data and its fellow in the file."""
+
+    file: str
+    by: tuple[tuple[str, str], ...]
+    columns: tuple[str, ...] | None
+    sha256: str | None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        by, columns = values["by"], values["columns"]
+        listed = [by] if isinstance(by, str) else by
+        pairs = sorted(by.items()) if isinstance(by, Mapping) else listed
+        return cls(
+            file=values["file"],
+            by=tuple((one, one) if isinstance(one, str) else (one[0], one[1]) for one in pairs),
+            columns=None if columns is None else tuple(columns),
+            sha256=values["sha256"],
+        )
+
+
+@dataclass(frozen=True)
 class DatasetSpec(_Spec):
     name: str
     title: str
@@ -101,6 +123,7 @@ class DatasetSpec(_Spec):
     explore: ExploreSpec | None
     chunks: int | None = None
     reshape: ReshapeSpec | None = None
+    join: tuple[JoinSpec, ...] = ()
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -113,6 +136,7 @@ class DatasetSpec(_Spec):
                 "first_per": tuple(values["first_per"]),
                 "levels": {name: tuple(order) for name, order in values["levels"].items()},
                 "reshape": None if reshape is None else ReshapeSpec.of(reshape),
+                "join": tuple(JoinSpec.of(one) for one in values["join"]),
                 "explore": None if explore is None else ExploreSpec.of(explore),
             }
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,12 +21,16 @@ MOST_LEVELS = 30  # a text column with more distinct values is text, not a categ
 
 @dataclass
 class Origin:
-    """Where columns come from, by name: their labels, expressions and the columns behind them."""
+    """Where columns come from, by name: their labels, expressions and the columns behind them.
+
+    ``notes`` are those that preparing them has left.
+    """
 
     labels: dict[str, str]
     value_labels: dict[str, dict[Any, str]]
     derived: dict[str, str] = field(default_factory=dict)
     sources: dict[str, set[str]] = field(default_factory=dict)
+    notes: list[dict[str, Any]] = field(default_factory=list)
 
 
 def card(
@@ -47,6 +51,7 @@ def card(
             "description": raw.description,
             "sha256": raw.sha256,
             **({"read_as": raw.read_as} if raw.read_as else {}),
+            **({"joined": _files(raw.joined)} if raw.joined else {}),
         },
         "cluster": spec.cluster,
         "time": spec.time,
@@ -69,6 +74,10 @@ def assumed(notes: Iterable[str]) -> dict[str, list[str]]:
     return {"assumed": listed} if listed else {}
 
 
+def _files(joined: Sequence[RawData]) -> list[dict[str, str]]:
+    return [{"description": one.description, "sha256": one.sha256} for one in joined]
+
+
 def _notes(spec: DatasetSpec, origin: Origin, frame: pd.DataFrame) -> list[dict[str, Any]]:
     """What looks odd, though it may be right; :mod:`mixedflow.prose.notes` has the sentences."""
     recorded = [
@@ -82,6 +91,7 @@ def _notes(spec: DatasetSpec, origin: Origin, frame: pd.DataFrame) -> list[dict[
         if name != spec.time and name not in spec.levels and name not in origin.value_labels
     ]
     return [
+        *origin.notes,
         *(note for name in recorded for note in odd_values.codes(name, frame[name])),
         *odd_values.duplicates(frame),
         *clusters.doubts(frame, spec.cluster, other_levels),

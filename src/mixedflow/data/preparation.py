@@ -1,6 +1,6 @@
 """A data set of the configuration -> prepared rows, and the card that accounts for them.
 
-The order is fixed: read, rename, reshape, derive, filter, drop rows without a cluster, number
+The order is fixed: read, rename, reshape, join, derive, filter, drop rows without a cluster, number
 dates, first_per, levels, expect. The card counts the rows that each step loses and what is missing
 in each column.
 """
@@ -18,15 +18,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedflow.data import reshaping
+from mixedflow.data import joining, reshaping
 from mixedflow.data.card import Origin, card, check_expected, check_sizes
 from mixedflow.data.prepared import Prepared
-from mixedflow.data.raw import RawData, code_text
+from mixedflow.data.raw import RawData, as_text, code_text
 from mixedflow.errors import DataError, nearest, quote
 from mixedflow.language import dates, evaluation, expressions
 
 if TYPE_CHECKING:
-    from mixedflow.config.specs import DatasetSpec
+    from mixedflow.config.specs import DatasetSpec, JoinSpec
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +88,8 @@ class _Preparation:
         self.step("read", self.raw.description, self.frame)
         self.rename()
         self.reshape()
+        for spec, joined in zip(self.spec.join, self.raw.joined, strict=True):
+            self.join(spec, joined)
         for name, text in self.spec.derive:
             self.derive(name, text)
         self.check_columns()
@@ -150,6 +152,10 @@ class _Preparation:
         )
         self.frame = long.frame
 
+    def join(self, spec: JoinSpec, raw: RawData) -> None:
+        found = joining.joined(self.frame, spec, raw, self.origin, f"{self.where}.join")
+        self.step("join", found.detail, found.frame)
+
     def derive(self, name: str, text: str) -> None:
         where = f"{self.where}.derive.{name}"
         values = evaluation.evaluate(text, self.frame, where, self.origin.value_labels)
@@ -195,7 +201,7 @@ class _Preparation:
         name = self.spec.cluster
         known = self.frame[self.frame[name].notna()]
         self.step("cluster", f"rows with {name}", known)
-        self.frame = known.assign(**{name: _as_text(known[name])})
+        self.frame = known.assign(**{name: as_text(known[name])})
 
     def days(self) -> pd.Series:
         """(N,) the dates of the time column as days since 1970 began."""
@@ -241,7 +247,7 @@ class _Preparation:
         labels = self.origin.value_labels.pop(name, {})
         by_code = {code_text(code): label for code, label in labels.items()}
         codes, values = pd.factorize(self.frame[name])
-        texts = _as_text(pd.Series(values, dtype=object))
+        texts = as_text(pd.Series(values, dtype=object))
         texts = texts.map(lambda text: by_code.get(text, text), na_action="ignore")
         known = set(by_code.values())
         wanted = [code_text(level) for level in levels]
@@ -284,7 +290,7 @@ class _ChunkPreparation(_Preparation):
         self.step("cluster", f"rows with {name}", self.frame[self.frame[name].notna()])
         codes, found = pd.factorize(self.frame[name])
         if not pd.api.types.is_numeric_dtype(found.dtype):
-            labels = np.asarray(_as_text(pd.Series(found, dtype=object)), dtype=object)
+            labels = np.asarray(as_text(pd.Series(found, dtype=object)), dtype=object)
         elif (np.asarray(found) % 1 == 0).all():
             labels = np.asarray(found).astype(np.int64)
         else:
@@ -315,10 +321,3 @@ def _label_long(known: dict[str, Any], made_of: Mapping[str, Sequence[str]]) -> 
         told = [known.pop(name, None) for name in old]
         if told[0] and all(one in (told[0], None) for one in told):
             known[new] = told[0]
-
-
-def _as_text(values: pd.Series) -> pd.Series:
-    """Text of codes, names or conditions: 1 for 1.0, missing stays missing."""
-    if values.dtype == bool:
-        values = values.astype("int8")
-    return values.astype(object).map(code_text, na_action="ignore").astype("str")

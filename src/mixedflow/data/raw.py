@@ -23,8 +23,9 @@ class RawData:
 
     ``frame`` has the index 0..N-1 and columns that are int64, float64, bool or text (``str``);
     missing is NaN. ``value_labels`` maps a column to its codes' labels. ``fetched`` is the
-    local copy of what came from an address; ``notes`` tell what was assumed in reading,
-    ``read_as`` the keys of a source under which text is not plain CSV.
+    local copy of what came from an address, ``joined`` are other files of the data set; ``notes``
+    tell what was assumed in reading, ``read_as`` the keys of a source under which text is not
+    plain CSV.
     """
 
     frame: pd.DataFrame
@@ -35,6 +36,7 @@ class RawData:
     description: str = ""
     sha256: str = ""
     fetched: Path | None = None
+    joined: tuple[RawData, ...] = ()
     notes: tuple[str, ...] = ()
     read_as: dict[str, str] = field(default_factory=dict)
 
@@ -102,3 +104,10 @@ def as_json(value: Any) -> Any:
     if isinstance(value, float):
         return int(value) if value.is_integer() else value
     return value
+
+
+def as_text(values: pd.Series) -> pd.Series:
+    """Text of codes, names or conditions: 1 for 1.0, missing stays missing."""
+    if values.dtype == bool:
+        values = values.astype("int8")
+    return values.astype(object).map(code_text, na_action="ignore").astype("str")

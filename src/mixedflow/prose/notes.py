@@ -41,6 +41,14 @@ def _duplicates(note: Mapping[str, Any]) -> str:
     )
 
 
+def _unmatched(note: Mapping[str, Any]) -> str:
+    return (
+        f"{_rows(note['rows'])} ({count(note['keys'])} of {quote(note['by'])}) found nothing in "
+        f"{quote(note['file'])}, and what is joined from it is missing there; keys that "
+        "are written in two ways need one spelling."
+    )
+
+
 def _few_clusters(note: Mapping[str, Any]) -> str:
     return (
         f"{quote(note['column'])} has {count(note['clusters'])} clusters, which tell little of the "
@@ -88,6 +96,7 @@ def _written(name: str) -> str:
 _WORDS = {
     "code": _code,
     "duplicates": _duplicates,
+    "unmatched": _unmatched,
     "few_clusters": _few_clusters,
     "cluster_in_other": _cluster_in_other,
     "other_in_cluster": _other_in_cluster,

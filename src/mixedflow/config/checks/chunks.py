@@ -42,7 +42,7 @@ def check_dataset(where: str, values: Mapping[str, Any]) -> None:
     ):
         if given:
             raise _all_rows(where, "leave it out, or do it where the files are made", key)
-    for key in ("reshape",):
+    for key in ("reshape", "join"):
         if values[key]:
             raise ConfigError(
                 f"{where}.{key}", "is not for data that are read in chunks",

@@ -23,6 +23,8 @@ def checked(where: str, values: Mapping[str, Any]) -> dict[str, Any]:
         The first fault, at its key below ``where``.
     """
     _source(f"{where}.source", values["source"])
+    for one in values["join"]:
+        _no_braces(f"{where}.join.file", one["file"])
     if values["reshape"] is not None:
         _reshape(f"{where}.reshape", values["reshape"])
     for variable, text in values["derive"]:
@@ -50,12 +52,7 @@ def _source(where: str, source: Mapping[str, Any]) -> None:
             "exactly one is needed",
         )  # fmt: skip
     for path in (source["file"] or "", *source["files"]):
-        if set(path) & set("{}"):
-            raise ConfigError(
-                f"{where}.{given[0]}",
-                f"{quote(path)} has braces, which Snakemake takes for a wildcard",
-                "rename the file",
-            )  # fmt: skip
+        _no_braces(f"{where}.{given[0]}", path)
     _text_keys(where, source)
     if source["url"]:
         check_address(source["url"], f"{where}.url")
@@ -82,6 +79,14 @@ def _reshape(where: str, reshape: Mapping[str, Any]) -> None:
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} {number}" for name, number in lengths.items())
         raise ConfigError(where, "the occasions are not as many in each list", told)
+
+
+def _no_braces(where: str, path: str) -> None:
+    if set(path) & set("{}"):
+        raise ConfigError(
+            where, f"{quote(path)} has braces, which Snakemake takes for a wildcard",
+            "rename the file",
+        )  # fmt: skip
 
 
 def _text_keys(where: str, source: Mapping[str, Any]) -> None:
