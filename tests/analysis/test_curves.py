@@ -19,6 +19,7 @@ from mixedflow.config import reading
 from mixedflow.data.preparation import prepare
 from mixedflow.data.prepared import Prepared
 from mixedflow.data.sources import read_source
+from mixedflow.prose import findings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -160,6 +161,28 @@ def test_lines_of_clusters_bend_where_the_model_does(splined):
         assert line["estimate"].to_numpy() == pytest.approx(fixed + b["girl"] * girl + z @ u)
 
 
+def test_a_column_that_should_follow_and_cannot_is_said():
+    """Two columns of the file, of which nothing says that one is the other's square."""
+    rng = np.random.default_rng(5)
+    child, age = np.repeat(np.arange(40), 6), np.tile(np.arange(6.0), 40)
+    u = rng.normal(size=(40, 3)) * [1.0, 0.5, 0.2]
+    z = np.column_stack([np.ones(240), age, age**2])
+    frame = pd.DataFrame({"id": child.astype(str), "age": age, "square": age**2})
+    frame["weight"] = (z * u[child]).sum(axis=1) + 0.3 * rng.normal(size=240)
+    growth = CONFIG.models["growth"]
+    dataset = replace(CONFIG.datasets["children"], derive=(), explore=None)
+    for derive, said in (((), 1), ((("square", "age ** 2"),), 0)):
+        model = replace(growth, formula="weight ~ age + square + (1 + age + square | id)")
+        found = fit_model(model, Prepared(frame, {}), replace(dataset, derive=derive))
+        about = [line for line in found.report.warnings if "'square' changes with 'age'" in line]
+        assert len(about) == said
+        G, x = found.fit.solution.G[0], found.tables["variance_function"]["x"].to_numpy()
+        second = x**2 if derive else np.full(len(x), (age**2).mean())
+        z = np.column_stack([np.ones(len(x)), x, second])
+        between = found.tables["variance_function"]["between"].to_numpy()
+        assert between == pytest.approx(np.einsum("ma,ab,mb->m", z, G, z), rel=1e-6)
+
+
 def test_a_factor_is_at_its_reference_and_said():
     model = replace(CONFIG.models["school_intercept"], formula="gcse ~ 1 + (1 + sex | school)")
     dataset = CONFIG.datasets[model.dataset]
@@ -169,4 +192,6 @@ def test_a_factor_is_at_its_reference_and_said():
     assert found.report.vpc.held == {"sex": "F"}
     assert found.report.vpc.predictor is None
     assert found.report.vpc.estimate == pytest.approx(G[0, 0] / (G[0, 0] + s2))
+    said = str(findings.share_between(found.report, prepared.card))
+    assert said.startswith("at the mean of the covariates (") and " = F), " in said
     assert ModelReport.of(json.loads(found.report.to_json())) == found.report

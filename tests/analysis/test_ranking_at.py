@@ -141,7 +141,7 @@ def test_a_factor_is_swept_from_its_reference_to_a_level(factors):
     fit = api.fit("y ~ f + (1 + f | g)", frame)
     found = rank_model(replace(settings(), beside=()), posterior_of(fit), FIT)
     names = list(dict.fromkeys(found.tables["rankings"]["ranking"]))
-    assert names == ["Intercept", "at f = a", "at f = b", "slope of f[b]"]
+    assert names == ["Intercept", "at f = a", "at f = b", "effect of f[b]"]
     ends = found.tables["ranking_order"].query("x == 1").set_index("cluster")["estimate"]
     u = dict(zip(fit.groups[0].clusters, fit.solution.effects[0].u @ [1, 1, 0], strict=True))
     assert ends.to_dict() == pytest.approx(u)

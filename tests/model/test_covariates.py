@@ -75,6 +75,7 @@ def test_others_are_at_their_mean_and_said(frame):
     mean = frame["w"].mean()
     assert found.columns({"age": 2}) == pytest.approx([1, 2, mean, 0, 0])
     assert found.held({"age": 2}) == {"w": pytest.approx(mean), "f": "a"}
+    assert known(frame, "1 + w_c + f").held({"f": "b"}) == {"w_c": 0.0}  # not what rounding left
     # What is derived from the mean is at that of the covariate, not at its own.
     curve = known(frame, "1 + age_c + age2 + w")
     assert curve.columns({"w": 2}) == pytest.approx([1, 0.5, 0.25, 2])

@@ -16,6 +16,7 @@ from mixedflow.arrays import Array
 from mixedflow.artifacts.fit_report import Parabola, ShareAt
 from mixedflow.config.specs import DatasetSpec
 from mixedflow.data.prepared import Prepared
+from mixedflow.errors import quote
 from mixedflow.inference.diagnostics import residual_table
 from mixedflow.inference.effects import own_estimates
 from mixedflow.inference.prediction import population, thin
@@ -100,6 +101,18 @@ class Axes:
     def free(self) -> tuple[str, ...]:
         """Columns that the mean curves vary."""
         return tuple(c for c in (self.x, self.by) if c) + self.with_x + self.with_by
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Columns of the random part that do not move with x, though they should."""
+        return tuple(
+            f"{quote(name)} changes with {quote(self.x)} in the data, the model does not know how: "
+            f"it stands at its mean where variances and lines run over {quote(self.x)}; write it "
+            "in the formula as a function, I(...), or under derive"
+            for part in self.covariates
+            for name, of in part.bound.items()
+            if name != self.x and self.x in of and name in part.used
+        )
 
     def levels(self) -> list[Any]:
         import pandas as pd

@@ -121,8 +121,9 @@ def _report(
     if sampled:
         clusters = len(np.unique(fitted.groups[0].codes))
         sample = {"rows": len(fitted.y), "clusters": clusters}
+    core = found.report().core()
     return ModelReport(
-        **found.report().core(),
+        **{**core, "warnings": (*core["warnings"], *axes.warnings)},
         model=spec.name,
         title=spec.title or spec.name,
         dataset=spec.dataset,

@@ -290,7 +290,8 @@ def _beside(
     main, title = by_of(spec.by), title_of(posterior.covariates, by_of(spec.by))
     wanted: list[tuple[str, By]] = [(name, by_of(by)) for name, by in spec.beside]
     if not wanted:
-        wanted = [*_ends(posterior, main, slope), (f"slope of {slope}", slope)]
+        kind = "effect" if posterior.covariates.factor_of(slope) else "slope"
+        wanted = [*_ends(posterior, main, slope), (f"{kind} of {slope}", slope)]
         wanted = [(name, by) for name, by in wanted if by != main and name != title]
     columns = [
         "cluster", "estimate", "conf_low", "conf_high", "rank", "expected_rank", "rank_low",

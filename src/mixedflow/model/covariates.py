@@ -150,7 +150,9 @@ class Covariates:
             elif coded and len(coded) == sum(name in self._names(atom) for atom in self.atoms):
                 found[coded[0]] = self.levels[coded[0]][0]
             else:
-                found[name] = self.means[name]
+                low, _, high = self.quantiles[name]
+                tiny = abs(self.means[name]) <= 1e-9 * (high - low)  # 0 but for rounding
+                found[name] = 0.0 if tiny else self.means[name]
         return found
 
     def _names(self, atom: str) -> set[str]:

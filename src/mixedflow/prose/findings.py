@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from mixedflow.artifacts import formatting
-from mixedflow.artifacts.fit_report import ModelReport
+from mixedflow.artifacts.fit_report import ModelReport, ShareAt
 from mixedflow.language.names import INTERCEPT
 from mixedflow.prose import notes, outcomes
 from mixedflow.prose.markup import count, isolated, number, p_value, synthetic
@@ -181,12 +181,20 @@ def share_between(fit: ModelReport, card: Mapping[str, Any]) -> Markup | None:
         return Markup(
             "at the mean of {}, {}% of the residual variance lies between clusters (VPC {}{})"
         ).format(
-            label(card, vpc.predictor) if vpc.predictor else "the covariates",
+            _mean_of(vpc, card),
             count(round(100 * vpc.estimate)),
             formatting.share(vpc.estimate),
             _percents(vars(vpc)),
         )
     return None
+
+
+def _mean_of(vpc: ShareAt, card: Mapping[str, Any]) -> Markup:
+    """The covariate, and the level of a factor that the share depends on too."""
+    name = label(card, vpc.predictor) if vpc.predictor else Markup("the covariates")
+    levels = {key: x for key, x in (vpc.held or {}).items() if isinstance(x, str)}
+    said = [Markup("{} = {}").format(label(card, key), x) for key, x in levels.items()]
+    return Markup("{} ({})").format(name, Markup(", ").join(said)) if said else name
 
 
 def _percents(row: Row) -> str:

@@ -210,9 +210,11 @@ def _neighbours(ranks: pd.DataFrame, pairs: pd.DataFrame, n: int) -> str:
 
 
 def _swaps(swaps: Mapping[str, Any], pairs: int) -> str:
+    held = f", with {_others(swaps['held'])}" if swaps.get("held") else ""
     return (
-        f"The order depends on {named(swaps['predictor'])}: from {number(swaps['low'], 3)} to "
-        f"{number(swaps['high'], 3)}, {count(swaps['crossing'])} of {count(pairs)} pairs "
+        f"The order depends on {named(swaps['predictor'])}{held}: from "
+        f"{number(swaps['low'], 3)} to {number(swaps['high'], 3)}, "
+        f"{count(swaps['crossing'])} of {count(pairs)} pairs "
         f"({_percent(swaps['crossing'], pairs)}) change places by the estimates, "
         f"{count(swaps['sure']) if swaps['sure'] else 'none'} of them with posterior probability "
         "above 95%."
@@ -222,11 +224,15 @@ def _swaps(swaps: Mapping[str, Any], pairs: int) -> str:
 def _held(at: Mapping[str, Any], held: Mapping[str, Any]) -> str:
     """At which covariates the clusters are compared, and where the others stand."""
     values = " and ".join(f"{named(name)} = {_value(x)}" for name, x in sorted(at.items()))
-    others = [
+    return f"Clusters are compared at {values}, with {_others(held)}."
+
+
+def _others(held: Mapping[str, Any]) -> str:
+    """Where covariates stand that nobody set."""
+    return " and ".join(
         f"{named(name)} {'at' if isinstance(x, str) else 'at its mean,'} {_value(x)}"
         for name, x in held.items()
-    ]
-    return f"Clusters are compared at {values}, with {' and '.join(others)}."
+    )
 
 
 def _value(x: float | str) -> str:

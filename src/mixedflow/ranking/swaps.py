@@ -69,6 +69,9 @@ def along(
         "sure": int((swaps["p_swap"] > 0.95).sum()),
         "shown": len(shown),
     }
+    held = posterior.covariates.held({**({} if isinstance(by, str) else by), name: low})
+    if held and name in posterior.covariates.means:
+        numbers["held"] = held
     return lines, swaps.head(_MOST_SWAPS), numbers
 
 
