@@ -36,16 +36,17 @@ class Fit(Results):
 
     def rank(
         self,
-        by: str | Mapping[str, float] = INTERCEPT,
+        by: str | Mapping[str, float | str] = INTERCEPT,
         best: Literal["high", "low"] = "high",
         group: str | None = None,
         **options: Any,
     ) -> pd.DataFrame:
         """Ranks of clusters with their uncertainty: :func:`mixedflow.ranking.distribution.rank`.
 
-        ``by`` is a random term, or values of the covariates with random slopes at which clusters
-        are compared; ``group`` the grouping factor, the first by default; ``options`` are share,
-        fdr and top.
+        ``by`` is a random effect (``"f[b]"`` for a factor's level), or values of covariates with
+        random effects at which clusters are compared (``{"age": 12, "f": "b"}``), the others at
+        their mean or reference; ``group`` the grouping factor, the first by default; ``options``
+        are share, fdr and top.
         """
         found = Posterior.of(posterior(self.fitted), group)
         return distribution.rank(found, by, best, **options)

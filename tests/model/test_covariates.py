@@ -102,6 +102,8 @@ def test_the_covariate_of_a_column(frame):
         ("1 + I(age^2)", {"I(age^2)": 9}, r"'I\(age\^2\)' is computed of 'age'; set 'age'"),
         ("1 + f", {"f": "d"}, "'f' has no level 'd'; levels: 'a', 'b', 'c'"),
         ("1 + age", {"age": "b"}, "'age' is a number, not 'b'"),
+        ("1 + age", {"age": None}, "'age' is a number, not None"),
+        ("1 + f", {"f": None}, "'f' has no level 'None'"),
         ("1 + age_c + age_sp", {"age_c": 3}, "'age_sp' is derived from 'age' too.*; set 'age'"),
         ("1 + x_c", {"w": 3}, "'x_c' cannot be computed anew from 'w'; set 'x_c' itself"),
         ("1 + w + x_c", {"w": 3}, "'x_c' changes with 'w', in a way that is not known"),

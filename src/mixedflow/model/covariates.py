@@ -224,13 +224,14 @@ def _checked(known: Covariates, at: Mapping[str, Value], where: str) -> dict[str
 
 
 def _value(known: Covariates, name: str, value: Value, where: str) -> Value:
+    number = isinstance(value, int | float | np.number)
     if name in known.factors:
-        level, levels = value if isinstance(value, str) else f"{value:g}", known.factors[name]
+        level, levels = f"{value:g}" if number else str(value), known.factors[name]
         if level not in levels:
             what = f"{quote(name)} has no level {quote(level)}"
             raise RankingError(where, what, nearest(level, levels, "levels"))
         return level
-    if isinstance(value, str) or not np.isfinite(value):
+    if not number or not np.isfinite(float(value)):
         raise RankingError(where, f"{quote(name)} is a number, not {quote(value)}")
     return float(value)
 

@@ -104,7 +104,7 @@ def weights_of(covariates: Covariates, by: By, where: str) -> Array:
         An effect, a covariate or a level that the model does not have.
     """
     terms = covariates.terms
-    if not isinstance(by, str):
+    if isinstance(by, Mapping):
         return covariates.columns(by, where)
     if by in terms:
         return np.array([float(term == by) for term in terms])
