@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from mixedflow import api
 from mixedflow.errors import DataError, ModelError
 from mixedflow.inference.results import Reporting
+from mixedflow.model import searches
 
 FORMULA = "y ~ x + (1 + x | g)"
 FAR = 2.0**119  # 7e35
@@ -86,3 +89,10 @@ def test_a_covariate_that_its_mean_drowns():
         api.fit(FORMULA, far)
     far["x"] -= 1e10
     assert api.fit(FORMULA, far).converged
+
+
+def test_a_report_holds_numbers_of_json(monkeypatch):
+    """Where rounding decides how far two searches may end apart, it is NumPy that compares."""
+    monkeypatch.setattr(searches, "rounding", lambda *_: np.float64(1.0))
+    report = api.fit(FORMULA, frame()).report()
+    assert json.loads(report.to_json())["evidence"]["starts_agreeing"] >= 2

@@ -9,6 +9,7 @@ from dense import RISE, Dense, lowest
 from lecture_data import lme4
 
 from mixedflow import api
+from mixedflow.inference import profile
 from mixedflow.inference.components import components
 from mixedflow.inference.results import Reporting
 from mixedflow.model.objective import Covariance
@@ -211,3 +212,16 @@ class TestOnTheBoundary:
         assert row["conf_high"] == pytest.approx(1.0, abs=1e-8)
         assert row["conf_low"] < 0.99
         assert assert_rises(fit, starts=4) == 1
+
+
+def test_an_end_that_cannot_be_computed_is_no_number(fits, monkeypatch):
+    """The likelihood exists at the fit, and nowhere that a search for the ends goes."""
+    fit = profiled(next(iter(fits.values())))
+
+    def nowhere(*_, **__):
+        raise np.linalg.LinAlgError("nothing")
+
+    monkeypatch.setattr(profile, "_turn", nowhere)
+    for table in (fit.fixed_effects, fit.variance_components):
+        assert table[["conf_low", "conf_high"]].isna().all(axis=None)
+        assert table["estimate"].notna().all()

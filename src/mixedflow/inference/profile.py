@@ -34,7 +34,11 @@ def of_fixed_effects(solution: Solution, contrasts: Array) -> Array:
     parameters = solution.parameters
     if objective.reml:
         objective = objective.unrestricted()
-        found = [search(objective, start) for start in (objective.start("moments"), parameters)]
+        starts = (objective.start("moments"), parameters)
+        try:
+            found = [search(objective, start) for start in starts]
+        except np.linalg.LinAlgError:
+            return np.full((len(contrasts), 2), np.nan)
         parameters = min(found, key=lambda f: f.evaluation.deviance).parameters
     limit = objective.evaluate(parameters, False).deviance + RISE
     scales = objective.scales
@@ -42,12 +46,20 @@ def of_fixed_effects(solution: Solution, contrasts: Array) -> Array:
     return np.array(
         [
             [
-                float(row @ scales.b0) + _end(objective, parameters, limit, core, sign)
+                float(row @ scales.b0) + _found(_end, objective, parameters, limit, core, sign)
                 for sign in (-1.0, 1.0)
             ]
             for row, core in zip(contrasts, inner, strict=True)
         ]
     )
+
+
+def _found(find: Callable[..., float], *given: Any) -> float:
+    """An end; NaN where the search for it left what can be computed."""
+    try:
+        return find(*given)
+    except np.linalg.LinAlgError:
+        return np.nan
 
 
 def _end(objective: Objective, start: Array, limit: float, contrast: Array, sign: float) -> float:
@@ -122,7 +134,7 @@ def of_covariance(solution: Solution, functions: list[Callable[[Covariance], flo
     objective = solution.objective
     limit = objective.evaluate(solution.parameters, False).deviance + RISE
     return np.array(
-        [[_extreme(solution, limit, f, sign) for sign in (-1.0, 1.0)] for f in functions]
+        [[_found(_extreme, solution, limit, f, sign) for sign in (-1.0, 1.0)] for f in functions]
     )
 
 

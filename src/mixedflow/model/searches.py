@@ -51,7 +51,7 @@ def agreeing(objective: Objective, starts: Mapping[str, Optimum]) -> int:
     reached = [-0.5 * objective.deviance_in_data_units(s.evaluation) for s in starts.values()]
     highest, lost = max(reached), rounding(objective, best(starts).evaluation)
     slack = max(SAME_LOG_LIKELIHOOD, 1e-9 * abs(highest), lost)
-    number = sum(highest - value <= slack for value in reached)
+    number = sum(bool(highest - value <= slack) for value in reached)
     return number if number > 1 else 0
 
 
