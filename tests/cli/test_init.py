@@ -258,6 +258,7 @@ def test_what_a_person_wrote_is_a_title(title: str, start: Start) -> None:
 
 
 WIDE = "'gpa1' to 'gpa6' may be one measurement on 6 occasions"
+LONG = "`reshape` in a data set's block does it ('gpa' from 'gpa*')"
 
 
 def test_one_column_an_occasion_is_noticed(start: Start, tmp_path: Path, run: Run) -> None:
@@ -265,12 +266,13 @@ def test_one_column_an_occasion_is_noticed(start: Start, tmp_path: Path, run: Ru
     data = pd.DataFrame({f"gpa{k}": rng.normal(size=40) for k in (1, 2, 3, 6, 5, 4)})
     data = data.assign(student=np.arange(40), school=np.arange(40) // 8, q1=1.0, q2=2.0)
     _, text, said = start(data, "--outcome=gpa1", "--cluster=school")
-    assert WIDE in said and WIDE in text and "'q1'" not in said
+    assert WIDE in said and LONG in said and "'q1'" not in said
+    assert WIDE in " ".join(text.replace("#", "").split())
     folder = tmp_path / "other"
     for roles in (("gpa1", "student"), ("gpa", "student")):
         options = ("--outcome", roles[0], "--cluster", roles[1], "--folder", folder)
         code, _, err = run("init", tmp_path / "data.csv", *options)
-        assert (code, err.count("\n")) == (1, 1) and f"; {WIDE}" in err
+        assert (code, err.count("\n")) == (1, 1) and f"; {WIDE}" in err and LONG in err
     assert not folder.exists()
 
 

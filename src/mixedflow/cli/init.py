@@ -9,7 +9,7 @@ from pathlib import Path
 from mixedflow.cli.columns import Roles
 from mixedflow.cli.plan import Plan
 from mixedflow.cli.starter import Starter
-from mixedflow.cli.wide import told, wide
+from mixedflow.cli.wide import measurement, told, wide
 from mixedflow.config.specs import SourceSpec
 from mixedflow.data.raw import RawData
 from mixedflow.data.reading import Reading
@@ -87,7 +87,7 @@ def init(file: Path, roles: Roles, folder: Path, best: str | None = None) -> Beg
 
 def _of_wide(error: MixedflowError, raw: RawData, roles: Roles) -> MixedflowError:
     """The error; of an outcome that has a column an occasion, with that as its reason."""
-    for stem, columns in wide(raw.frame).items():
-        if roles.outcome in (stem, *columns):
-            return type(error)(error.where, error.what, told(columns))
+    for pattern, columns in wide(raw.frame).items():
+        if roles.outcome in (measurement(pattern), *columns):
+            return type(error)(error.where, error.what, told(pattern, columns))
     return error

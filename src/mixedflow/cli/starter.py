@@ -54,8 +54,8 @@ class Starter:
             data, choice = self._tried()
         self.counts = {key: data.prepared.card[key] for key in ("rows_read", "rows", "clusters")}
         self.assumed = [data.describe(), *plan.assumed(), self._ranked(choice)]
-        found = list(wide(plan.raw.frame).values())
-        self.assumed += [told(columns) for columns in found[:_MOST_WIDE]]
+        found = list(wide(plan.raw.frame).items())
+        self.assumed += [told(*one) for one in found[:_MOST_WIDE]]
         self.text = self._text(choice)
 
     def _tried(self) -> tuple[check.Data, Choice]:
