@@ -402,3 +402,28 @@ def test_how_a_text_was_read_stands_in_the_configuration(tmp_path: Path, run: Ru
     code, out, err = run("check", tmp_path / "config.yaml")
     assert code == 0, err
     assert "15 clusters" in out and "if that is wrong" not in out
+
+
+def test_dates_are_a_time(tmp_path: Path, run: Run) -> None:
+    data = frame()
+    days = pd.to_timedelta(range(len(data)), unit="D")
+    data["seen"] = (pd.Timestamp("2020-01-01") + days).strftime("%Y-%m-%d")
+    data.to_csv(tmp_path / "visits.csv", index=False)
+    options = ("--outcome", "score", "--cluster", "clinic", "--time", "seen")
+    assert run("init", tmp_path / "visits.csv", "--folder", tmp_path, *options)[0] == 0
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text("utf-8"))
+    assert config["datasets"]["visits"]["derive"] == {"seen_0": "since_first(seen)"}
+    assert "seen_0" in config["models"]["random_slope"]["formula"]
+    assert run("check", tmp_path / "config.yaml")[0] == 0
+
+
+def test_what_looks_odd_stands_in_the_configuration(tmp_path: Path, run: Run) -> None:
+    data = frame()
+    data.loc[3, "severity"] = -99
+    data.to_csv(tmp_path / "visits.csv", index=False)
+    options = ("--outcome", "score", "--cluster", "clinic", "--folder", tmp_path)
+    assert run("init", tmp_path / "visits.csv", *options)[0] == 0
+    text = (tmp_path / "config.yaml").read_text("utf-8")
+    assert "# Note: 'severity' is -99 in 1 row, and " in text
+    assert max(map(len, text.splitlines())) < 100
+    assert run("check", tmp_path / "config.yaml")[0] == 0

@@ -11,6 +11,7 @@ from mixedflow.cli.writing import one_line
 from mixedflow.data.card import MOST_LEVELS
 from mixedflow.data.raw import RawData, code_text, label_of
 from mixedflow.errors import ConfigError, DataError, nearest, quote
+from mixedflow.language import dates
 
 _MOST_LABELLED = 10  # a number with more labelled codes is a scale rather than a category
 _MOST_COLUMNS = 40  # columns of the file that the comment lists
@@ -55,8 +56,17 @@ def check_roles(raw: RawData, roles: Roles) -> None:
         other = first.setdefault(name, option)
         if other != option:
             raise ConfigError(option, f"{quote(name)} is the column of {other} already")
-        if option in ("--outcome", "--time"):
+        dated = option == "--time" and is_dates(raw.frame[name])
+        if option in ("--outcome", "--time") and not dated:
             _require_numbers(raw, option, name)
+
+
+def is_dates(values: pd.Series) -> bool:
+    """Whether a column holds dates, which can be a time."""
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        return False
+    days, bad = dates.numbers(values, dates.days)
+    return bad is None and bool(days.notna().any())
 
 
 def _require_numbers(raw: RawData, option: str, name: str) -> None:

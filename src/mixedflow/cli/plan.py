@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from mixedflow.cli.columns import Roles, category, check_roles
+from mixedflow.cli.columns import Roles, category, check_roles, is_dates
 from mixedflow.cli.writing import Names, is_stamp, slug
 from mixedflow.data.raw import RawData
 from mixedflow.errors import quote
@@ -34,6 +34,7 @@ class Plan:
         self.indicator = roles.predictor is not None and self._is_indicator(roles.predictor)
         self.predictor_within = self._varies(roles.predictor)
         self.time_within = self._varies(roles.time)
+        self.dated = roles.time is not None and is_dates(raw.frame[roles.time])
         self.centred = self.since = None
         if self.predictor and self.codes is None and not self.indicator:
             self.centred = self.names.new(self.predictor, "_c")
@@ -86,7 +87,12 @@ class Plan:
         """What was decided for the user, a line each."""
         if self.predictor:
             yield f"{quote(self.predictor)} {self._kind()}, {self._level()}"
-        if self.time and self.time_within:
+        if self.time and self.time_within and self.dated:
+            yield (
+                f"{quote(self.time)} holds dates and orders the rows of a cluster; "
+                f"{self.since} counts the days since the cluster's first"
+            )
+        elif self.time and self.time_within:
             least = float(self.raw.frame[self.names.was(self.time)].min())
             yield (
                 f"{quote(self.time)} orders the rows of a cluster; "

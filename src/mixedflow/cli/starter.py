@@ -16,6 +16,7 @@ from mixedflow.cli.writing import backquoted, comment, scalar
 from mixedflow.config import reading
 from mixedflow.data.formats import FORMATS
 from mixedflow.errors import ModelError
+from mixedflow.prose import notes
 
 if TYPE_CHECKING:
     from mixedflow.config.specs import Config
@@ -54,6 +55,7 @@ class Starter:
             data, choice = self._tried()
         self.counts = {key: data.prepared.card[key] for key in ("rows_read", "rows", "clusters")}
         self.assumed = [data.describe(), *plan.assumed(), self._ranked(choice)]
+        self.noted = notes.sentences(data.prepared.card)
         found = list(wide(plan.raw.frame).items())
         self.assumed += [told(*one) for one in found[:_MOST_WIDE]]
         self.text = self._text(choice)
@@ -88,6 +90,10 @@ class Starter:
                 yield from comment(line)
             yield "#"
         yield from described(plan.raw)
+        if choice is not None:
+            for note in self.noted:
+                yield "#"
+                yield from comment(f"Note: {note}")
         yield ""
         yield "datasets:"
         yield f"  {scalar(plan.name)}:"
@@ -147,7 +153,8 @@ class Starter:
         if plan.since:
             t = backquoted(str(plan.time))
             yield "      # Time since the first occasion: the intercept is the level there."
-            yield f"      {plan.since}: {scalar(f'{t} - min({t})')}"
+            since = f"since_first({t})" if plan.dated else f"{t} - min({t})"
+            yield f"      {plan.since}: {scalar(since)}"
 
     def _levels(self) -> Iterator[str]:
         if not self.plan.codes:
