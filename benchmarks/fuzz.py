@@ -1,11 +1,13 @@
 """Broken configurations and data files: each runs, or ends in one clear line.
 
-    python benchmarks/fuzz.py [--configs 2000] [--files 500] [--runs 200] [--seed 1]
+    python benchmarks/fuzz.py [--configs 2000] [--files 500] [--runs 200] [--meanings 500]
 
 Valid configurations and data files are damaged at random, the same way for the same seed, and
 given to the code that a run begins with; and as many configurations as --runs says to `snakemake`,
-those that are refused, in a folder with finished results. A case may take 10 s and 2 GiB. Printed
-are the counts that docs/reliability.md reports, and the seed of every case that ends otherwise.
+those that are refused, in a folder with finished results. A case may take 10 s and 2 GiB. As many
+analyses of odd meaning (meanings.py) as --meanings says are made from the file to the report, in
+30 s of the processor each. Printed are the counts that docs/reliability.md reports, and the seed of
+every case that ends otherwise.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import faults
+import meanings
 import numpy as np
 import pandas as pd
 import yaml
@@ -43,6 +46,8 @@ from mixedflow.errors import MixedflowError
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS, GIB = 10, 2**30
+OF_AN_ANALYSIS = 30  # seconds of the processor: with many jobs, and beside others
+PATIENCE = 600  # seconds without a sign of life
 KINDS = (".csv", ".dta", ".sav", ".parquet")
 
 STRANGE: tuple[Any, ...] = (
@@ -281,8 +286,13 @@ def too_long(*_: object) -> None:
 
 def outcome(case: Callable[[int], None], seed: int) -> str:
     """ "runs", "one line", or what went wrong."""
-    signal.signal(signal.SIGALRM, too_long)
-    signal.alarm(SECONDS)
+    for sign in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(sign, too_long)
+    whole = case is meanings.try_meaning
+    timer, seconds = (
+        (signal.ITIMER_PROF, OF_AN_ANALYSIS) if whole else (signal.ITIMER_REAL, SECONDS)
+    )
+    signal.setitimer(timer, seconds)
     said = io.StringIO()
     try:
         case(seed)
@@ -295,12 +305,20 @@ def outcome(case: Callable[[int], None], seed: int) -> str:
             return f"not a clear line: {ascii(line)[:300]}"
         return "one line"
     except TimeoutError:
-        return f"more than {SECONDS} s"
+        return f"more than {seconds} s"
     except BaseException:
         traceback.print_exc(limit=-4, file=said)
         return said.getvalue()
     finally:
-        signal.alarm(0)
+        signal.setitimer(timer, 0)
+
+
+CASES = {
+    "config": try_config,
+    "file": try_file,
+    "run": try_run,
+    "meaning": meanings.try_meaning,
+}
 
 
 def worker(kind: str, seeds: Any, answers: Any) -> None:
@@ -311,7 +329,7 @@ def worker(kind: str, seeds: Any, answers: Any) -> None:
     logging.disable()
     # Addresses are not memory: threads reserve many, and use few.
     resource.setrlimit(resource.RLIMIT_AS, (6 * GIB, 6 * GIB))
-    case = {"config": try_config, "file": try_file, "run": try_run}[kind]
+    case = CASES[kind]
     if kind == "run":
         finished()
     while (seed := seeds.get()) is not None:
@@ -334,7 +352,7 @@ def campaign(kind: str, count: int, first: int) -> tuple[collections.Counter[str
         running = None
         while waiting:
             try:
-                seed, ended = answers.get(timeout=3 * SECONDS)
+                seed, ended = answers.get(timeout=PATIENCE if kind == "meaning" else 3 * SECONDS)
             except Exception:  # dead, or hanging where no alarm reaches it
                 ended = f"the process {'hangs' if process.is_alive() else 'died'}"
                 seed = running if running is not None else waiting[0]
@@ -346,8 +364,9 @@ def campaign(kind: str, count: int, first: int) -> tuple[collections.Counter[str
             counted[ended if good else "fault"] += 1
             if not good:
                 wrong[seed] = ended
-            if ended.startswith("the process"):
-                break
+                print(f"--- {kind} {seed}: {ended}", flush=True)
+            if ended.startswith(("the process", "more than 2 GiB")):
+                break  # of a process only the most that it ever took is known
         process.kill()
         process.join()
     return counted, wrong
@@ -358,15 +377,15 @@ def main() -> int:
     parser.add_argument("--configs", type=int, default=2000)
     parser.add_argument("--files", type=int, default=500)
     parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--meanings", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     failed = False
     kinds = {"config": given.configs, "file": given.files, "run": given.runs}
+    kinds["meaning"] = given.meanings
     for kind, count in kinds.items():
         counted, wrong = campaign(kind, count, given.seed)
         print(f"{kind}: {dict(sorted(counted.items()))}", flush=True)
-        for seed, told in wrong.items():
-            print(f"--- {kind} {seed}: {told}", flush=True)
         failed |= bool(wrong)
     return 1 if failed else 0
 

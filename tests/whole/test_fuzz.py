@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import fuzz
+import meanings
 import pytest
 
 from mixedflow.errors import MixedflowError
@@ -13,12 +14,15 @@ from mixedflow.errors import MixedflowError
 # Files that once took more than 10 s, all of 10,000 columns: curves copied every column.
 SLOW_FILES = [134]
 GOOD = ("runs", "one line")
+# Analyses of parts that are each allowed, and how they end.
+MEANINGS = {10005: "runs", 10011: "runs", 10001: "one line", 20001: "one line"}
 
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine is no fault; a hang still is."""
     monkeypatch.setattr(fuzz, "SECONDS", 120)
+    monkeypatch.setattr(fuzz, "OF_AN_ANALYSIS", 120)
 
 
 @pytest.mark.parametrize("first", range(10_000, 10_240, 40))
@@ -31,6 +35,11 @@ def test_configurations(first: int) -> None:
 @pytest.mark.parametrize("seed", [*SLOW_FILES, *range(10_000, 10_020)])
 def test_files(seed: int) -> None:
     assert fuzz.outcome(fuzz.try_file, seed) in GOOD
+
+
+@pytest.mark.parametrize("seed", MEANINGS)
+def test_meanings(seed: int) -> None:
+    assert fuzz.outcome(meanings.try_meaning, seed) == MEANINGS[seed]
 
 
 @pytest.mark.parametrize("kind", fuzz.KINDS)
