@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from figure_data import HOSTILE, dataset
 
@@ -54,3 +55,15 @@ def test_a_highlighted_cluster_has_one_colour(explored):
         for name in ("examples", "cluster_lines", "intercepts_slopes")
     }
     assert len(colours) == 1 and BLUE not in colours
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_residuals_of_which_nothing_is_drawn(value, tmp_path):
+    """Where a trend leaves nothing, or the first visits have no row, the axes still have ends."""
+    wide = pd.DataFrame(np.full((4, 7), value), columns=list("1234567"))
+    wide["7"] = [1.0, -1.0, 2.0, 0.5]
+    shown = wide.corr(min_periods=3).rename_axis("visit").reset_index()
+    made = draw_data.residual_scatter(wide, shown)
+    save(made, tmp_path / "r.svg", alt="r")
+    assert made.axes[0].get_xlim() == (-1.0, 1.0)

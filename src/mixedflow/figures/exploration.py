@@ -226,7 +226,9 @@ def residual_scatter(wide: pd.DataFrame, correlation: pd.DataFrame) -> Figure:
     grid = made.subplots(k, k, squeeze=False, sharex=True, sharey=True)
     # All panels together must stay a file that a browser opens at once.
     rows = wide.iloc[sample(len(wide), max(40, 3000 // k**2))]
-    limit = float(np.nanmax(np.abs(rows[visits].to_numpy()))) * 1.08
+    # A trend may leave nothing, and the clusters drawn may have none of the first visits.
+    residuals = np.abs(rows[visits].to_numpy())
+    limit = 1.08 * float(residuals.max(initial=0.0, where=np.isfinite(residuals))) or 1.0
     r = correlation.drop(columns="visit").to_numpy(dtype=float)
     for i, first in enumerate(visits):
         for j, second in enumerate(visits):
