@@ -424,6 +424,6 @@ def test_what_looks_odd_stands_in_the_configuration(tmp_path: Path, run: Run) ->
     options = ("--outcome", "score", "--cluster", "clinic", "--folder", tmp_path)
     assert run("init", tmp_path / "visits.csv", *options)[0] == 0
     text = (tmp_path / "config.yaml").read_text("utf-8")
-    assert "# Note: 'severity' is -99 in 1 row, and " in text
+    assert "# - Note: 'severity' is -99 in 1 row, and " in text
     assert max(map(len, text.splitlines())) < 100
     assert run("check", tmp_path / "config.yaml")[0] == 0
