@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from mixedflow.artifacts.formatting import count
 from mixedflow.data.raw import RawData, as_text, column
 from mixedflow.errors import DataError, nearest, quote
 
@@ -71,8 +70,8 @@ def joined(
             | {"keys": int(lost.nunique())}
         )
     detail = (
-        f"{', '.join(new)} of {spec.file} by {shown}: {count(int(found.sum()))} rows found in it, "
-        f"{count(len(lost))} not; {count(unused)} of its {count(len(other.frame))} rows unused"
+        f"{', '.join(new)} of {spec.file} by {shown}: {int(found.sum())} rows found in it, "
+        f"{len(lost)} not; {unused} of its {len(other.frame)} rows unused"
     )
     return Joined(frame.assign(**added), detail)
 
