@@ -42,7 +42,7 @@ def read(path: Path, **given: Any) -> sources.RawData:
 def prepared(path: Path, **given: Any) -> Prepared:
     """A file as a run prepares it, read with what its data set says of the columns."""
     spec = dataset(source=source(file=path.name), **given)
-    return prepare(spec, sources.read_dataset(spec, path.parent, path.parent, "here"))
+    return prepare(spec, sources.read_dataset(spec, path.parent, path.parent))
 
 
 def raw(**columns: Any) -> sources.RawData:

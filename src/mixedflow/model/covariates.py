@@ -18,7 +18,7 @@ import numpy as np
 from mixedflow.arrays import Array
 from mixedflow.errors import RankingError, nearest, quote
 from mixedflow.language import expressions, terms
-from mixedflow.language.evaluation import evaluate
+from mixedflow.language.evaluation import evaluate, intervals
 from mixedflow.language.formula import GroupTerm, Parsed, parse
 from mixedflow.model.design import category, random_matrix
 
@@ -205,7 +205,7 @@ class Covariates:
             # A number that is coded has a reference, not a mean.
             usual = pd.Series([levels[0]] * m)
             moves = bool(self._names(atom) & moved)
-            values = evaluate(text, frame, summaries=self.summaries) if moves else usual
+            values = intervals(text, frame, summaries=self.summaries) if moves else usual
             found[atom] = category(values, levels, atom, "rank")
         return random_matrix(self.parsed.groups[self.group], found, m, "rank")
 

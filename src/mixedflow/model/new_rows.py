@@ -14,6 +14,7 @@ from mixedflow.arrays import Array
 from mixedflow.errors import DataError, FormulaError, nearest, quote
 from mixedflow.language.formula import Parsed
 from mixedflow.language.names import level_name
+from mixedflow.language.quantities import numbers_of
 from mixedflow.model.fitted import Group
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def as_fitted(parsed: Parsed, frame: pd.DataFrame, like: pd.DataFrame, where: st
         if columns.count(name) > 1:
             raise DataError(where, f"{columns.count(name)} columns are named {quote(name)}")
         given, known = frame[name], like[name]
-        if pd.api.types.is_numeric_dtype(known.dtype):
+        if pd.api.types.is_numeric_dtype(known.dtype) or numbers_of(known) is not None:
             changed[name] = _numbers(given, name, where)
         elif given.dtype != known.dtype or given.dtype == object:
             changed[name] = _texts(given, known)
@@ -63,7 +64,7 @@ def _numbers(given: pd.Series, name: str, where: str) -> pd.Series:
 
 def _texts(given: pd.Series, known: pd.Series) -> pd.Series:
     """The same levels by their names in the fit: 2 and 2.0 are the level "2"."""
-    names = {str(value) for value in known.dropna().unique()}
+    names = {level_name(value) for value in known.dropna().unique()}
 
     def named(value: Any) -> str:
         return str(value) if str(value) in names else level_name(value)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from keyword import iskeyword
 from typing import Any
 
 from mixedflow.artifacts.formatting import count
 from mixedflow.errors import quote
+from mixedflow.language.names import backquoted
 
 
 def sentences(card: Mapping[str, Any]) -> list[str]:
@@ -25,11 +25,11 @@ def _rows(number: int) -> str:
 
 def _code(note: Mapping[str, Any]) -> str:
     column, value = note["column"], note["value"]
-    call = f"missing_if({_written(column)}, {value})"
+    call = f"missing_if({backquoted(column)}, {value})"
     return (
         f"{quote(column)} is {value} in {_rows(note['rows'])}, and {note['low']} to "
         f"{note['high']} in all others: if that means missing, write "
-        f"derive: {{{_written(column)}: {quote(call)}}}."
+        f"derive: {{{backquoted(column)}: {quote(call)}}}."
     )
 
 
@@ -63,7 +63,7 @@ def _cluster_in_other(note: Mapping[str, Any]) -> str:
         f"Each of {count(note['clusters'])} clusters of {column} lies in one of "
         f"{count(note['groups'])} groups of {other}: if {other} is a level above, its clusters "
         "are alike, and standard errors of its covariates are too small; then cluster: "
-        f"{_written(note['other'])}, or put {_written(note['other'])} into the formula as a factor."
+        f"{backquoted(note['other'])}, or put {backquoted(note['other'])} into the formula as a factor."
     )
 
 
@@ -73,12 +73,12 @@ def _other_in_cluster(note: Mapping[str, Any]) -> str:
         f"Each of {count(note['groups'])} groups of {other} has several rows and lies in one "
         f"cluster of {column}: if {other} is a level below, its rows are alike beyond the cluster, "
         f"which this model leaves out; then average over {other} (first_per with mean(x, "
-        f"by={_written(note['other'])})), or cluster: {_written(note['other'])}."
+        f"by={backquoted(note['other'])})), or cluster: {backquoted(note['other'])}."
     )
 
 
 def _ids_restart(note: Mapping[str, Any]) -> str:
-    column, other = _written(note["column"]), _written(note["other"])
+    column, other = backquoted(note["column"]), backquoted(note["other"])
     new = re.sub(r"\W", "_", f"{note['other']}_{note['column']}")
     return (
         f"The {count(note['clusters'])} values of {quote(note['column'])} begin anew in each of "
@@ -86,11 +86,6 @@ def _ids_restart(note: Mapping[str, Any]) -> str:
         f"{quote(note['other'])}, different clusters are taken for one; write derive: "
         f"{{{new}: {quote(f'combine({other}, {column})')}}} and cluster: {new}."
     )
-
-
-def _written(name: str) -> str:
-    """A name as an expression has it."""
-    return name if name.isidentifier() and not iskeyword(name) else f"`{name}`"
 
 
 _WORDS = {
