@@ -63,7 +63,8 @@ def _cluster_in_other(note: Mapping[str, Any]) -> str:
         f"Each of {count(note['clusters'])} clusters of {column} lies in one of "
         f"{count(note['groups'])} groups of {other}: if {other} is a level above, its clusters "
         "are alike, and standard errors of its covariates are too small; then cluster: "
-        f"{backquoted(note['other'])}, or put {backquoted(note['other'])} into the formula as a factor."
+        f"{backquoted(note['other'])}, or put {backquoted(note['other'])} into the formula as a "
+        "factor."
     )
 
 
