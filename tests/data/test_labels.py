@@ -62,7 +62,7 @@ def test_clusters_of_a_csv(tmp_path: Path, groups: list[str], expected: list[str
 def test_blanks_around_numbers_of_clusters_are_said(tmp_path: Path) -> None:
     found = table(tmp_path, ["1", "1 ", "2"])
     assert clusters(found) == ["1", "2"]
-    assert found.card["notes"] == ["'g': blanks around its text were left out"]
+    assert found.card["assumed"] == ["'g': blanks around its text were left out"]
 
 
 def test_clusters_stay_numbers_for_expressions(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_a_semicolon_file_of_a_stranger() -> None:
     found = prepared(shared("inputs", "r2_semicolon.csv"))
     assert found.frame["y"].tolist() == [1.5, 2.5, 3.5, 4.0]
     assert found.card["source"]["read_as"] == {"separator": ";", "decimal": ","}
-    assert found.card["notes"] == [
+    assert found.card["assumed"] == [
         "';' was taken as the separator of fields; if that is wrong, give source.separator",
         "the comma was taken as the decimal sign ('y': 1,5); if that is wrong, give source.decimal",
     ]
