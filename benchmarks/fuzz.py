@@ -263,7 +263,7 @@ def read_and_fit(folder: Path, name: str) -> None:
     checked = reading.load(config)
     dataset: DatasetSpec = checked.datasets["d"]
     model: ModelSpec = checked.models["m"]
-    raw = read_dataset(dataset, folder, folder / "downloads", "datasets.d.source")
+    raw = read_dataset(dataset, folder, folder / "downloads")
     prepared = prepare(dataset, raw)
     save(prepared, folder / "data_.parquet", folder / "data_.json")
     loaded, place = load(folder / "data_.parquet", folder / "data_.json"), folder / "model"
