@@ -414,3 +414,10 @@ def test_tiers_are_the_longest_chains(seed):
                 longest[chain[-1]] = max(longest[chain[-1]], size)
     assert list(sets.tier) == list(longest)
     assert better.sum() == sets.separable
+
+
+def test_without_any_estimate_of_its_own_nothing_is_told_apart():
+    unknown = Estimates(np.full(5, np.nan), np.full(5, np.nan), np.full((5, 1), np.nan), 10.0)
+    found = confidence_sets.rank_sets(unknown)
+    assert found.low.tolist() == [1] * 5 and found.high.tolist() == [5] * 5
+    assert sum(counts.sum() for counts in unknown.beyond(np.empty(0))) == 0

@@ -257,7 +257,7 @@ def _holm(estimates: Estimates) -> tuple[Array, float]:
 
 
 def _blocks(n: int) -> Iterator[slice]:
-    step = max(1, _CHUNK // n)
+    step = max(1, _CHUNK // max(n, 1))
     for start in range(0, n, step):
         yield slice(start, min(start + step, n))
 
