@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import tempfile
 import zipfile
@@ -224,6 +225,15 @@ def test_damaged_archives(tmp_path: Path, name: str, content: bytes, message: st
     with pytest.raises(SourceError, match=message) as caught:
         table(tmp_path, content, name)
     assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_is_not_called_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(packed, "_copy", full)
+    with pytest.raises(OSError, match="No space left"):
+        table(tmp_path, gzip.compress(PLAIN.encode()), "s.csv.gz")
 
 
 def test_a_bomb_from_the_web_is_not_unpacked(tmp_path: Path) -> None:

@@ -23,20 +23,29 @@ class _Spec:
         return cls(**values)
 
 
-@dataclass(frozen=True)
-class SourceSpec(_Spec):
-    file: str | None
-    rdataset: str | None
-    url: str | None
-    sha256: str | None
-    max_mb: int
-    files: tuple[str, ...] = ()
+@dataclass(frozen=True, kw_only=True)
+class TextKeys:
+    """How text is written, where the configuration says so; None is found out by its reader.
+
+    ``missing`` are cells that mean a missing value, of any format.
+    """
+
     separator: str | None = None
     decimal: str | None = None
     thousands: str | None = None
     encoding: str | None = None
     comment: str | None = None
     missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SourceSpec(TextKeys, _Spec):
+    file: str | None
+    rdataset: str | None
+    url: str | None
+    sha256: str | None
+    max_mb: int
+    files: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:

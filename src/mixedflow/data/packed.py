@@ -48,7 +48,9 @@ def unpacked(
                         _copy(stream, found, most, shown, where)
         except SourceError:
             raise
-        except Exception as error:  # whatever a damaged archive, a password or a full disk raises
+        except Exception as error:  # whatever a damaged archive or a password raises
+            if isinstance(error, MemoryError) or getattr(error, "errno", None):
+                raise  # the machine's fault: no memory, no space, no permission
             reason = str(error) or type(error).__name__
             raise SourceError(where, f"cannot unpack {shown}: {reason}", "damaged?") from None
         yield found

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Self
 
+from mixedflow.config.specs import TextKeys
 from mixedflow.data.raw import code_text
 
 if TYPE_CHECKING:
@@ -13,21 +14,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Reading(TextKeys):
     """Which columns, by the file's own names, hold names, and the keys of the source.
 
-    ``cluster`` is a column of names, ``levels`` are columns with the levels declared. A key that is
-    None is found out by the reader of text. ``missing`` are cells that mean a missing value.
+    ``cluster`` is a column of names, ``levels`` are columns with the levels declared.
     """
 
     cluster: str | None = None
     levels: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    separator: str | None = None
-    decimal: str | None = None
-    thousands: str | None = None
-    encoding: str | None = None
-    comment: str | None = None
-    missing: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, spec: DatasetSpec) -> Self:
@@ -47,8 +41,7 @@ class Reading:
         return cls(in_file(spec.cluster), levels).with_keys(spec.source)
 
     def with_keys(self, source: SourceSpec) -> Self:
-        keys = [one.name for one in fields(self) if one.name not in ("cluster", "levels")]
-        return replace(self, **{key: getattr(source, key) for key in keys})
+        return replace(self, **{key.name: getattr(source, key.name) for key in fields(TextKeys)})
 
 
 PLAIN = Reading()

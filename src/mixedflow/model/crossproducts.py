@@ -32,7 +32,7 @@ _SCALES = ("R", "b0", "T", "y")
 _DEPENDENT = 1e-9  # norm left of a unit column after the others are taken out of it
 _SMALLEST = 1e-300  # value that can be divided by
 VANISHES = 1e-150  # norm below which squares lose digits
-SAMPLE = 512  # rows that the first scales are taken from
+_SAMPLE = 512  # rows that the first scales are taken from
 CONDITION = 1e-6  # smallest eigenvalue of the turned rows' correlations that sums can put right
 _CHUNK = 1 << 16  # numbers in a chunk of rows: they stay in the second-level cache
 
@@ -220,12 +220,9 @@ def reduce(
     NotFiniteError
         A value that is missing or infinite.
     """
-    n = np.bincount(codes, minlength=n_clusters)
-    order = None if bool((codes[1:] >= codes[:-1]).all()) else np.argsort(codes, kind="stable")
-    sample = max(SAMPLE, 16 * (X.shape[1] + Z.shape[1]))
-    few = len(y) <= sample
-    rows = slice(None) if few else np.linspace(0, len(y) - 1, sample).astype(np.int64)
-    scales = scales_of(y[rows], X[rows], Z[rows], blocks, strict=few)
+    n, order = np.bincount(codes, minlength=n_clusters), order_of(codes)
+    rows = sampled(len(y), X.shape[1] + Z.shape[1])
+    scales = scales_of(y[rows], X[rows], Z[rows], blocks, strict=isinstance(rows, slice))
     turned = accumulated(y, X, Z, n, order, scales)
     if not _sound(turned, blocks):
         # Columns that the sample could not tell apart, or that nearly depend on each other.
@@ -233,6 +230,20 @@ def reduce(
         scales = scales_of(y, X, Z, blocks, strict=True)
         turned = accumulated(y, X, Z, n, order, scales)
     return settled(turned, blocks)
+
+
+def order_of(codes: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]] | None:
+    """The rows cluster by cluster; None if they stand so."""
+    sorted_already = bool((codes[1:] >= codes[:-1]).all())
+    return None if sorted_already else np.argsort(codes, kind="stable")
+
+
+def sampled(n_rows: int, n_columns: int) -> slice | NDArray[np.int64]:
+    """Rows whose scales do for all as a rule: all of them (a slice) if they are few."""
+    sample = max(_SAMPLE, 16 * n_columns)
+    if n_rows <= sample:
+        return slice(None)
+    return np.linspace(0, n_rows - 1, sample).astype(np.int64)
 
 
 def _inverse(upper: Array) -> Array:

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from mixedflow.arrays import Array
 from mixedflow.model.crossproducts import (
     CONDITION,
-    SAMPLE,
     CrossProducts,
     Scales,
     accumulated,
+    order_of,
     refuse_missing,
+    sampled,
     scales_of,
     settled,
     slices,
@@ -44,15 +45,12 @@ def reduce_chunk(
     NotFiniteError
         A value that is missing or infinite.
     """
-    n = np.bincount(codes, minlength=n_clusters)
-    order = None if bool((codes[1:] >= codes[:-1]).all()) else np.argsort(codes, kind="stable")
-    sample = max(SAMPLE, 16 * (X.shape[1] + Z.shape[1]))
-    few = len(y) <= sample
-    rows = slice(None) if few else np.linspace(0, len(y) - 1, sample).astype(np.int64)
+    n, order = np.bincount(codes, minlength=n_clusters), order_of(codes)
+    rows = sampled(len(y), X.shape[1] + Z.shape[1])
     scales = scales_of(y[rows], X[rows], Z[rows], blocks, strict=False, near=True)
     turned = accumulated(y, X, Z, n, order, scales)
     refuse_missing(turned)
-    if not few and not _apart(turned, blocks):
+    if not isinstance(rows, slice) and not _apart(turned, blocks):
         scales = scales_of(y, X, Z, blocks, strict=False, near=True)
         turned = accumulated(y, X, Z, n, order, scales)
     return turned

@@ -22,6 +22,7 @@ import numpy as np
 from scipy.linalg.lapack import dpotrf, dtrtri
 
 from mixedflow.arrays import Array
+from mixedflow.model.cluster_effects import ClusterEffects
 from mixedflow.model.crossproducts import CrossProducts, Scales
 from mixedflow.model.elimination import inverse_of, products
 from mixedflow.model.objective import Covariance, Evaluation
@@ -332,74 +333,6 @@ class OneFactor:
     def without_covariates(self) -> OneFactor | None:
         found = self.products.without_covariates()
         return None if found is None else OneFactor(found, self.blocks, self.reml)
-
-
-class ClusterEffects:
-    """The posterior of the clusters' effects: :class:`mixedflow.model.objective.Effects`.
-
-    Computed on first use, from the cross-products, L, the evaluation there and s2 in the core's
-    scale.
-    """
-
-    def __init__(self, cross_products: CrossProducts, L: Array, at: Evaluation, s2: float) -> None:
-        self._products, self.L, self._at = cross_products, L, at
-        self._scales = cross_products.scales
-        self._s2 = s2 * self._scales.y**2
-
-    @property
-    def n(self) -> Array:
-        return self._products.n
-
-    @property
-    def T(self) -> Array:
-        return self._scales.T
-
-    @property
-    def T_inverse(self) -> Array:
-        return self._scales.T_inverse
-
-    @property
-    def ZZ(self) -> Array:
-        return self._products.ZZ
-
-    @property
-    def ZF(self) -> Array:
-        return self._products.ZF
-
-    @property
-    def Z_mean(self) -> Array:
-        return self._products.Z_mean
-
-    @cached_property
-    def G(self) -> Array:
-        half = self.T_inverse @ self.L
-        return self._s2 * (half @ half.T)
-
-    @cached_property
-    def N(self) -> Array:
-        return inverse_of(self._products.zz, self.L)[0].transpose(2, 0, 1)
-
-    @cached_property
-    def _K(self) -> Array:
-        """(q, q, J) of T^-1 D N_j, the conditional covariance but for one factor T^-1 and s2."""
-        K = inverse_of(self._products.zz, self.L)[1]
-        return (self.T_inverse @ K.reshape(len(K), -1)).reshape(K.shape)
-
-    @cached_property
-    def u(self) -> Array:
-        score = np.matmul(self._at.v, self._products.zf)
-        return self._scales.y * products(self._K, score[:, None]).reshape(len(self.L), -1).T
-
-    @cached_property
-    def C(self) -> Array:
-        # D N is symmetric.
-        covariance = np.matmul(self._s2 * self.T_inverse, self._K)
-        return np.ascontiguousarray(covariance.transpose(2, 0, 1))
-
-    @cached_property
-    def B(self) -> Array:
-        back = np.matmul(self._scales.R.T, products(self._K, self._products.zf[:, :-1]))
-        return np.ascontiguousarray(back.transpose(2, 0, 1))
 
 
 # Kenward and Roger (1997, Biometrics 53), with covariance parameters (G's free elements, s2)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from mixedflow.config import order
 from mixedflow.config.addresses import check_address
 from mixedflow.config.checks import chunks
+from mixedflow.config.specs import TextKeys
 from mixedflow.errors import ConfigError, quote
 from mixedflow.language import expressions, formula
 
-TEXT_KEYS = ("separator", "decimal", "thousands", "encoding", "comment")
+_TEXT_KEYS = [key.name for key in fields(TextKeys) if key.name != "missing"]
 
 
 def checked(where: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,7 +93,7 @@ def _no_braces(where: str, path: str) -> None:
 
 def _text_keys(where: str, source: Mapping[str, Any]) -> None:
     """The keys of text are for text, and none contradicts another."""
-    given = [key for key in TEXT_KEYS if source[key] is not None]
+    given = [key for key in _TEXT_KEYS if source[key] is not None]
     paths = [source["rdataset"] or source["file"] or "", *source["files"]]
     typed = source["rdataset"] or any(path.lower().endswith(chunks.CHUNKED) for path in paths)
     if given and typed:
