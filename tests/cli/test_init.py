@@ -404,6 +404,19 @@ def test_how_a_text_was_read_stands_in_the_configuration(tmp_path: Path, run: Ru
     assert "15 clusters" in out and "if that is wrong" not in out
 
 
+def test_what_was_assumed_in_reading_is_restated(tmp_path: Path, run: Run) -> None:
+    """As R's write.table(sep = ",") leaves a file: row names without a field in the header."""
+    header, *rows = frame().to_csv(index=False).splitlines()
+    lines = [header, *(f'"{k}",{row}' for k, row in enumerate(rows, 1))]
+    (tmp_path / "visits.csv").write_text("\n".join(lines), "utf-8")
+    options = ("--outcome", "score", "--cluster", "clinic", "--folder", tmp_path)
+    code, out, err = run("init", tmp_path / "visits.csv", *options)
+    assert code == 0, err
+    assert "the first ('1', ...) was taken as row names" in out
+    text = (tmp_path / "config.yaml").read_text("utf-8")
+    assert "was taken as row names" in " ".join(text.replace("#", "").split())
+
+
 def test_dates_are_a_time(tmp_path: Path, run: Run) -> None:
     data = frame()
     days = pd.to_timedelta(range(len(data)), unit="D")
@@ -424,6 +437,6 @@ def test_what_looks_odd_stands_in_the_configuration(tmp_path: Path, run: Run) ->
     options = ("--outcome", "score", "--cluster", "clinic", "--folder", tmp_path)
     assert run("init", tmp_path / "visits.csv", *options)[0] == 0
     text = (tmp_path / "config.yaml").read_text("utf-8")
-    assert "# - Note: 'severity' is -99 in 1 row, and " in text
+    assert "# To be looked at:\n# - 'severity' is -99 in 1 row, and " in text
     assert max(map(len, text.splitlines())) < 100
     assert run("check", tmp_path / "config.yaml")[0] == 0

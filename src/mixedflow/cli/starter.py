@@ -54,7 +54,7 @@ class Starter:
             plan.leave_out_slope(f"{error.what}; {error.hint}" if error.hint else error.what)
             data, choice = self._tried()
         self.counts = {key: data.prepared.card[key] for key in ("rows_read", "rows", "clusters")}
-        self.assumed = [data.describe(), *plan.assumed(), self._ranked(choice)]
+        self.assumed = [data.describe(), *plan.raw.notes, *plan.assumed(), self._ranked(choice)]
         self.noted = notes.sentences(data.prepared.card)
         found = list(wide(plan.raw.frame).items())
         self.assumed += [told(*one) for one in found[:_MOST_WIDE]]
@@ -90,10 +90,11 @@ class Starter:
                 yield from comment(line)
             yield "#"
         yield from described(plan.raw)
-        if choice is not None:
+        if choice is not None and self.noted:
+            yield "#"
+            yield "# To be looked at:"
             for note in self.noted:
-                yield "#"
-                yield from comment(f"Note: {note}")
+                yield from comment(note)
         yield ""
         yield "datasets:"
         yield f"  {scalar(plan.name)}:"
