@@ -117,9 +117,9 @@ class Starter:
         if plan.time:
             yield "    # Orders the rows of a cluster."
             yield f"    time: {scalar(plan.time)}"
-        yield from self._derive()
-        yield from self._levels()
-        yield from self._labels()
+        yield from _derive(plan)
+        yield from _levels(plan)
+        yield from _labels(plan)
         if choice is not None:
             yield "    # Counts that must hold: a file that has changed stops the run."
             counts = ", ".join(f"{key}: {number}" for key, number in self.counts.items())
@@ -133,60 +133,6 @@ class Starter:
         yield ""
         yield "# The folder of all results, inside this one."
         yield "results: results"
-
-    def _derive(self) -> Iterator[str]:
-        plan = self.plan
-        if not plan.centred and not plan.since:
-            return
-        yield "    # New columns from expressions."
-        yield "    derive:"
-        if plan.centred:
-            x = backquoted(str(plan.predictor))
-            yield "      # Centred at the mean of all rows: the intercept is the level there."
-            yield f"      {plan.centred}: {scalar(f'{x} - mean({x})')}"
-            if plan.predictor_within:
-                g = backquoted(plan.cluster)
-                within = scalar(f"{x} - mean({x}, by={g})")
-                yield "      # It varies within clusters, so that its coefficient mixes differences"
-                yield "      # within and between them. For those within alone, centre it at each"
-                yield "      # cluster's mean instead:"
-                yield f"      # {plan.centred}: {within}"
-        if plan.since:
-            t = backquoted(str(plan.time))
-            yield "      # Time since the first occasion: the intercept is the level there."
-            since = f"since_first({t})" if plan.dated else f"{t} - min({t})"
-            yield f"      {plan.since}: {scalar(since)}"
-
-    def _levels(self) -> Iterator[str]:
-        if not self.plan.codes:
-            return
-        yield "    # Categories in order, the first is the reference. Without this block codes"
-        yield "    # are numbers, and texts are in alphabetical order."
-        yield "    levels:"
-        listed = ", ".join(scalar(level, flow=True) for level in self.plan.codes)
-        yield f"      {scalar(str(self.plan.predictor))}: [{listed}]"
-
-    def _labels(self) -> Iterator[str]:
-        plan = self.plan
-        found = plan.raw.variable_labels
-        labels = {}
-        for name in (plan.outcome, plan.cluster, plan.time, plan.predictor):
-            # A column that is renamed keeps its old name to be read.
-            label = name and (
-                found.get(plan.names.was(name), "").strip() or plan.names.old.get(name, "")
-            )
-            if name and label and label.strip():
-                labels[name] = " ".join(label.split())
-        for name, new, how in (
-            (plan.predictor, plan.centred, "centred"),
-            (plan.time, plan.since, "since the first"),
-        ):
-            if name and new:
-                labels[new] = f"{labels.get(name, name)} ({how})"
-        if labels:
-            yield "    # What figures and tables call the columns; add units."
-            yield "    labels:"
-            yield from (f"      {scalar(name)}: {scalar(label)}" for name, label in labels.items())
 
     def _explore(self) -> Iterator[str]:
         plan = self.plan
@@ -244,3 +190,58 @@ class Starter:
         else:
             yield "    # For a ranking by intercepts; best: low if low values are good."
             yield "    # rank: {by: Intercept, best: high}"
+
+
+def _derive(plan: Plan) -> Iterator[str]:
+    if not plan.centred and not plan.since:
+        return
+    yield "    # New columns from expressions."
+    yield "    derive:"
+    if plan.centred:
+        x = backquoted(str(plan.predictor))
+        yield "      # Centred at the mean of all rows: the intercept is the level there."
+        yield f"      {plan.centred}: {scalar(f'{x} - mean({x})')}"
+        if plan.predictor_within:
+            g = backquoted(plan.cluster)
+            within = scalar(f"{x} - mean({x}, by={g})")
+            yield "      # It varies within clusters, so that its coefficient mixes differences"
+            yield "      # within and between them. For those within alone, centre it at each"
+            yield "      # cluster's mean instead:"
+            yield f"      # {plan.centred}: {within}"
+    if plan.since:
+        t = backquoted(str(plan.time))
+        yield "      # Time since the first occasion: the intercept is the level there."
+        since = f"since_first({t})" if plan.dated else f"{t} - min({t})"
+        yield f"      {plan.since}: {scalar(since)}"
+
+
+def _levels(plan: Plan) -> Iterator[str]:
+    if not plan.codes:
+        return
+    yield "    # Categories in order, the first is the reference. Without this block codes"
+    yield "    # are numbers, and texts are in alphabetical order."
+    yield "    levels:"
+    listed = ", ".join(scalar(level, flow=True) for level in plan.codes)
+    yield f"      {scalar(str(plan.predictor))}: [{listed}]"
+
+
+def _labels(plan: Plan) -> Iterator[str]:
+    found = plan.raw.variable_labels
+    labels = {}
+    for name in (plan.outcome, plan.cluster, plan.time, plan.predictor):
+        # A column that is renamed keeps its old name to be read.
+        label = name and (
+            found.get(plan.names.was(name), "").strip() or plan.names.old.get(name, "")
+        )
+        if name and label and label.strip():
+            labels[name] = " ".join(label.split())
+    for name, new, how in (
+        (plan.predictor, plan.centred, "centred"),
+        (plan.time, plan.since, "since the first"),
+    ):
+        if name and new:
+            labels[new] = f"{labels.get(name, name)} ({how})"
+    if labels:
+        yield "    # What figures and tables call the columns; add units."
+        yield "    labels:"
+        yield from (f"      {scalar(name)}: {scalar(label)}" for name, label in labels.items())

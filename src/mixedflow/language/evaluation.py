@@ -235,11 +235,7 @@ class Evaluation:
         assert isinstance(node.func, ast.Name)
         function = node.func.id
         if function in SUMMARIES and self.summaries is not None:
-            known = self.summaries[ast.dump(node)]
-            texts = isinstance(known, str) or (
-                isinstance(known, pd.Series) and pd.api.types.is_object_dtype(known.dtype)
-            )
-            return Value("text" if texts else "number", known)
+            return _given(self.summaries[ast.dump(node)])
         if function in SUMMARIES:
             return self.summary(function, node)
         if function == "where":
@@ -338,3 +334,11 @@ class Evaluation:
             key = self.operands.known(self.aliases.get(column.id, column.id))
             keys.append(key.astype(object) if key.dtype.name == "category" else key)
         return keys
+
+
+def _given(known: float | str | pd.Series) -> Value:
+    """A summary that is known beforehand."""
+    texts = isinstance(known, str) or (
+        isinstance(known, pd.Series) and pd.api.types.is_object_dtype(known.dtype)
+    )
+    return Value("text" if texts else "number", known)

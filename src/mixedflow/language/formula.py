@@ -139,13 +139,10 @@ class _Parser(Scanner):
             )
         fixed: list[Term] = [()]
         bars: list[tuple[list[Term], str, bool]] = []
-        sign = "-" if self.accept("-") else "+"
-        while True:
+        sign: str | None = self.accept("-") or "+"
+        while sign:
             self._summand(sign, fixed, bars)
-            found = self.accept("+", "-")
-            if not found:
-                break
-            sign = found
+            sign = self.accept("+", "-")
         if self.peek() is not None:
             raise self.fail(f"unexpected {quote(self.take()[1])}")
         groups = sorted({group for _, group, _ in bars})
@@ -155,10 +152,7 @@ class _Parser(Scanner):
             raise self.fail(
                 f"{number} grouping factors ({named}), where one is supported", _WITHOUT
             )
-        blocks: list[Block] = []
-        for terms, _, split in bars:
-            parts = [[term] for term in terms] if split else [terms]
-            blocks += [Block(tuple(part)) for part in parts]
+        blocks = _blocks(bars)
         flat = [frozenset(term) for block in blocks for term in block.terms]
         if len(set(flat)) < len(flat):
             raise self.fail("a random effect stands twice", "name each of them once")
@@ -186,7 +180,9 @@ class _Parser(Scanner):
                 if sign == "-":
                     raise self.fail("a random term cannot be subtracted")
                 self.depth -= 1
-                bars.append((self._random(terms), self._group(), bar == "||"))
+                if not terms:
+                    raise self.fail("a random part without effects")
+                bars.append((sorted(terms, key=len), self._group(), bar == "||"))
                 self.expect(")")
                 return
             self.at, self.depth = start, self.depth - 1
@@ -206,26 +202,18 @@ class _Parser(Scanner):
             )
         return name
 
-    def _random(self, terms: list[Term]) -> list[Term]:
-        if not terms:
-            raise self.fail("a random part without effects")
-        return sorted(terms, key=len)
-
     def sum(self) -> list[Term]:
         """Terms of a sum inside parentheses; a bar term's own sum starts with its intercept."""
         terms: list[Term] = []
         wrote_intercept: bool | None = None
-        sign = "-" if self.accept("-") else "+"
-        while True:
+        sign: str | None = self.accept("-") or "+"
+        while sign:
             product = self.product()
             if self.number is not None:
                 wrote_intercept = (self.number == 1) == (sign == "+")
             else:
                 _combine(terms, product, sign, None)
-            found = self.accept("+", "-")
-            if not found:
-                break
-            sign = found
+            sign = self.accept("+", "-")
         is_bar = self.peek() in (("op", "|"), ("op", "||"))
         if wrote_intercept or (is_bar and wrote_intercept is None):
             terms.insert(0, ())
@@ -273,15 +261,8 @@ class _Parser(Scanner):
     def _note_itself(
         self, left: list[Term], right: list[Term], sign: str, number: str = "2"
     ) -> None:
-        """A term crossed with itself is the term, as in R; its square may have been meant."""
         if len(left) == len(right) == 1 and left[0] and set(left[0]) == set(right[0]):
-            term = show(left[0])
-            base = f"({term.replace(':', '*')})" if ":" in term else term
-            shown = f"{term}^{number}" if sign == "^" else f"{term}{sign}{term}"
-            self.notes.append(
-                f"{shown} crosses {term} with itself, which is {term} and no power of it: "
-                f"write I({base}^{number}) for that"
-            )
+            self.notes.append(_of_itself(show(left[0]), sign, number))
 
     def _bounded(self, terms: list[Term]) -> None:
         if len(terms) > _MAX_TERMS:
@@ -334,16 +315,36 @@ class _Parser(Scanner):
                 "each level is compared with the first: order them under levels; other comparisons "
                 "go under inference: contrasts",
             )
-        if function in PURE_CALLS:
-            expression = f"{function}({inside})"
-        else:
-            expression = inside.replace("^", "**")
-        try:
-            expressions.check(expression, self.where)
-        except ExpressionError as error:
-            raise FormulaError(error.where, error.what, error.hint) from None
-        shown = f"{function}({inside})"
-        return self._atom(shown, expression)
+        pure = function in PURE_CALLS
+        expression = f"{function}({inside})" if pure else inside.replace("^", "**")
+        _check(expression, self.where)
+        return self._atom(f"{function}({inside})", expression)
+
+
+def _blocks(bars: list[tuple[list[Term], str, bool]]) -> list[Block]:
+    """The effects of all bars by what is correlated: each alone after ||."""
+    return [
+        Block(tuple(part))
+        for terms, _, split in bars
+        for part in ([[term] for term in terms] if split else [terms])
+    ]
+
+
+def _of_itself(term: str, sign: str, number: str) -> str:
+    """A term crossed with itself is the term, as in R; its square may have been meant."""
+    base = f"({term.replace(':', '*')})" if ":" in term else term
+    shown = f"{term}^{number}" if sign == "^" else f"{term}{sign}{term}"
+    return (
+        f"{shown} crosses {term} with itself, which is {term} and no power of it: "
+        f"write I({base}^{number}) for that"
+    )
+
+
+def _check(expression: str, where: str) -> None:
+    try:
+        expressions.check(expression, where)
+    except ExpressionError as error:
+        raise FormulaError(error.where, error.what, error.hint) from None
 
 
 def _has_comma(text: str) -> bool:

@@ -234,20 +234,14 @@ def posterior_ranks(
         p_top += (drawn <= top).sum(axis=0)
         p_bottom += (drawn > n - top).sum(axis=0)
         ranks[:, part] = drawn.T
-    first, last = int(0.025 * DRAWS), int(np.ceil(0.975 * DRAWS)) - 1
-    low, high = np.empty(n, dtype=int), np.empty(n, dtype=int)
+    low, high = _ends(ranks)
     counts = np.empty((len(shown), len(edges)))
     for row, j in enumerate(shown):
         counts[row] = np.histogram(ranks[j], [0.5, *(edges + 0.5)])[0]
-    for rows in range(0, n, 256):
-        block = np.partition(ranks[rows : rows + 256], (first, last), axis=1)
-        low[rows : rows + 256], high[rows : rows + 256] = block[:, first], block[:, last]
     for same in combination.tied:
         # Draws tell apart what the posterior does not; together they say more of each.
         pooled, among = ranks[same].ravel(), np.flatnonzero(np.isin(shown, same))
-        first, last = int(0.025 * len(pooled)), int(np.ceil(0.975 * len(pooled))) - 1
-        block = np.partition(pooled, (first, last))
-        low[same], high[same] = block[first], block[last]
+        low[same], high[same] = _ends(pooled[None])
         p_top[same], p_bottom[same] = p_top[same].mean(), p_bottom[same].mean()
         counts[among] = np.histogram(pooled, [0.5, *(edges + 0.5)])[0] / len(same)
     return Drawn(
@@ -259,6 +253,17 @@ def posterior_ranks(
         float(np.quantile(largest, 0.95)),
         counts / DRAWS,
     )
+
+
+def _ends(ranks: Array) -> tuple[Array, Array]:
+    """(n,) and (n,) between which the middle 95% of the draws lie; ``ranks`` is (n, draws)."""
+    n, draws = ranks.shape
+    first, last = int(0.025 * draws), int(np.ceil(0.975 * draws)) - 1
+    low, high = np.empty(n, dtype=int), np.empty(n, dtype=int)
+    for rows in range(0, n, 256):
+        block = np.partition(ranks[rows : rows + 256], (first, last), axis=1)
+        low[rows : rows + 256], high[rows : rows + 256] = block[:, first], block[:, last]
+    return low, high
 
 
 def _placed(combination: Combination, sign: float, top: int, shown: Array, edges: Array) -> Drawn:
