@@ -107,6 +107,16 @@ def test_the_file_is_read_beside_the_source(tmp_path: Path) -> None:
             read_dataset(spec, tmp_path, tmp_path)
 
 
+def test_what_was_assumed_of_the_file_is_said(tmp_path: Path) -> None:
+    PUPILS.to_csv(tmp_path / "pupils.csv", index=False)
+    SCHOOLS.to_csv(tmp_path / "schools.csv", index=False, sep=";")
+    one = {"file": "schools.csv", "by": {"school": "nr"}, "columns": ["size"], "sha256": None}
+    spec = dataset(cluster="school", source=source(file="pupils.csv"), join=(JoinSpec.of(one),))
+    card = prepare(spec, read_dataset(spec, tmp_path, tmp_path)).card
+    (note,) = (note for note in card["assumed"] if "separator" in note)
+    assert note.startswith("'schools.csv': ';' was taken as the separator of fields")
+
+
 def test_a_specification_survives_its_json() -> None:
     for by in ("school", ["school", "year"], {"school": "nr", "year": "y"}):
         spec = JoinSpec.of({"file": "f.csv", "by": by, "columns": ["a"], "sha256": None})

@@ -66,11 +66,12 @@ def read_dataset(spec: DatasetSpec, base: Path, cache: Path) -> RawData:
     """The source of a data set and the files that are joined to it; raises as ``read_source``."""
     where = f"datasets.{spec.name}"
     raw = read_source(spec.source, base, cache, f"{where}.source", Reading.of(spec))
-    joined = []
+    joined, said = [], list(raw.notes)
     for one in spec.join:
         file, names = SourceSpec(one.file, None, None, one.sha256, 1), Reading(one.by[0][1])
         joined.append(read_source(file, base, cache, f"{where}.join", names))
-    return replace(raw, joined=tuple(joined))
+        said += [f"{quote(one.file)}: {note}" for note in joined[-1].notes]
+    return replace(raw, joined=tuple(joined), notes=tuple(said))
 
 
 def _no_such_file(path: Path, shown: str, where: str) -> SourceError:
