@@ -137,3 +137,25 @@ def test_snakemake_says_where_its_configuration_is_no_yaml(own: bool, tmp_path: 
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith("config.yaml, line 2: not valid YAML: expected ',' or ']'")
+
+
+@pytest.mark.parametrize("text", [None, *NO_YAML])
+def test_a_file_after_configfile(
+    text: str | None, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Snakemake reads it before any Snakefile, so that only ``check`` can tell what is wrong."""
+    monkeypatch.chdir(tmp_path)
+    if text is not None:
+        (tmp_path / "config.yaml").write_text(text, "utf-8")
+    code, out, err = run("check", "--configfile", "config.yaml")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert NO_YAML.get(text or "", "config.yaml: there is no such file") in err
+
+
+def test_snakemake_reads_that_file_before_its_snakefile(tmp_path: Path) -> None:
+    (tmp_path / "Snakefile").write_text("open('reached', 'w').close()\n", "utf-8")
+    options = ("-n", "--cores", "1", "--configfile", "missing.yaml")
+    command = [sys.executable, "-m", "snakemake", *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120)
+    assert done.returncode != 0 and b"missing.yaml" in done.stdout + done.stderr
+    assert not (tmp_path / "reached").exists()

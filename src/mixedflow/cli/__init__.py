@@ -56,12 +56,13 @@ def _init(given: argparse.Namespace) -> int:
 def _check(given: argparse.Namespace) -> int:
     from mixedflow.cli import check
 
-    found = check.check(given.config)
+    config = given.other or given.config
+    found = check.check(config)
     print(*found.lines, sep="\n")
     if found.faults:
         print(*found.faults, sep="\n", file=sys.stderr)
         return 1
-    print(f"{given.config}: no fault found; nothing was written")
+    print(f"{config}: no fault found; nothing was written")
     return 0
 
 
@@ -88,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    # Snakemake's own name of the option too: who changes the command keeps the rest of the line.
+    other = ("--config", "--configfile")
+
     def command(name: str, run: Callable[[argparse.Namespace], int], what: str) -> Callable:
         added = commands.add_parser(name, help=what, description=what)
         added.set_defaults(run=run)
@@ -102,12 +106,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--best", choices=("high", "low"), help="rank the clusters: which values are good")
     add("--folder", type=Path, default=Path(), metavar="F", help="the current one by default")
     add = command("check", _check, "hold a configuration against its data; runs nothing")
-    add("config", nargs="?", type=Path, default=Path("config.yaml"), metavar="CONFIG")
+    add("config", nargs="?", type=Path, default=Path("config.yaml"), metavar="FILE")
+    add(*other, type=Path, dest="other", metavar="FILE", help="the same, as snakemake takes it")
     add = command("show", _show, "print the table of a finished model")
     add("model", metavar="MODEL")
-    add("--config", type=Path, default=Path("config.yaml"), metavar="FILE")
+    add(*other, type=Path, default=Path("config.yaml"), metavar="FILE")
     add = command("verify", _verify, "hold artifacts against what they were made from")
-    add("--config", type=Path, metavar="FILE", help="that of the Snakefile by default")
+    add(*other, type=Path, metavar="FILE", help="that of the Snakefile by default")
     return parser
 
 
