@@ -183,6 +183,28 @@ def test_a_column_that_should_follow_and_cannot_is_said():
         assert between == pytest.approx(np.einsum("ma,ab,mb->m", z, G, z), rel=1e-6)
 
 
+def test_a_covariate_centred_within_clusters_in_the_formula():
+    """Over age itself the variance is that of a child whose mean age is that of all rows."""
+    rng = np.random.default_rng(6)
+    child, u = np.repeat(np.arange(40), 6), rng.normal(size=(40, 2)) * [1.0, 0.5]
+    age = rng.uniform(0, 5, 240) + child % 3
+    centred = age - pd.Series(age).groupby(child).transform("mean").to_numpy()
+    frame = pd.DataFrame({"id": child.astype(str), "age": age})
+    frame["weight"] = u[child, 0] + u[child, 1] * centred + 0.3 * rng.normal(size=240)
+    dataset = replace(CONFIG.datasets["children"], derive=(), explore=None)
+    own = "I(age - mean(age, by=id))"
+    model = replace(CONFIG.models["growth"], formula=f"weight ~ {own} + (1 + {own} | id)")
+    found = fit_model(model, Prepared(frame, {}), dataset)
+    assert found.report.x == "age"
+    said = [line for line in found.report.warnings if "another number in each cluster" in line]
+    assert len(said) == 1 and own in said[0]
+    assert found.report.vpc.held == {"mean(age, by=id)": pytest.approx(age.mean())}
+    G, x = found.fit.solution.G[0], found.tables["variance_function"]["x"].to_numpy()
+    z = np.column_stack([np.ones(len(x)), x - age.mean()])
+    between = found.tables["variance_function"]["between"].to_numpy()
+    assert between == pytest.approx(np.einsum("ma,ab,mb->m", z, G, z), rel=1e-6)
+
+
 def test_a_factor_is_at_its_reference_and_said():
     model = replace(CONFIG.models["school_intercept"], formula="gcse ~ 1 + (1 + sex | school)")
     dataset = CONFIG.datasets[model.dataset]

@@ -8,8 +8,9 @@ import pytest
 
 from mixedflow import api
 from mixedflow.errors import RankingError
+from mixedflow.language.formula import parse
 from mixedflow.model.covariates import Covariates
-from mixedflow.model.covariates_of import covariates_of
+from mixedflow.model.covariates_of import covariates_in, covariates_of
 
 DERIVE = (
     ("age_c", "age - 5"),
@@ -107,6 +108,12 @@ def test_the_covariate_of_a_column(frame):
         ("1 + age_c + age_sp", {"age_c": 3}, "'age_sp' is derived from 'age' too.*; set 'age'"),
         ("1 + x_c", {"w": 3}, "'x_c' cannot be computed anew from 'w'; set 'x_c' itself"),
         ("1 + w + x_c", {"w": 3}, "'x_c' changes with 'w', in a way that is not known"),
+        ("1 + w + x_c", {"x_c": 3}, "'w' changes with 'x_c', in a way that is not known"),
+        (
+            "1 + I(w - mean(w, by=g))",
+            {"w": 3},
+            r"'I\(w - mean\(w, by=g\)\)' is another number in each cluster where 'w' is set",
+        ),
     ],
 )
 def test_what_cannot_be_set_is_one_line(frame, random, at, line):
@@ -121,7 +128,44 @@ def test_a_function_that_nothing_declares_is_not_held(frame):
         RankingError, match="'age2' changes with 'age_c', in a way that is not known"
     ):
         found.columns({"age_c": 3})
+    with pytest.raises(RankingError, match="'age_c' changes with 'age2'"):
+        found.columns({"age2": 9})
     assert found.columns({"age_c": 3, "age2": 9}) == pytest.approx([1, 3, 9])
+
+
+@pytest.mark.parametrize(
+    ("other", "function"),
+    [
+        (lambda w, e: np.log(w + 5), True),
+        (lambda w, e: (w - 3) ** 2, True),
+        (lambda w, e: np.floor(2 * w), True),
+        (lambda w, e: np.sin(w), True),
+        (lambda w, e: e, False),
+        (lambda w, e: w + 0.1 * e, False),  # r = 0.995
+        (lambda w, e: np.floor(2 * e), False),
+    ],
+)
+@pytest.mark.parametrize("rows", [30, 480])
+def test_a_function_of_a_covariate_without_repeated_values(frame, other, function, rows):
+    e = np.random.default_rng(8).normal(size=len(frame))
+    data = frame.assign(z=other(frame["w"], e)).iloc[:rows]
+    parsed = parse("y ~ 1 + (1 + w + z | g)")
+    Z = np.column_stack([np.ones(rows), data["w"], data["z"]])
+    terms = ("Intercept", "w", "z")
+    found = covariates_in(parsed, data, np.arange(rows), 0, terms, Z, Z.mean(0), ())
+    if rows > 30:
+        assert found.tied("w", "z") == function
+    elif not function:
+        assert not found.tied("w", "z")
+    if not found.tied("w", "z"):  # then it is held, and said
+        assert found.held({"w": 3.0}) == {"z": pytest.approx(data["z"].mean())}
+
+
+def test_a_cluster_mean_is_held_and_said(frame):
+    found = known(frame, "1 + I(w - mean(w, by=g))")
+    mean = frame["w"].mean()  # of the clusters' means too, as all are of one size
+    assert found.along("w", np.array([7.0])) == pytest.approx(np.array([[1, 7 - mean]]))
+    assert found.held({"w": 7.0}) == {"mean(w, by=g)": pytest.approx(mean)}
 
 
 def test_from_arrays_each_column_is_its_own_covariate():

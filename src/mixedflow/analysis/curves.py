@@ -104,14 +104,23 @@ class Axes:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Columns of the random part that do not move with x, though they should."""
-        return tuple(
+        """Columns of the random part that do not move with x as they do in the data."""
+        if self.x is None:
+            return ()
+        held = tuple(
             f"{quote(name)} changes with {quote(self.x)} in the data, the model does not know how: "
             f"it stands at its mean where variances and lines run over {quote(self.x)}; write it "
             "in the formula as a function, I(...), or under derive"
             for part in self.covariates
-            for name, of in part.bound.items()
-            if name != self.x and self.x in of and name in part.used
+            for name in sorted(part.used - {self.x})
+            if part.tied(self.x, name, {self.x})
+        )
+        return held + tuple(
+            f"{quote(atom)} is another number in each cluster at a value of {quote(self.x)}: "
+            f"variances over {quote(self.x)} are those of a cluster whose summary is the mean of "
+            "all rows; to run over it, compute it under derive"
+            for part in self.covariates
+            for atom in part.within({self.x})
         )
 
     def levels(self) -> list[Any]:

@@ -14,6 +14,7 @@ and a division by 0 are infinite, which a model refuses by name, rather than sil
 from __future__ import annotations
 
 import ast
+import copy
 import functools
 import itertools
 import re
@@ -22,7 +23,7 @@ from collections.abc import Mapping
 
 from mixedflow.errors import ExpressionError, quote
 from mixedflow.language.foreign import instead
-from mixedflow.language.names import NAME, is_plain
+from mixedflow.language.names import NAME, backquoted, is_plain
 
 _MAX_LENGTH, _MAX_DEPTH, _MAX_EXPONENT = 2000, 120, 100
 
@@ -147,6 +148,20 @@ def within_groups(text: str) -> bool:
     """Whether a summary of an expression is another number for each group of rows."""
     tree, _ = parse(text, "expression")
     return any(isinstance(n, ast.Call) and is_summary(n) and n.keywords for n in ast.walk(tree))
+
+
+def group_summaries(text: str) -> dict[str, str]:
+    """Those summaries as they are written, and the keys of their values beside them."""
+    tree, aliases = parse(text, "expression")
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and is_summary(node) and node.keywords:
+            shown = copy.deepcopy(node)
+            for name in (part for part in ast.walk(shown) if isinstance(part, ast.Name)):
+                if name.id in aliases:
+                    name.id = backquoted(aliases[name.id])
+            found[ast.unparse(shown)] = ast.dump(node)
+    return found
 
 
 def summaries(text: str, where: str = "expression") -> list[str]:

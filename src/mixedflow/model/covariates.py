@@ -8,7 +8,7 @@ mean, factors at their reference, and what is derived from others row by row fol
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -153,7 +153,22 @@ class Covariates:
                 low, _, high = self.quantiles[name]
                 tiny = abs(self.means[name]) <= 1e-9 * (high - low)  # 0 but for rounding
                 found[name] = 0.0 if tiny else self.means[name]
+        for atom in self.within(set(at)):
+            for text, key in expressions.group_summaries(self.atoms[atom]).items():
+                found[text] = self.summaries[key]
         return found
+
+    def within(self, given: set[str]) -> list[str]:
+        """Atoms that follow from ``given`` by another number in each cluster: x - mean(x, by=g)."""
+        moved = given | self._following(given)
+        atoms = [atom for atom in self.atoms if expressions.within_groups(self.atoms[atom])]
+        return [atom for atom in atoms if self._names(atom) & moved]
+
+    def tied(self, name: str, other: str, given: Collection[str] = ()) -> bool:
+        """Whether two columns change together in a way that is not known, but for ``given``."""
+        one, two = {name, *self.above(name)}, {other, *self.above(other)} - set(given)
+        pairs = [(a, b) for a in one for b in two]
+        return any(a in self.bound.get(b, ()) or b in self.bound.get(a, ()) for a, b in pairs)
 
     def _names(self, atom: str) -> set[str]:
         return expressions.row_names(self.atoms[atom])
@@ -220,6 +235,9 @@ def _checked(known: Covariates, at: Mapping[str, Value], where: str) -> dict[str
         given[name] = _value(known, name, value, where)
     for name in given:
         _alone(known, name, given, where)
+    for atom in known.within(set(given)):
+        what = f"{quote(atom)} is another number in each cluster where {quote(next(iter(given)))}"
+        raise RankingError(where, f"{what} is set", "compute it under derive and set its column")
     return given
 
 
@@ -251,7 +269,7 @@ def _unknown(known: Covariates, name: str, names: set[str], where: str) -> Ranki
 def _alone(known: Covariates, name: str, given: Mapping[str, Value], where: str) -> None:
     """Refuse to move one column without those that move with it."""
     for other in sorted(known.used - set(given)):
-        if name in known.bound.get(other, ()):
+        if known.tied(name, other, given):
             what = f"{quote(other)} changes with {quote(name)}, in a way that is not known"
             hint = "set both, or write it as a function in the formula: I(...)"
             raise RankingError(where, what, hint)

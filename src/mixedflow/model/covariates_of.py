@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 from mixedflow.arrays import Array
 from mixedflow.errors import ExpressionError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _QUANTILES = (0.05, 0.5, 0.95)
+_MOST_TURNS = 3  # of a curve that is taken for a function
 
 
 def covariates_of(fitted: Fitted, g: int = 0, derive: Sequence[tuple[str, str]] = ()) -> Covariates:
@@ -137,22 +139,35 @@ def _functions(
 ) -> dict[str, tuple[str, ...]]:
     """Columns that are a function of another one in the data, though nothing says which.
 
-    Told by repeated values: each value of the one goes with one value of the other.
+    Told by repeated values, each of which goes with one value of the other; without repetition by
+    a curve of few turns.
     """
     found: dict[str, list[str]] = {}
     for one in names:
-        values = rows[one]
-        codes, distinct = _coded(values)
-        if not 2 < distinct <= len(rows) / 2:
+        codes, distinct = _coded(rows[one])
+        if distinct <= 2:
             continue
         for other in names:
             kin = {one, *above.get(one, ())} & {other, *above.get(other, ())}
             if kin:  # of which derive says how
                 continue
-            pairs = len(np.unique(codes * len(rows) + _coded(rows[other])[0]))
-            if pairs == distinct:
+            others, n_others = _coded(rows[other])
+            pairs = np.unique(codes * len(rows) + others)
+            if len(pairs) != distinct:
+                continue
+            if distinct <= len(rows) / 2 or (n_others > 2 and _curve(rankdata(pairs % len(rows)))):
                 found.setdefault(other, []).append(one)
     return {name: tuple(of) for name, of in found.items()}
+
+
+def _curve(ranks: Array) -> bool:
+    """Whether ranks (n,) of y, in the order of x, go up and down a few times only.
+
+    A turn adds at most n to the sum of steps between neighbours (Chatterjee 2021, J. Am. Stat.
+    Assoc.), which is n^2 / 3 where y does not depend on x; in few rows that is no more.
+    """
+    n = len(ranks)
+    return float(np.abs(np.diff(ranks)).sum()) <= min((_MOST_TURNS + 1) * n, n * n / 20)
 
 
 def _coded(values: Any) -> tuple[Array, int]:
