@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -80,6 +81,14 @@ def test_lines_and_swaps_follow_the_curves(bent):
         # The signs differ at the ends, so that a parabola has one root between them.
         lead = np.polynomial.Polynomial(u[int(row.first)] - u[int(row.second)])
         assert row.crossing == pytest.approx(brentq(lead, 8, 16), abs=1e-4)
+    twice = 0
+    for one, other in itertools.combinations(u, 2):
+        roots = np.polynomial.Polynomial(one - other).roots()
+        twice += int(np.isreal(roots).all() and (8 < roots.real).all() and (roots.real < 16).all())
+    assert numbers["back"] == twice > 1
+    assert any(
+        f"{twice} pairs more change places and back" in line for line in league.verdict["cautions"]
+    )
     names = list(dict.fromkeys(league.tables["rankings"]["ranking"]))
     assert names == ["at age = 16", "at age = 8", "slope of age"]
 
@@ -145,3 +154,39 @@ def test_a_factor_is_swept_from_its_reference_to_a_level(factors):
     ends = found.tables["ranking_order"].query("x == 1").set_index("cluster")["estimate"]
     u = dict(zip(fit.groups[0].clusters, fit.solution.effects[0].u @ [1, 1, 0], strict=True))
     assert ends.to_dict() == pytest.approx(u)
+
+
+def test_cell_means_are_swept_between_levels_too(factors):
+    """The same model in another parametrisation has the same swaps."""
+    frame, _ = factors
+    coded = api.fit("y ~ f + x + (1 + f | g)", frame)
+    cells = api.fit("y ~ f + x + (0 + f | g)", frame)
+    same, found = (
+        rank_model(settings(by=by), posterior_of(fit), FIT)
+        for fit, by in ((coded, "Intercept"), (cells, "f[a]"))
+    )
+    assert list(dict.fromkeys(found.tables["rankings"]["ranking"])) == [
+        "f[a]", "at f = a", "at f = b",
+    ]  # fmt: skip
+    assert found.verdict["swaps"] == same.verdict["swaps"]
+    assert found.verdict["swaps"]["crossing"] > 10
+    ours, theirs = found.tables["ranking_swaps"], same.tables["ranking_swaps"]
+    key = ["first", "second"]
+    both = ours.merge(theirs, on=key, validate="one_to_one")
+    assert len(both) == len(ours) == len(theirs)
+    for column in ("crossing", "difference_low", "difference_high", "p_swap"):
+        assert both[f"{column}_x"].to_numpy() == pytest.approx(both[f"{column}_y"], abs=2e-3)
+
+
+def test_slopes_alone_cross_at_zero_only(factors):
+    frame, _ = factors
+    for shift, crossing in ((0.0, 435), (10.0, 0)):
+        fit = api.fit("y ~ z + (0 + z | g)", frame.assign(z=frame["x"] + shift))
+        league = rank_model(settings(by="z"), posterior_of(fit), FIT)
+        assert league.verdict["swaps"]["crossing"] == crossing
+        assert league.tables["ranking_swaps"]["crossing"].to_numpy() == pytest.approx(0.0, abs=1e-9)
+        said = "The order depends on z" if crossing else "the order of the clusters stays the same"
+        plain = [line.translate({0x2068: "", 0x2069: ""}) for line in league.verdict["cautions"]]
+        assert sum(said in line for line in plain) == 1
+        names = list(dict.fromkeys(league.tables["rankings"]["ranking"]))
+        assert len(names) == 3 and names[0] == "z"

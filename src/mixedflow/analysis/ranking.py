@@ -21,7 +21,6 @@ from mixedflow.artifacts import formatting, tables
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.artifacts.storage import write_text
 from mixedflow.errors import RankingError, nearest, quote
-from mixedflow.language.formula import slope_of
 from mixedflow.language.names import INTERCEPT
 from mixedflow.model.covariates import Covariates
 from mixedflow.prose import verdicts
@@ -98,7 +97,7 @@ def rank_model(spec: RankSpec, posterior: Posterior, fit: ModelReport, noun: str
         "ranking_probabilities": _probabilities(posterior, drawn.probabilities, shown, edges),
         "ranking_sensitivity": _sensitivity(posterior, combination, sign, top, ranks),
     }
-    slope, crossing = slope_of(posterior.random_terms), None
+    slope, crossing = posterior.covariates.moving(), None
     if slope is not None:
         made["rankings"] = _beside(posterior, spec, slope, where, ranks)
         made["ranking_order"], made["ranking_swaps"], crossing = swaps.along(
@@ -290,8 +289,11 @@ def _beside(
     main, title = by_of(spec.by), title_of(posterior.covariates, by_of(spec.by))
     wanted: list[tuple[str, By]] = [(name, by_of(by)) for name, by in spec.beside]
     if not wanted:
-        kind = "effect" if posterior.covariates.factor_of(slope) else "slope"
-        wanted = [*_ends(posterior, main, slope), (f"{kind} of {slope}", slope)]
+        wanted = _ends(posterior, main, slope)
+        if posterior.covariates.factor_of(slope) is None:
+            wanted.append((f"slope of {slope}", slope))
+        elif INTERCEPT in posterior.random_terms:  # else it is the value at the level
+            wanted.append((f"effect of {slope}", slope))
         wanted = [(name, by) for name, by in wanted if by != main and name != title]
     columns = [
         "cluster", "estimate", "conf_low", "conf_high", "rank", "expected_rank", "rank_low",

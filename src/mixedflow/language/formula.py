@@ -31,9 +31,8 @@ Term = tuple[str, ...]  # the atoms of an interaction, () is the intercept
 
 
 def slope_of(random_terms: Sequence[str]) -> str | None:
-    """The first random slope beside a random intercept, over which clusters change their order."""
-    slopes = [term for term in random_terms if term != INTERCEPT]
-    return slopes[0] if slopes and INTERCEPT in random_terms else None
+    """The first random effect besides the intercept: over its covariate the order may change."""
+    return next((term for term in random_terms if term != INTERCEPT), None)
 
 
 @dataclass(frozen=True)

@@ -270,8 +270,10 @@ ALL = {
     ),
     "ranking_swaps": Caption(
         "Pairs that change places",
-        "Pairs whose lines cross over the middle 90% of the covariate, with the value at which "
-        "they do and the posterior probability that the order at both ends is as estimated.",
+        "Pairs in opposite orders at both ends of the middle 90% of the covariate, with the value "
+        "at which they (first) meet and the posterior probability that the order at both ends is "
+        "as estimated. Curves that cross and cross back are in one order at both ends, and are "
+        "not listed.",
     ),
     # Of rankings by several models.
     "rank_moves": Caption(

@@ -211,13 +211,24 @@ def _neighbours(ranks: pd.DataFrame, pairs: pd.DataFrame, n: int) -> str:
 
 def _swaps(swaps: Mapping[str, Any], pairs: int) -> str:
     held = f", with {_others(swaps['held'])}" if swaps.get("held") else ""
+    covariate = f"{named(swaps['predictor'])}{held}"
+    ends = f"from {number(swaps['low'], 3)} to {number(swaps['high'], 3)}"
+    back = ""
+    if swaps.get("back"):
+        several = swaps["back"] > 1
+        back = (
+            f" Of the clusters drawn, {count(swaps['back'])} {'pairs' if several else 'pair'} more "
+            f"{'change' if several else 'changes'} places and back in between."
+        )
+    if not swaps["crossing"]:
+        more = f" at both ends.{back}" if back else "."
+        return f"Over {covariate} {ends} the order of the clusters stays the same{more}"
     return (
-        f"The order depends on {named(swaps['predictor'])}{held}: from "
-        f"{number(swaps['low'], 3)} to {number(swaps['high'], 3)}, "
+        f"The order depends on {covariate}: {ends}, "
         f"{count(swaps['crossing'])} of {count(pairs)} pairs "
         f"({_percent(swaps['crossing'], pairs)}) change places by the estimates, "
         f"{count(swaps['sure']) if swaps['sure'] else 'none'} of them with posterior probability "
-        "above 95%."
+        f"above 95%.{back}"
     )
 
 

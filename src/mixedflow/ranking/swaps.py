@@ -28,8 +28,8 @@ def along(
 
     The covariate runs over the middle 90% of its rows, or from a factor's reference to a level;
     others stay where the ranking puts them, or are held. Returns the lines of the clusters shown,
-    the pairs of them that change places between the ends, surest first, and the numbers of all such
-    pairs.
+    the pairs of them in opposite orders at both ends, surest first, and the numbers of all such
+    pairs. Curves may also cross twice; ``back`` counts those of the clusters shown.
     """
     import pandas as pd
 
@@ -49,13 +49,14 @@ def along(
     )
     ends = values[:, [0, -1]]
     i, k = _crossing(ends, shown)
+    curves = _curves(posterior, by, slope, (low, high))
     first, last = (ends[i] - ends[k]).T
     swaps = pd.DataFrame(
         {
             "first": posterior.names[i],
             "second": posterior.names[k],
             "predictor": name,
-            "crossing": _where(posterior, by, slope, (low, high), i, k, first, last),
+            "crossing": _where(posterior, curves, (low, high), i, k, first, last),
             "difference_low": sign * first,
             "difference_high": sign * last,
             "p_swap": np.round(_sure(posterior, i, k, c[[0, -1]], first, last), 3),
@@ -69,6 +70,9 @@ def along(
         "sure": int((swaps["p_swap"] > 0.95).sum()),
         "shown": len(shown),
     }
+    back = 0 if curves is None else _back((posterior.u @ curves.T)[posterior.like][shown])
+    if back:
+        numbers["back"] = back
     held = posterior.covariates.held({**({} if isinstance(by, str) else by), name: low})
     if held and name in posterior.covariates.means:
         numbers["held"] = held
@@ -100,10 +104,16 @@ def _weights(posterior: Posterior, by: By, slope: str, grid: Array) -> Array:
     return c
 
 
+def _curves(posterior: Posterior, by: By, slope: str, ends: tuple[float, float]) -> Array | None:
+    """(_FINE, q) weights between the ends; None if each cluster's value is a straight line."""
+    c = _weights(posterior, by, slope, np.linspace(*ends, _FINE))
+    straight = c[0] + (c[-1] - c[0]) * np.linspace(0.0, 1.0, _FINE)[:, None]
+    return None if np.allclose(c, straight, rtol=1e-9, atol=1e-12 * np.abs(c).max()) else c
+
+
 def _where(
     posterior: Posterior,
-    by: By,
-    slope: str,
+    curves: Array | None,
     ends: tuple[float, float],
     i: Array,
     k: Array,
@@ -112,17 +122,24 @@ def _where(
 ) -> Array:
     """Where pairs i, k, ``first`` and ``last`` apart at the ends, meet for the first time."""
     low, high = ends
-    grid = np.linspace(low, high, _FINE)
-    c = _weights(posterior, by, slope, grid)
-    straight = c[0] + (c[-1] - c[0]) * np.linspace(0.0, 1.0, _FINE)[:, None]
-    if np.allclose(c, straight, rtol=1e-9, atol=1e-12 * np.abs(c).max()):
+    if curves is None:
         return np.asarray(low + (high - low) * first / (first - last))
-    found = np.empty(len(i))
+    grid, found = np.linspace(low, high, _FINE), np.empty(len(i))
     for pair, (one, other) in enumerate(zip(i, k, strict=True)):
-        lead = c @ (posterior.u[one] - posterior.u[other])
+        lead = curves @ (posterior.u[one] - posterior.u[other])
         at = int(np.argmax(np.sign(lead) != np.sign(lead[0]))) - 1
         share = lead[at] / (lead[at] - lead[at + 1])
         found[pair] = grid[at] + share * (grid[1] - grid[0])
+    return found
+
+
+def _back(values: Array) -> int:
+    """Pairs in one order at both ends and in the opposite somewhere between; (n, m) values."""
+    found = 0
+    for j in range(1, len(values)):
+        lead = values[:j] - values[j]
+        turned = (lead * lead[:, :1] < 0).any(axis=1)
+        found += int((turned & (lead[:, 0] * lead[:, -1] > 0)).sum())
     return found
 
 
