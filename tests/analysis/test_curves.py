@@ -205,6 +205,27 @@ def test_a_covariate_centred_within_clusters_in_the_formula():
     assert between == pytest.approx(np.einsum("ma,ab,mb->m", z, G, z), rel=1e-6)
 
 
+def test_factors_stand_at_their_reference_in_mean_curves():
+    """Of text and of coded numbers, however rare it is; a level that no row has is none."""
+    rng = np.random.default_rng(3)
+    child, k = np.repeat(np.arange(40), 16), np.tile(np.arange(8), 80) + 1
+    frame = pd.DataFrame({"id": child.astype(str), "age": rng.uniform(0, 5, 640), "k": k})
+    frame["f"] = rng.choice([*"bcdefgh", "a"], 640, p=[0.05, *[0.13] * 6, 0.17])
+    frame["weight"] = rng.normal(size=40)[child] + frame["age"] + rng.normal(size=640)
+    frame.loc[frame["f"] == "a", "weight"] = np.nan
+    dataset = replace(CONFIG.datasets["children"], derive=(), explore=None)
+    formula = "weight ~ age + C(k) + f + (1 + f | id)"
+    found = fit_model(
+        replace(CONFIG.models["growth"], formula=formula), Prepared(frame, {}), dataset
+    )
+    assert (found.report.x, found.report.by) == ("age", None)
+    b = found.fit.fixed_effects.set_index("term")["estimate"]
+    assert "f[c]" in b and "f[b]" not in b and "C(k)[1]" not in b
+    line = found.tables["curves"].query("level == 'population'")
+    assert line["estimate"].to_numpy() == pytest.approx(b["Intercept"] + b["age"] * line["x"])
+    assert found.report.vpc.held == {"f": "b"}
+
+
 def test_a_factor_is_at_its_reference_and_said():
     model = replace(CONFIG.models["school_intercept"], formula="gcse ~ 1 + (1 + sex | school)")
     dataset = CONFIG.datasets[model.dataset]

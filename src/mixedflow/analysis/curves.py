@@ -2,11 +2,14 @@
 
 x is the covariate of the first random slope, else the data set's time, else the explore predictor
 if the model has it, else the first numeric covariate. Covariates derived from x move with it; the
-others are held at their mean (numbers) or most frequent level.
+others are held at their mean (numbers) or reference (factors), as in variances and rankings. Lines
+of a single cluster hold them at its own means and most frequent levels: they are drawn through its
+rows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +25,17 @@ from mixedflow.inference.effects import own_estimates
 from mixedflow.inference.prediction import population, thin
 from mixedflow.inference.variance import CovarianceInference, finite, variance_function
 from mixedflow.language import expressions
-from mixedflow.language.names import INTERCEPT
+from mixedflow.language.evaluation import intervals, usual_summaries
+from mixedflow.language.formula import Parsed
+from mixedflow.language.names import INTERCEPT, level_name
 from mixedflow.model.covariates import Covariates, ancestors
 from mixedflow.model.covariates_of import covariates_of
-from mixedflow.model.design import fixed_matrix, random_matrices
+from mixedflow.model.design import (
+    fixed_matrix,
+    levels_in_use,
+    levels_of_atoms,
+    random_matrices,
+)
 from mixedflow.model.fitted import Fitted
 
 if TYPE_CHECKING:
@@ -39,7 +49,10 @@ _VARIANCE_POINTS = 101
 
 @dataclass(frozen=True)
 class Axes:
-    """x and by of a model's figures, what moves with each, and the rows of the fit."""
+    """x and by of a model's figures, what moves with each, and the rows of the fit.
+
+    ``references`` are the values of factors, and of numbers that are coded as such.
+    """
 
     x: str | None
     by: str | None
@@ -48,10 +61,11 @@ class Axes:
     rows: pd.DataFrame
     examples: tuple[str, ...]
     covariates: tuple[Covariates, ...]
+    references: dict[str, Any]
 
     @classmethod
     def of(cls, fit: Fitted, prepared: Prepared, dataset: DatasetSpec) -> Axes:
-        assert fit.parsed is not None and fit.rows is not None
+        assert fit.parsed is not None and fit.rows is not None and fit.frame is not None
         parsed, frame = fit.parsed, prepared.frame
         ancestors = _ancestors(dataset)
         groups = {group.name for group in fit.groups}
@@ -95,7 +109,8 @@ class Axes:
         )
         examples = explore.examples if explore else ()
         with_by = moving(by) if by else ()
-        return cls(x, by, with_x, with_by, rows, examples, covariates)
+        references = _references(parsed, fit.frame, rows)
+        return cls(x, by, with_x, with_by, rows, examples, covariates, references)
 
     @property
     def free(self) -> tuple[str, ...]:
@@ -173,15 +188,35 @@ def _text(level: Any) -> str:
     return f"{level:g}" if isinstance(level, (int, float, np.number)) else str(level)
 
 
-def _held(rows: pd.DataFrame, template: pd.DataFrame, free: tuple[str, ...]) -> pd.DataFrame:
-    """``template``, every column but ``free`` at its mean or most frequent level in ``rows``."""
+def _references(parsed: Parsed, frame: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Any]:
+    """A value for each factor of the model: its first level; of a coded number, one with that."""
+    found = {}
+    for name in sorted(parsed.variables & set(rows.columns)):
+        if not _is_number(rows[name]):
+            names = levels_in_use(rows[name])
+            found[name] = next(v for v in rows[name].unique() if level_name(v) == names[0])
+    for atom, levels in levels_of_atoms(parsed, frame).items():
+        text = parsed.atoms[atom]
+        usual = intervals(text, rows, summaries=usual_summaries(text, rows, slice(None)))
+        first = rows[(usual.map(level_name) == levels[0]).to_numpy()]
+        for name in expressions.row_names(text) - found.keys():
+            found[name] = first[name].iloc[0]
+    return found
+
+
+def _held(
+    rows: pd.DataFrame, template: pd.DataFrame, free: tuple[str, ...], factors: Mapping[str, Any]
+) -> pd.DataFrame:
+    """``template``, all but ``free`` at their mean in ``rows``, or the level of ``factors``."""
     import pandas as pd
 
     fixed = {}
     for name in rows.columns.difference(list(free)):
-        column = rows[name]
-        usual = float(column.mean()) if _is_number(column) else column.mode().iloc[0]
-        kind = "float64" if _is_number(column) else column.dtype
+        column, coded = rows[name], name in factors
+        if not coded and not _is_number(column):
+            continue  # which the model does not use
+        usual = factors[name] if coded else float(column.mean())
+        kind = column.dtype if coded else "float64"
         fixed[name] = pd.Series([usual] * len(template), index=template.index, dtype=kind)
     return template.assign(**fixed)
 
@@ -290,7 +325,7 @@ def _population_grid(axes: Axes, level: Any) -> pd.DataFrame:
     rows = axes.rows
     _, first = np.unique(rows[axes.x].to_numpy(), return_index=True)
     grid = rows.iloc[thin(first)].reset_index(drop=True)
-    grid = _held(rows, grid, axes.free)
+    grid = _held(rows, grid, axes.free, axes.references)
     if axes.by is None:
         return grid
     donor = rows[rows[axes.by] == level].iloc[[0] * len(grid)].reset_index(drop=True)
@@ -298,11 +333,12 @@ def _population_grid(axes: Axes, level: Any) -> pd.DataFrame:
 
 
 def _cluster_grid(fit: Fitted, axes: Axes, j: int) -> pd.DataFrame:
-    """A cluster's own rows along x, its other covariates held."""
+    """A cluster's own rows along x, its other covariates held at what is usual in it."""
     rows = axes.rows.iloc[np.flatnonzero(fit.groups[0].codes == j)]
     order = np.argsort(rows[axes.x].to_numpy(), kind="stable")
     grid = rows.iloc[thin(order, _POINTS)].reset_index(drop=True)
-    return _held(rows, grid, (str(axes.x), *axes.with_x))
+    usual = {name: rows[name].mode().iloc[0] for name in axes.references}
+    return _held(rows, grid, (str(axes.x), *axes.with_x), usual)
 
 
 def _panel(fit: Fitted, axes: Axes) -> list[int]:

@@ -80,7 +80,7 @@ def covariates_in(
         means={name: means[name] for name in numbers},
         quantiles={name: quantiles[name] for name in numbers},
         formula=parsed.text,
-        factors={n: tuple(levels_in_use(frame[n])) for n in needed if n not in numbers},
+        factors={n: tuple(levels_in_use(rows[n])) for n in needed if n not in numbers},
         levels={atom: coded[atom] for atom in atoms if atom in coded},
         derived=derived,
         summaries=summaries,

@@ -178,20 +178,23 @@ ALL = {
         "Fitted lines of single clusters",
         "Points of each cluster with its own least-squares line, its empirical-Bayes line and the "
         "population's. The empirical-Bayes line lies between the other two, nearer to the "
-        "population's where a cluster has little to say.",
+        "population's where a cluster has little to say. Other covariates are at the cluster's own "
+        "mean or most frequent level.",
         alt="own, empirical-Bayes and population lines of a panel of clusters",
     ),
     "means": Caption(
         "Predicted means",
         "The population mean over the covariate with its 95% confidence band. Bands of groups "
-        "apart from each other point to a difference; bands that overlap do not rule one out.",
+        "apart from each other point to a difference; bands that overlap do not rule one out. "
+        "Other covariates are at their mean, other factors at their reference.",
         alt="predicted population means with 95% confidence bands",
     ),
     "variance": Caption(
         "Total residual variance",
         "What the fixed part leaves over, between clusters and within them. Flat for a random "
         "intercept; with a random slope a parabola in the covariate, and the share between "
-        "clusters (VPC) changes with it.",
+        "clusters (VPC) changes with it. Other covariates with random effects are at their mean, "
+        "factors at their reference.",
         alt="residual variance within and between clusters against the covariate",
     ),
     # Of a ranking.
