@@ -67,3 +67,21 @@ def test_residuals_of_which_nothing_is_drawn(value, tmp_path):
     made = draw_data.residual_scatter(wide, shown)
     save(made, tmp_path / "r.svg", alt="r")
     assert made.axes[0].get_xlim() == (-1.0, 1.0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_why_a_cluster_has_no_line():
+    """A school has one size: its line is missing for that, however many pupils it has."""
+    g = np.repeat(np.arange(6), [1, 2, 9, 9, 9, 9])
+    frame = pd.DataFrame({"g": g.astype(str), "size": 100.0 + g, "y": np.arange(39.0) % 7})
+    for moving, said in (
+        ([], "0 clusters, 1 too small for a line, 5 in which Size does not vary"),
+        ([2, 3], "2 clusters, 1 too small for a line, 3 in which Size does not vary"),
+    ):
+        frame["x"] = frame["size"] + np.isin(g, moving) * np.arange(39) % 5
+        lines = exploration.own_lines(frame, "g", "x", "y", 5)
+        drawn = draw_data.cluster_lines(lines, "x", "y", Labels({"x": "Size"}))
+        assert drawn.axes[0].get_title(loc="right") == said
+        cloud = draw_data.intercepts_slopes(lines, "x", Labels({"x": "Size"}))
+        noted = cloud.axes[0].get_title(loc="right")
+        assert (noted == said) if not moving else noted.startswith("area")

@@ -175,12 +175,20 @@ def cluster_lines(
     end_labels(axes, ends)
     axes.set_xlabel(labels.axis(x))
     axes.set_ylabel(labels.axis(y))
-    left_out = len(lines) - len(used)
-    text = f"{len(used)} clusters" + (f", {left_out} too small for a line" if left_out else "")
-    if len(shown) < len(used):
-        text = f"{len(shown)} of {text}"
-    note(axes, text)
+    drawn = f"{len(shown)} of " if len(shown) < len(used) else ""
+    note(axes, f"{drawn}{len(used)} clusters{_without(lines, x, labels)}")
     return made
+
+
+def _without(lines: pd.DataFrame, x: str, labels: Labels) -> str:
+    """Why clusters have no line: their covariate does not vary, or they are too small."""
+    left_out = lines[lines["used"] == 0]
+    constant = int(((left_out["n"] > 1) & (left_out["x_low"] == left_out["x_high"])).sum())
+    small = len(left_out) - constant
+    said = f", {small} too small for a line" if small else ""
+    if constant:
+        said += f", {constant} in which {plain(labels.axis(x), 30)} does not vary"
+    return said
 
 
 def intercepts_slopes(
@@ -210,6 +218,9 @@ def intercepts_slopes(
         )
     axes.set_xlabel(f"Own intercept (at {labels.axis(x)} = 0)")
     axes.set_ylabel("Own slope")
+    if used.empty:
+        note(axes, f"0 clusters{_without(lines, x, labels)}")
+        return made
     drawn = f"{len(shown)} of {len(used)} clusters; " if len(shown) < len(used) else ""
     note(axes, f"{drawn}area: rows of the cluster; dashed: means")
     return made

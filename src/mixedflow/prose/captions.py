@@ -57,9 +57,10 @@ ALL = {
     ),
     "cluster_lines": Caption(
         "Every cluster's own line",
-        "Least squares in each cluster alone, without the clusters too small for a line. A band of "
-        "parallel lines speaks for a random intercept, crossing lines for a random slope; the "
-        "steepest lines are often those of the smallest clusters.",
+        "Least squares in each cluster alone, without the clusters too small for a line, or in "
+        "which the covariate does not vary. A band of parallel lines speaks for a random "
+        "intercept, crossing lines for a random slope; the steepest lines are often those of the "
+        "smallest clusters.",
         alt="cluster lines",
     ),
     "intercepts_slopes": Caption(
