@@ -10,11 +10,14 @@ import pytest
 from family_data import configuration, dataset, holm
 
 from mixedflow.analysis import family, family_table
+from mixedflow.artifacts import tables
 from mixedflow.config import families, reading
 from mixedflow.config.specs import FamilySpec
 from mixedflow.data.preparation import prepare
 from mixedflow.data.prepared import save
 from mixedflow.data.sources import read_source
+from mixedflow.prose import outcomes
+from mixedflow.report.families import Section
 
 
 @pytest.fixture
@@ -47,3 +50,34 @@ def test_a_fit_that_is_no_optimum_is_shown_and_not_counted(
     assert len(counted) == 5
     expected = holm(counted["p_value"].to_numpy())
     assert counted["p_adjusted"].to_numpy() == pytest.approx(expected, rel=1e-12)
+
+
+def test_cautions_of_members_are_in_the_table_and_on_the_page(
+    members: tuple[FamilySpec, dict[str, Path]], tmp_path: Path
+) -> None:
+    of, folders = members
+    doubt = {"kind": "binary", "low": 0.0, "high": 1.0}
+    for name, more in (
+        ("y0.girls", {"outcome_doubt": doubt}),
+        ("y0.boys", {"outcome_doubt": doubt}),
+        ("y1.boys", {"singular": True, "warnings": ["singular fit: <b>"]}),
+    ):
+        path = folders[name] / "fit.json"
+        path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | more), "utf-8")
+    found = family_table.table(of, folders)
+    told = found.set_index("member")["caution"]
+    assert told["y0.girls"] == told["y0.boys"] == outcomes.caution("y0", doubt)
+    assert told["y1.boys"] == "singular fit: <b>."
+    assert (told.drop(["y0.girls", "y0.boys", "y1.boys"]) == "").all()
+    folder = tmp_path / "families" / of.name
+    folder.mkdir(parents=True)
+    tables.write(found, folder / "family.csv")
+    section = Section(folder, json.loads(of.to_json()))
+    assert section.told == [
+        (told["y0.girls"], "y0.boys, y0.girls"),
+        ("singular fit: <b>.", "y1.boys"),
+    ]
+    said = [text.striptags() for text in section.cautions]
+    assert "scores: 1 of 15 members are singular (y1.boys)." in said
+    about = "scores: 2 of 15 members have cautions, told below their table (y0.boys, y0.girls)."
+    assert about in said

@@ -58,7 +58,13 @@ def test_show_prints_what_the_fit_itself_prints(finished: Path, run: Run) -> Non
         code, out, err = run("show", name, "--config", finished / "config.yaml")
         assert (code, err) == (0, "")
         fit = api.fit(model.formula, prepared.frame, model.method)
-        assert out.endswith(fit.summary())
+        shown, _, careful = out.partition("\nWhat to be careful about:\n")
+        report, summary = fit.report(), fit.summary()
+        for warning in report.warnings:
+            assert warning in careful
+            summary = summary.replace(f"{warning}\n", "")
+        assert shown.endswith(summary)
+        assert f"leaves out {report.n_missing} rows" in careful
         assert "P>|z|" in out
 
 

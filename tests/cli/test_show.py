@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import pytest
+from fit_reports import model_report
 from visits import Run, frame
 
 from mixedflow import api
+from mixedflow.artifacts import stored, tables
 from mixedflow.inference.results import Reporting
+from mixedflow.prose import findings
 
 
 def test_show_of_what_is_not_there(visits: Path, tmp_path: Path, run: Run) -> None:
@@ -31,3 +36,57 @@ def test_a_t_table_says_so() -> None:
     how = Reporting(df="satterthwaite")
     text = api.fit("score ~ severity + (1 | clinic)", rows, reporting=how).summary()
     assert "P>|t|" in text and "P>|z|" not in text
+
+
+@pytest.fixture
+def finished(visits: Path, tmp_path: Path, run: Run) -> tuple[Path, Path]:
+    """A configuration, and the folder of its one model as a run leaves it."""
+    config = tmp_path / "config.yaml"
+    file = visits / "2 Visits, 2024.sav"
+    run("init", file, "--folder", tmp_path, "--outcome", "score", "--cluster", "clinic")
+    folder = tmp_path / "results" / "models" / "random_intercept"
+    folder.mkdir(parents=True)
+    fit = api.fit("score ~ severity + (1 | clinic)", frame().dropna())
+    tables.write(fit.fixed_effects, folder / "fixed_effects.csv")
+    tables.write(fit.variance_components, folder / "variance_components.csv")
+    return config, folder
+
+
+def test_show_has_the_cautions_of_the_report(finished: tuple[Path, Path], run: Run) -> None:
+    config, folder = finished
+    doubt = {"kind": "binary", "low": 0.0, "high": 1.0}
+    singular = {"singular": True, "warnings": ("singular fit: nothing varies",)}
+    for report in (
+        model_report(n_missing=4),
+        model_report(outcome_doubt=doubt, **singular),
+        model_report(converged=False, warnings=("searches differ", "a second")),
+    ):
+        report.write(folder / "fit.json")
+        said = findings.cautions([], [report], [])
+        assert said
+        code, out, err = run("show", "random_intercept", "--config", config)
+        assert (code, err) == (0, "")
+        _, _, careful = out.partition("\nWhat to be careful about:\n")
+        assert careful.splitlines() == [f"  {text.striptags()}" for text in said]
+        assert all(out.count(warning) == 1 for warning in report.warnings)
+    model_report().write(folder / "fit.json")
+    assert "careful" not in run("show", "random_intercept", "--config", config)[1]
+
+
+def test_an_empty_end_of_a_profile_interval_is_explained(
+    finished: tuple[Path, Path], run: Run
+) -> None:
+    config, folder = finished
+    path = folder / "fixed_effects.csv"
+    table = stored.read(path)
+    for intervals, end, told in (
+        ("profile", 1.0, False),
+        ("profile", math.nan, True),
+        ("wald", math.nan, False),
+    ):
+        how = {"df": "normal", "intervals": intervals}
+        report = model_report(inference=how)
+        report.write(folder / "fit.json")
+        tables.write(table.assign(conf_high=end), path)
+        out = run("show", "random_intercept", "--config", config)[1]
+        assert ("An empty end of a profile interval was not found" in out) == told

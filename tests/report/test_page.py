@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from parsed_page import Page
 from report_run import CONFIG, DIAGNOSTICS, FIGURES, HOSTILE
 
+from mixedflow.artifacts import tables
+from mixedflow.config import families
 from mixedflow.errors import SourceError
 from mixedflow.report import page
 
@@ -130,6 +134,28 @@ def test_a_missing_artifact_is_one_line(results: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="artifact"):
         page.render(tmp_path, CONFIG, tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
+
+
+def test_cautions_of_a_familys_members_are_on_the_page(results: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "families" / "f"
+    shutil.copytree(results, tmp_path / "results")
+    folder.mkdir(parents=True)
+    (folder / "family.svg").write_text("<svg></svg>", "utf-8")
+    rows = {name: ["", ""] for name in families.COLUMNS if name not in families.APART}
+    rows |= {"member": ["a", "<b>"], "converged": ["yes", "yes"], "caution": ["", "Bend <i>y</i>."]}
+    tables.write(pd.DataFrame(rows), folder / "family.csv")
+    spec = {
+        "name": "f",
+        "title": "F",
+        "formula": "y ~ x + (1 | g)",
+        "method": "reml",
+        "df": "normal",
+    }
+    config = {**CONFIG, "families": {"f": {**spec, "adjust": "holm", "columns": []}}}
+    page.render(tmp_path / "results", config, tmp_path / "report.html")
+    html = (tmp_path / "report.html").read_text("utf-8")
+    assert "<bdi>&lt;b&gt;</bdi>: <bdi>Bend &lt;i&gt;y&lt;/i&gt;.</bdi>" in html
+    assert "1 of 2 members have cautions, told below their table" in html
 
 
 def test_the_same_artifacts_give_the_same_page(results: Path, html: str) -> None:

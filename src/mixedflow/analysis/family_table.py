@@ -14,6 +14,7 @@ from mixedflow.artifacts.fit_report import MemberReport
 from mixedflow.config import families
 from mixedflow.errors import FormulaError, ModelError, nearest, quote
 from mixedflow.language.names import INTERCEPT, RESIDUAL
+from mixedflow.prose import outcomes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +80,7 @@ def table(spec: FamilySpec, folders: Mapping[str, Path]) -> pd.DataFrame:
     frame["p_adjusted"] = adjusted(frame, spec.adjust)
     order = ["member", *about, *(name for name in columns if name not in ("member", *about))]
     frame = frame.reindex(columns=order)
-    texts = ["member", *about, "term", "converged", "singular", "failure"]
+    texts = ["member", *about, "term", "converged", "singular", "failure", "caution"]
     return frame.fillna(dict.fromkeys(texts, "")).astype(dict.fromkeys(texts, "str"))
 
 
@@ -99,7 +100,15 @@ def _fitted(member: Member, folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]
         "converged": "yes" if fit.converged else "no",
         "singular": "yes" if fit.singular else "no",
         "failure": "" if fit.converged else "; ".join(fit.warnings),
+        "caution": " ".join(_cautions(fit)) if fit.converged else "",
     }
+
+
+def _cautions(fit: MemberReport) -> list[str]:
+    """What is said of an accepted fit: its warnings, and what speaks against its outcome."""
+    doubt = fit.outcome_doubt
+    about = [outcomes.caution(fit.outcome, doubt)] if doubt else []
+    return [*(f"{text.rstrip('.')}." for text in fit.warnings), *about]
 
 
 def adjusted(frame: pd.DataFrame, method: str) -> np.ndarray:

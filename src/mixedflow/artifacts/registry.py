@@ -254,7 +254,7 @@ ARTIFACTS = (
         # After the member what sets it apart: data set, file, placeholders, subset.
         columns="member:text * term:text n_obs n_groups estimate std_error statistic df p_value "
         "p_adjusted conf_low conf_high sd_between sd_residual icc converged:text singular:text "
-        "failure:text",
+        "failure:text caution:text",
     ),
     # Of clusters in order.
     Artifact(

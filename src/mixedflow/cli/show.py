@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from mixedflow.artifacts import stored
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.config import reading
-from mixedflow.errors import ConfigError, ModelError, nearest, quote
-from mixedflow.prose import stata
+from mixedflow.errors import ConfigError, ModelError, nearest, plain, quote
+from mixedflow.prose import findings, stata
 
 _FILES = ("fit.json", "fixed_effects.csv", "variance_components.csv")
 
 
 def show(model: str, config: Path) -> str:
-    """The table of a model that a run of ``config`` has finished, from its artifacts.
+    """The table and cautions of a model that a run of ``config`` has finished, from its artifacts.
 
     Raises
     ------
@@ -35,7 +36,12 @@ def show(model: str, config: Path) -> str:
     try:
         report = ModelReport.read(folder / "fit.json")
         fixed, components = (stored.read(folder / name) for name in _FILES[1:])
-        shown = stata.text(report, fixed, components)
+        shown = stata.text(replace(report, warnings=()), fixed, components)
+        cautions = [text.striptags() for text in findings.of_model(report)]
+        cautions += filter(None, [findings.empty_ends(report, fixed, components)])
     except (OSError, ValueError, KeyError, TypeError):
         raise ModelError(where, f"the files in {folder} are not a model's", run) from None
-    return f"{stata.plain(report.title)}\n{stata.plain(report.formula)}\n\n{shown}"
+    head = f"{stata.plain(report.title)}\n{stata.plain(report.formula)}"
+    told = "".join(f"  {plain(text)}\n" for text in cautions)
+    careful = f"\nWhat to be careful about:\n{told}" if told else ""
+    return f"{head}\n\n{shown}{careful}"

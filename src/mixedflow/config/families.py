@@ -23,7 +23,7 @@ APART = ("dataset", "file", "subset")  # what may set members apart, besides pla
 COLUMNS = (
     "member", "dataset", "file", "subset", "term", "n_obs", "n_groups", "estimate", "std_error",
     "statistic", "df", "p_value", "p_adjusted", "conf_low", "conf_high", "sd_between",
-    "sd_residual", "icc", "converged", "singular", "failure",
+    "sd_residual", "icc", "converged", "singular", "failure", "caution",
 )  # fmt: skip
 
 

@@ -264,14 +264,33 @@ def cautions(
         for text in notes.sentences(card)
     ]
     found += [caution for card in cards for caution in _incomplete(card)]
-    found += [
-        Markup("{} leaves out {} rows with missing values.").format(
-            marked(fit), count(fit.n_missing)
-        )
-        for fit in fits
-        if fit.n_missing
-    ]
-    return found
+    return found + [text for fit in fits for text in _left_out(fit)]
+
+
+def of_model(fit: ModelReport) -> list[Markup]:
+    """Those of the cautions that speak of one model alone."""
+    return [*_doubtful([fit]), *outcome_caution(fit), *_left_out(fit)]
+
+
+def _left_out(fit: ModelReport) -> list[Markup]:
+    if not fit.n_missing:
+        return []
+    text = Markup("{} leaves out {} rows with missing values.")
+    return [text.format(marked(fit), count(fit.n_missing))]
+
+
+def empty_ends(fit: ModelReport, *tables: pd.DataFrame) -> str:
+    """Why ends of intervals are empty in a model's tables, if any are."""
+    ends = [table.loc[table["estimate"].notna(), ["conf_low", "conf_high"]] for table in tables]
+    if fit.inference["intervals"] != "profile" or not any(
+        end.isna().any(axis=None) for end in ends
+    ):
+        return ""
+    return (
+        "An empty end of a profile interval was not found: no search reached the edge of the "
+        "region where the deviance is less than 3.84 above its minimum. It is not infinite; "
+        "intervals: bootstrap gives one."
+    )
 
 
 def outcome_caution(fit: ModelReport) -> list[Markup]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _LEVEL = 0.05
 _MOST_LISTED = 50
+_NAMED = 3  # members that a sentence names
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,9 @@ class Section:
     @property
     def table(self) -> Markup:
         shown = self.rows.dropna(axis="columns", how="all")
-        return Markup(formatting.html_table(shown.drop(columns="failure")))
+        return Markup(
+            formatting.html_table(shown.drop(columns=["failure", "caution"], errors="ignore"))
+        )
 
     @property
     def failed(self) -> list[tuple[str, str]]:
@@ -84,12 +87,23 @@ class Section:
         return list(zip(doubtful["member"], doubtful["failure"], strict=True))[:_MOST_LISTED]
 
     @property
+    def told(self) -> list[tuple[str, str]]:
+        """Cautions of members whose fit was accepted, and of whom they are told."""
+        of = self.members[self.members["caution"] != ""].groupby("caution", sort=False)["member"]
+        return [
+            (text, f"{', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''}")
+            for text, names in ((str(key), list(group)) for key, group in of)
+        ][:_MOST_LISTED]
+
+    @property
     def cautions(self) -> list[Markup]:
         """For the list of what to be careful about."""
         said = {
             "could not be fitted": self.members["converged"] == "",
             "are no optimum and stay out of the adjustment": self.members["converged"] == "no",
             "are singular": self.members["singular"] == "yes",
+            "have cautions, told below their table": (self.members["caution"] != "")
+            & (self.members["singular"] != "yes"),
         }
         return [
             Markup("{}: {} of {} members {} ({}{}).").format(
@@ -97,8 +111,10 @@ class Section:
                 count(int(these.sum())),
                 count(len(self.members)),
                 what,
-                Markup(", ").join(isolated(name) for name in self.members["member"][these][:3]),
-                ", ..." if these.sum() > 3 else "",
+                Markup(", ").join(
+                    isolated(name) for name in self.members["member"][these][:_NAMED]
+                ),
+                ", ..." if these.sum() > _NAMED else "",
             )
             for what, these in said.items()
             if these.any()

@@ -129,6 +129,10 @@ class Model:
         return components_table(self.components)
 
     @property
+    def empty_ends(self) -> str:
+        return findings.empty_ends(self.fit, self.fixed, self.components)
+
+    @property
     def shares_table(self) -> Markup | None:
         """The share between clusters at values of the covariate, where it depends on one."""
         if not self.fit.variance_function:
