@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from fit_reports import model_report
 
+from mixedflow import api
 from mixedflow.analysis.comparison import compared
 from mixedflow.config.specs import ComparisonSpec
 from mixedflow.errors import ComparisonError
@@ -43,3 +44,36 @@ def test_a_trend_is_nested_in_its_factor(frame, sample):
     reports = {"null": reports["larger"], "larger": reports["null"]}
     with pytest.raises(ComparisonError, match=r"comparisons\.c: null and alternative are swapped"):
         compared(SPEC, reports, {}, {"d": frame})
+
+
+def test_reml_fits_of_one_fixed_part_in_two_forms():
+    """Cell means for differences: the same restricted likelihoods, and the same test."""
+    rng, g = np.random.default_rng(8), np.repeat(np.arange(20), 6)
+    data = pd.DataFrame({"g": g.astype(str), "f": np.tile(list("abc"), 40), "x": g % 2 + 0.0})
+    data["t"] = rng.normal(size=120)
+    data["y"] = rng.normal(size=20)[g] * data["t"] + rng.normal(size=20)[g] + rng.normal(size=120)
+    rows = []
+    for fixed in ("f + t", "0 + f + t", "f + I(t - 2)"):
+        reports = {
+            name: model_report(
+                formula=text,
+                method="reml",
+                dataset="d",
+                outcome="y",
+                fixed_terms=fit.fixed_effects["term"].tolist(),
+                n_obs=120,
+                n_parameters=fit.report().n_parameters,
+                random_terms=list(fit.random_terms),
+                log_likelihood=fit.report().log_likelihood,
+            )
+            for name, text in (
+                ("null", "y ~ f + t + (1 | g)"),
+                ("larger", f"y ~ {fixed} + (1 + t | g)"),
+            )
+            for fit in [api.fit(text, data)]
+        }
+        rows.append(compared(SPEC, reports, {}, {"d": data}).iloc[0])
+    assert rows[0]["statistic"] > 5
+    for row in rows[1:]:
+        assert row["statistic"] == pytest.approx(rows[0]["statistic"], abs=1e-6)
+        assert (row["df"], row["distribution"]) == (2, "half chi2(1), half chi2(2)")

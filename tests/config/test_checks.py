@@ -135,6 +135,32 @@ def test_reml_fits_of_different_fixed_parts():
         reading.load(config)
 
 
+@pytest.mark.parametrize(
+    ("null", "alternative", "refused"),
+    [
+        ("sex", "0 + sex", False),
+        ("sex * lrt_groupc", "sex + sex:lrt_groupc", False),
+        ("sex", "girl", False),  # which is derived from it
+        ("lrt", "lrt_groupc", True),
+        ("lrt", "girl", True),
+        ("lrt", "lrt + I(lrt^2)", True),
+        ("sex", "0 + sex + girl", True),
+        ("1", "lrt", True),
+    ],
+)
+def test_reml_fits_whose_fixed_parts_may_span_the_same(null, alternative, refused):
+    """Without data only what surely differs is refused; the columns decide the rest."""
+    config = changed("comparisons", {"c": {"null": "small", "alternative": "large"}})
+    for name, fixed, random in (("small", null, "1"), ("large", alternative, "1 + lrt")):
+        text = f"gcse ~ {fixed} + ({random} | school)"
+        config["models"][name] = {"dataset": "london", "formula": text}
+    if not refused:
+        assert "c" in reading.load(config).comparisons
+        return
+    with pytest.raises(ConfigError, match="REML fits of different fixed parts"):
+        reading.load(config)
+
+
 # Data sets read in chunks
 
 

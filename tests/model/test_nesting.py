@@ -110,9 +110,12 @@ def test_reml_needs_the_same_fixed_part(frame):
     assert tell("y ~ f + (1 | g)", f"y ~ f + {bigger}", frame, "reml") == ""
     # Cell means for differences change log|X'X| by nothing; a scale does, and with it the test.
     assert tell("y ~ f + (1 | g)", f"y ~ 0 + f + {bigger}", frame, "reml") == ""
-    for fixed in ("I(2 * x)", "1", "a"):
+    assert tell("y ~ x + (1 | g)", f"y ~ I(x - 5) + {bigger}", frame, "reml") == ""
+    for fixed in ("1", "a", "0 + x"):
         told = tell("y ~ x + (1 | g)", f"y ~ {fixed} + {bigger}", frame, "reml")
         assert "REML fits of different fixed parts" in told
+    told = tell("y ~ x + (1 | g)", f"y ~ I(2 * x) + {bigger}", frame, "reml")
+    assert "of one fixed part on two scales differ by a constant" in told
 
 
 def test_rows_are_told_by_their_place(frame):

@@ -108,5 +108,5 @@ def _comparand(name: str, fit: ModelReport) -> Comparand:
         outcome=fit.outcome,
         groups=frozenset(group.name for group in fit.groups),
         n_obs=fit.n_obs,
-        fixed=frozenset(fit.fixed_terms),
+        rank=len(fit.fixed_terms),
     )

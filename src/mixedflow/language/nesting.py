@@ -5,7 +5,6 @@ Whether one is nested in the other is decided on their columns: :mod:`mixedflow.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 
 from mixedflow.errors import ComparisonError, quote
@@ -45,8 +44,9 @@ class Written:
 class Comparand:
     """What decides whether a model can be compared: the more is known, the more is looked at.
 
-    Unknown (None) may be all but the first two. ``fixed`` are the names of the fixed part's terms
-    or columns, ``rows`` anything that is equal for the same rows only.
+    Unknown (None) may be all but the first two. ``columns`` are those of the data that the fixed
+    part rests on, ``rank`` how many its matrix has, ``rows`` anything that is equal for the same
+    rows only.
     """
 
     name: str
@@ -55,8 +55,22 @@ class Comparand:
     groups: frozenset[str] | None = None
     n_obs: int | None = None
     rows: bytes | None = None
-    fixed: frozenset[Hashable] | None = None
+    columns: frozenset[str] | None = None
+    rank: int | None = None
     written: Written | None = None
+
+    def spans_other(self, other: Comparand) -> bool:
+        """Whether the fixed parts surely span different spaces; ``f`` and ``0 + f`` do not."""
+        if self.columns != other.columns or self.rank != other.rank:
+            return True
+        if self.written is None or other.written is None:
+            return False
+        constant: frozenset[str] = frozenset()
+        one, two = (w.fixed - {constant} for w in (self.written, other.written))
+        return any(
+            less < more and any(not any(term < wider for wider in less) for term in more - less)
+            for less, more in ((one, two), (two, one))
+        )
 
 
 def check_comparable(null: Comparand, alternative: Comparand, where: str) -> None:
@@ -76,6 +90,11 @@ def check_comparable(null: Comparand, alternative: Comparand, where: str) -> Non
 DIFFERENT_FIXED = (
     "REML fits of different fixed parts cannot be compared",
     "fit both with method: ml",
+)
+# The criterion lacks log|X'X|, and moves by log|A| from X to XA.
+DIFFERENT_SCALE = (
+    "REML likelihoods of one fixed part on two scales differ by a constant",
+    "write its covariates in the same units in both models, or fit both with method: ml",
 )
 
 
@@ -120,7 +139,7 @@ def _fault(null: Comparand, alternative: Comparand) -> tuple[str, str] | None:
         )
     if null.rows != alternative.rows:
         return "the models are of different data", "fit both to the same rows"
-    if null.method == "reml" and null.fixed != alternative.fixed:
+    if null.method == "reml" and null.spans_other(alternative):
         return DIFFERENT_FIXED
     return _order(null, alternative)
 

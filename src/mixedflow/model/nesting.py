@@ -17,6 +17,7 @@ from mixedflow.arrays import Array
 from mixedflow.errors import ComparisonError, quote
 from mixedflow.language.nesting import (
     DIFFERENT_FIXED,
+    DIFFERENT_SCALE,
     Comparand,
     check_comparable,
     same,
@@ -96,8 +97,8 @@ def check_nested(null: Candidate, alternative: Candidate, where: str) -> None:
     Raises
     ------
     ComparisonError
-        Other methods or rows, REML fits of different fixed parts, models of which none is nested
-        in the other, that are the same, or the wrong way round.
+        Other methods or rows, REML fits of different fixed parts or scales of these, models of
+        which none is nested in the other, that are the same, or the wrong way round.
     """
     alike = null.frame is not None and null.frame is alternative.frame
     check_comparable(null.comparand(alike), alternative.comparand(alike), where)
@@ -109,8 +110,10 @@ def check_nested(null: Candidate, alternative: Candidate, where: str) -> None:
 def _fault(null: Candidate, alternative: Candidate) -> tuple[str, str] | None:
     one, other = null.name, alternative.name
     missing, extra = _outside(null, alternative), _outside(alternative, null)
-    if null.method == "reml" and (missing or extra or not _same_constant(null.X, alternative.X)):
+    if null.method == "reml" and (missing or extra):
         return DIFFERENT_FIXED
+    if null.method == "reml" and not _same_constant(null.X, alternative.X):
+        return DIFFERENT_SCALE
     unlike = _unattainable(null, alternative)
     if not missing and not unlike:
         if not extra and not _unattainable(alternative, null):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mixedflow.config.specs import ComparisonSpec, DatasetSpec, ModelSpec
 from mixedflow.errors import ComparisonError, ConfigError, nearest, quote
-from mixedflow.language import formula
+from mixedflow.language import expressions, formula
 from mixedflow.language.nesting import Comparand, Written, check_comparable
 
 
@@ -39,20 +39,34 @@ def check(
         raise ConfigError(where, "compares a model with itself")
     if null.dataset != alternative.dataset:
         raise ConfigError(where, "the models are of different data sets")
-    one, other = (_comparand(model, parsed[model.name]) for model in (null, alternative))
+    derive = datasets[null.dataset].derive
+    one, other = (_comparand(model, parsed[model.name], derive) for model in (null, alternative))
     try:
         check_comparable(one, other, where)
     except ComparisonError as error:
         raise ConfigError(error.where, error.what, error.hint) from None
 
 
-def _comparand(model: ModelSpec, parsed: formula.Parsed) -> Comparand:
+def _comparand(
+    model: ModelSpec, parsed: formula.Parsed, derive: Sequence[tuple[str, str]]
+) -> Comparand:
     """What is known without data: neither rows nor what the columns span."""
     return Comparand(
         name=model.name,
         method=model.method,
         outcome=parsed.outcome,
         groups=frozenset(group.name for group in parsed.groups),
-        fixed=parsed.fixed_key,
+        columns=_columns(parsed, derive),
         written=Written.of(parsed),
     )
+
+
+def _columns(parsed: formula.Parsed, derive: Sequence[tuple[str, str]]) -> frozenset[str]:
+    """The columns of the file that the fixed part is computed of."""
+    behind: dict[str, set[str]] = {}
+    for name, text in derive:
+        direct = expressions.names(text)
+        behind[name] = set[str]().union(*(behind.get(one, {one}) for one in direct))
+    atoms = {atom for term in parsed.fixed_terms for atom in term}
+    used = set[str]().union(*(expressions.names(parsed.atoms[atom]) for atom in atoms))
+    return frozenset(set[str]().union(*(behind.get(one, {one}) for one in used)))
