@@ -169,7 +169,7 @@ def test_names_that_look_alike_are_noted(mine: Path, run: Run) -> None:
     frame().assign(**{"\u00b5g": 1.0, "\u03bcg": 2.0, "Beds": 3}).to_csv(mine / "visits.csv")
     edit(mine, lambda c: c["datasets"]["visits"].update(expect={}))
     _, out, _ = run("check", mine / "config.yaml")
-    assert "note: columns 'beds' and 'Beds' are two" in out
+    assert "note: Columns 'beds' and 'Beds' are two" in out
     assert "U+03BC in place of U+00B5" in out
 
 

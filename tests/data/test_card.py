@@ -7,6 +7,7 @@ from data_sets import dataset, pupils, raw, variable
 
 from mixedflow.data.preparation import prepare
 from mixedflow.errors import DataError
+from mixedflow.prose import findings
 
 
 def test_a_missing_condition_stays_missing() -> None:
@@ -32,3 +33,13 @@ def test_levels_by_code_and_levels_without_rows() -> None:
     assert list(prepared.frame["sex"].cat.categories) == ["girl", "boy"]
     prepared = prepare(dataset(levels={"v": (1, 2, 3)}), pupils())
     assert [level["n"] for level in variable(prepared, "v")["levels"]] == [2, 2, 0]
+
+
+def test_names_that_look_alike_are_noted_and_cautioned() -> None:
+    """Case, a full-width letter (its normal form is the plain one), and two signs for micro."""
+    given = {name: [1.0, 2.5, 3.0, 4.5, 7.0, 8.0] for name in ("x", "X", "\uff58", "\u00b5", "z")}
+    card = prepare(dataset(), raw(g=list("aabbcc"), y=[1, 2, 3, 4, 5, 6], **given)).card
+    pairs = [(n["column"], n["other"]) for n in card["notes"] if n["kind"] == "alike"]
+    assert pairs == [("x", "X"), ("x", "\uff58")]
+    said = [str(text) for text in findings.cautions([card], [], [])]
+    assert sum("are two: a formula means the one" in text for text in said) == 2

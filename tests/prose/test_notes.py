@@ -10,6 +10,7 @@ from mixedflow.language import expressions
 from mixedflow.prose import notes
 
 NOTES = {
+    "alike": {"column": "\u00b5g", "other": "\u03bcg"},
     "code": {"column": "bdi pre", "value": 999, "rows": 1, "low": 0, "high": 63},
     "duplicates": {"rows": 2, "of": 1000},
     "unmatched": {"file": "schools.csv", "by": "school", "rows": 3, "keys": 2},
@@ -35,4 +36,6 @@ def test_remedies() -> None:
     assert "derive: {`bdi pre`: 'missing_if(`bdi pre`, 999)'}" in text
     (text,) = notes.sentences({"notes": [{"kind": "ids_restart", **NOTES["ids_restart"]}]})
     assert "derive: {school_class: 'combine(school, `class`)'} and cluster: school_class" in text
+    (text,) = notes.sentences({"notes": [{"kind": "alike", **NOTES["alike"]}]})
+    assert "U+03BC in place of U+00B5" in text
     assert notes.sentences({}) == []

@@ -16,7 +16,7 @@ from mixedflow.analysis.chunk_sample import CLUSTER, ROW, SAMPLED, key_of, small
 from mixedflow.arrays import Array
 from mixedflow.artifacts.packing import unpacked
 from mixedflow.config.specs import DatasetSpec
-from mixedflow.data.card import assumed, check_expected, check_sizes, moments, rounded
+from mixedflow.data.card import alike, assumed, check_expected, check_sizes, moments, rounded
 from mixedflow.data.prepared import Prepared, every_level
 from mixedflow.errors import DataError, ModelError, quote
 from mixedflow.language import formula
@@ -181,6 +181,7 @@ class Gathered:
         sizes = {"n": len(self.labels), **moments(pd.Series(self.n))}
         cluster = {"kind": "text", "missing": 0, "n": found["rows"], "distinct": len(self.labels)}
         kept = len(self.sample), int(self.sample[spec.cluster].nunique())
+        notes = alike(self.sample.columns)
         return {
             "dataset": spec.name,
             "title": spec.title or spec.name,
@@ -196,6 +197,7 @@ class Gathered:
                 self._variable(name, cluster if name == spec.cluster else self.columns[name])
                 for name in self.sample.columns
             ],
+            **({"notes": notes} if notes else {}),
             **assumed(note for chunk in self.chunks for note in chunk.meta["notes"]),
         }
 

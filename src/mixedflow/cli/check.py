@@ -16,7 +16,6 @@ from mixedflow.data.raw import RawData
 from mixedflow.data.sources import read_dataset
 from mixedflow.errors import FormulaError, MixedflowError, plain, quote
 from mixedflow.language import contrasts, formula
-from mixedflow.language.names import alike
 from mixedflow.model import estimation, outcome
 from mixedflow.model.covariates_of import covariates_in
 from mixedflow.model.nesting import Candidate, check_nested
@@ -90,7 +89,6 @@ def check(path: Path) -> Checked:
             lines += [f"{where}: {note}" for note in raw.notes]
             told = notes.sentences(data[name].prepared.card)
             lines += [plain(f"{where}: note: {text}") for text in told]
-            lines += [f"{where}: note: {text}" for text in alike(data[name].prepared.frame.columns)]
         except MixedflowError as error:
             faults.append(str(error))
     designs: dict[str, Design] = {}

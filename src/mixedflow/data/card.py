@@ -14,7 +14,7 @@ from mixedflow.config.specs import DatasetSpec
 from mixedflow.data import clusters, odd_values
 from mixedflow.data.raw import RawData, as_json, label_of
 from mixedflow.errors import DataError, quote
-from mixedflow.language import expressions
+from mixedflow.language import expressions, names
 
 MOST_LEVELS = 30  # a text column with more distinct values is text, not a category
 
@@ -95,7 +95,14 @@ def _notes(spec: DatasetSpec, origin: Origin, frame: pd.DataFrame) -> list[dict[
         *(note for name in recorded for note in odd_values.codes(name, frame[name])),
         *odd_values.duplicates(frame),
         *clusters.doubts(frame, spec.cluster, other_levels),
+        *alike(map(str, frame.columns)),
     ]
+
+
+def alike(columns: Iterable[str]) -> list[dict[str, Any]]:
+    """The notes of columns that a reader would take for one."""
+    pairs = names.alike(columns)
+    return [{"kind": "alike", "column": first, "other": other} for first, other in pairs]
 
 
 def _variable(spec: DatasetSpec, origin: Origin, name: str, values: pd.Series) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-from mixedflow.errors import folded, quote, told_apart
+from mixedflow.errors import folded
 
 INTERCEPT = "Intercept"
 RESIDUAL = "Residual"  # the group of the rows' own variance
@@ -48,16 +48,9 @@ def level_name(value: Any) -> str:
     return str(value)
 
 
-def alike(names: Iterable[str]) -> list[str]:
-    """What to know of names that differ only in case, or in letters that look the same."""
+def alike(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of names that differ only in case, or in letters that look the same."""
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(folded(name), []).append(name)
-    found = []
-    for first, *others in groups.values():
-        for other in others:
-            found.append(
-                f"columns {quote(first)} and {told_apart(other, first)} are two: a formula means "
-                "the one that it names letter by letter"
-            )
-    return found
+    return [(first, other) for first, *others in groups.values() for other in others]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mixedflow.artifacts.formatting import count
-from mixedflow.errors import quote
+from mixedflow.errors import quote, told_apart
 from mixedflow.language.names import backquoted
 
 
@@ -89,7 +89,16 @@ def _ids_restart(note: Mapping[str, Any]) -> str:
     )
 
 
+def _alike(note: Mapping[str, Any]) -> str:
+    first, other = quote(note["column"]), told_apart(note["other"], note["column"])
+    return (
+        f"Columns {first} and {other} are two: a formula means the one that it names letter by "
+        "letter."
+    )
+
+
 _WORDS = {
+    "alike": _alike,
     "code": _code,
     "duplicates": _duplicates,
     "unmatched": _unmatched,
