@@ -1,4 +1,7 @@
-"""A chunk that failed is named; its file is mended, and its chunks alone are read anew."""
+"""A chunk that failed is named; its file is mended, and its chunks alone are read anew.
+
+Models of the chunks are compared as those of all rows at once would be.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from chunk_data import damaged, write_files
+from scipy.stats import chi2
 
+from mixedflow import api
+from mixedflow.artifacts import stored
 from mixedflow.cli import main
 from mixedflow.model.reduced import load_products
 
 ROOT = Path(__file__).resolve().parents[2]
+COMPARED = {
+    "small": "y ~ w + (1 | g)",
+    "m": "y ~ w + size + (1 | g)",
+    "slope": "y ~ w + size + (1 + w | g)",
+}
 
 
 def test_the_chunks_of_a_mended_file_alone_are_read_anew(
@@ -37,8 +49,16 @@ def test_the_chunks_of_a_mended_file_alone_are_read_anew(
         "levels": {"size": ["small", "middle", "large"]},
         "chunks": 2,
     }
-    model = {"dataset": "d", "formula": "y ~ x + size + (1 | g)"}
-    config = {"datasets": {"d": dataset}, "models": {"m": model}}
+    model = {"dataset": "d", "method": "ml"}
+    models = {name: {**model, "formula": text} for name, text in COMPARED.items()}
+    config = {
+        "datasets": {"d": {**dataset, "derive": {"w": "x - 2000"}}},
+        "models": models,
+        "comparisons": {
+            "size": {"null": "small", "alternative": "m"},
+            "slope": {"null": "m", "alternative": "slope"},
+        },
+    }
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config), "utf-8")
     run = snakemake(tmp_path, "--keep-going")
     assert run.returncode != 0
@@ -60,6 +80,27 @@ def test_the_chunks_of_a_mended_file_alone_are_read_anew(
     monkeypatch.chdir(tmp_path)
     assert main(["verify", "--config", "c.yaml"]) == 0, capsys.readouterr().out
     assert load_products(tmp_path / "results/models/m/products.npz").sums.n_obs > 5000
+    compared_as_all_rows(tmp_path, pd.read_parquet(folder / "all.parquet"))
+
+
+def compared_as_all_rows(run: Path, frame: pd.DataFrame) -> None:
+    """Two levels more are chi2(2); a slope with its covariance half chi2(1), half chi2(2)."""
+    found = stored.read(run / "results/comparisons.csv").set_index("comparison")
+    frame = frame.assign(w=frame["x"] - 2000)
+    fits = {name: api.fit(text, frame, "ml") for name, text in COMPARED.items()}
+    for name, row in found.iterrows():
+        null, larger = (fits[row[role]] for role in ("null", "alternative"))
+        reports = null.report(), larger.report()
+        statistic = 2 * (reports[1].log_likelihood - reports[0].log_likelihood)
+        assert row["statistic"] == pytest.approx(statistic, rel=1e-5) and statistic > 5
+        assert row["n_obs"] == reports[0].n_obs == reports[1].n_obs
+        lower = chi2.sf(statistic, 1 if name == "slope" else 2)
+        assert row["p_value"] == pytest.approx((lower + chi2.sf(statistic, 2)) / 2, rel=1e-3)
+    assert dict(found["distribution"]) == {
+        "size": "chi2(2)", "slope": "half chi2(1), half chi2(2)",
+    }  # fmt: skip
+    page = (run / "results/report.html").read_text("utf-8")
+    assert "Likelihood-ratio tests" in page
 
 
 def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
