@@ -205,6 +205,27 @@ def test_a_covariate_centred_within_clusters_in_the_formula():
     assert between == pytest.approx(np.einsum("ma,ab,mb->m", z, G, z), rel=1e-6)
 
 
+def test_mean_curves_are_of_no_cluster():
+    """A cluster mean in the formula is that of all rows, also where numbers name the groups."""
+    rng = np.random.default_rng(9)
+    child = np.repeat(np.arange(40), 6)
+    frame = pd.DataFrame(
+        {"id": child.astype(str), "room": child // 2 * 3, "w": rng.normal(size=240)}
+    )
+    frame["age"] = rng.uniform(0, 5, 240) + child % 7
+    frame["weight"] = frame["age"] + rng.normal(size=40)[child] + rng.normal(size=240)
+    dataset = replace(CONFIG.datasets["children"], derive=(), explore=None, time="age")
+    formula = "weight ~ I(age - mean(age, by=id)) + I(mean(w, by=room)) + (1 | id)"
+    model = replace(CONFIG.models["growth"], formula=formula)
+    found = fit_model(model, Prepared(frame, {}), dataset)
+    b = found.fit.fixed_effects["estimate"].to_numpy()
+    line = found.tables["curves"].query("level == 'population'")
+    x = line["x"].to_numpy() - frame["age"].mean()
+    # All clusters are of one size, so that means of means are means.
+    expected = b[0] + b[1] * x + b[2] * frame["w"].mean()
+    assert line["estimate"].to_numpy() == pytest.approx(expected, rel=1e-6)
+
+
 def test_factors_stand_at_their_reference_in_mean_curves():
     """Of text and of coded numbers, however rare it is; a level that no row has is none."""
     rng = np.random.default_rng(3)

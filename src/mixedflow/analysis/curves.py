@@ -195,6 +195,10 @@ def _references(parsed: Parsed, frame: pd.DataFrame, rows: pd.DataFrame) -> dict
         if not _is_number(rows[name]):
             names = levels_in_use(rows[name])
             found[name] = next(v for v in rows[name].unique() if level_name(v) == names[0])
+    for text in parsed.atoms.values():  # groups of a summary that are numbers
+        for name in expressions.names(text) & set(rows.columns) - found.keys():
+            if not any(name in expressions.row_names(other) for other in parsed.atoms.values()):
+                found[name] = rows[name].mode().iloc[0]
     for atom, levels in levels_of_atoms(parsed, frame).items():
         text = parsed.atoms[atom]
         usual = intervals(text, rows, summaries=usual_summaries(text, rows, slice(None)))
@@ -284,6 +288,9 @@ def curves(fit: Fitted, axes: Axes) -> pd.DataFrame:
     # One evaluation of the formula for all of them: it costs more than the rows do.
     whole = pd.concat(grids, ignore_index=True)
     X, _ = fixed_matrix(fit.parsed, whole, fit.frame)
+    if any(expressions.within_groups(text) for text in fit.parsed.atoms.values()):
+        n = sum(len(grid) for grid in grids[: len(levels)])  # rows of no cluster
+        X[:n], _ = fixed_matrix(fit.parsed, whole[:n], fit.frame, usual=fit.rows)
     Z = random_matrices(fit.parsed, whole, fit.frame)[0]
     group, effects = fit.groups[0], fit.solution.effects[0]
     mean, low, high = population(fit.solution, X)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedflow.errors import DataError, ExpressionError, FormulaError, nearest, quote
-from mixedflow.language.evaluation import intervals, known_summaries
+from mixedflow.language.evaluation import intervals, known_summaries, usual_summaries
 from mixedflow.language.formula import GroupTerm, Parsed, Term, show
 from mixedflow.language.names import INTERCEPT, backquoted, level_name
 from mixedflow.language.quantities import no_category, numbers_of, told
@@ -193,15 +193,20 @@ def _assembled(
 
 
 def fixed_matrix(
-    parsed: Parsed, frame: pd.DataFrame, like: pd.DataFrame, where: str = "formula"
+    parsed: Parsed,
+    frame: pd.DataFrame,
+    like: pd.DataFrame,
+    where: str = "formula",
+    usual: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """The fixed part's matrix for new rows, with the categories of the data of the fit (``like``).
 
+    Rows of no group have summaries over groups at their mean over the rows ``usual`` of ``like``.
     Returns (n, p) and the p terms. Missing values raise DataError: a prediction needs them all.
     """
     atoms = {
         name: values
-        for name, values in _atoms(parsed, frame, where, like=like).items()
+        for name, values in _atoms(parsed, frame, where, like, usual).items()
         if any(name in term for term in parsed.fixed_terms)
     }
     _check_whole(atoms, where)
@@ -238,14 +243,18 @@ def random_matrix(
 
 
 def _atoms(
-    parsed: Parsed, frame: pd.DataFrame, where: str, like: pd.DataFrame | None = None
+    parsed: Parsed,
+    frame: pd.DataFrame,
+    where: str,
+    like: pd.DataFrame | None = None,
+    usual: NDArray[np.int64] | None = None,
 ) -> dict[str, pd.Series]:
     """Every atom as a float column, or as a categorical one with levels c0, c1, ...
 
     The levels are those of the complete rows (of ``like`` if it is given): others have no effect.
     """
     atoms = {}
-    values = _values(parsed, frame, where, like)
+    values = _values(parsed, frame, where, like, usual)
     known = values if like is None else _values(parsed, like, where)
     complete = _complete(parsed, frame if like is None else like, known)
     for name, text in parsed.atoms.items():
@@ -270,13 +279,21 @@ def _atoms(
 
 
 def _values(
-    parsed: Parsed, frame: pd.DataFrame, where: str, like: pd.DataFrame | None = None
+    parsed: Parsed,
+    frame: pd.DataFrame,
+    where: str,
+    like: pd.DataFrame | None = None,
+    usual: NDArray[np.int64] | None = None,
 ) -> dict[str, pd.Series]:
     """Every atom as its expression gives it; ``cut`` as intervals, summaries those of ``like``."""
     found = {}
     for name, text in parsed.atoms.items():
+        summaries: Mapping[str, float | str | pd.Series] | None = None
         try:
-            summaries = None if like is None else known_summaries(text, like, frame, where)
+            if like is not None and usual is not None:
+                summaries = usual_summaries(text, like, usual)
+            elif like is not None:
+                summaries = known_summaries(text, like, frame, where)
             found[name] = intervals(text, frame, where, summaries)
         except ExpressionError as error:
             raise FormulaError(error.where, error.what, error.hint) from None
