@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pyreadstat
 import pytest
 
@@ -162,3 +164,10 @@ def test_sas_files_are_told_by_their_magic_number(tmp_path: Path) -> None:
     path.rename(whole)
     with pytest.raises(SourceError, match=r"cannot read 's\.sas7bdat' as \.sas7bdat: "):
         read(whole)
+
+
+def test_columns_of_one_name(tmp_path: Path) -> None:
+    path = tmp_path / "s.parquet"
+    pq.write_table(pa.table([[1, 2], [3, 4]], names=["a", "a"]), path)
+    with pytest.raises(SourceError, match="column 'a' twice; give each its own name where the"):
+        read(path)

@@ -121,3 +121,27 @@ def test_a_specification_survives_its_json() -> None:
     for by in ("school", ["school", "year"], {"school": "nr", "year": "y"}):
         spec = JoinSpec.of({"file": "f.csv", "by": by, "columns": ["a"], "sha256": None})
         assert JoinSpec.from_json(spec.to_json()) == spec
+
+
+def test_every_key_is_read_as_text_in_both_files(tmp_path: Path) -> None:
+    # Class 1.10 is not class 1.1, and NA is a country.
+    (tmp_path / "p.csv").write_text(
+        "school,class,land,y\n1,1.10,NA,1\n1,1.2,NA,2\n2,1.1,BE,3\n2,1.10,BE,4\n"
+    )
+    (tmp_path / "c.csv").write_text(
+        "school,class,land,size\n1,1.1,NA,10\n1,1.10,NA,20\n1,1.2,NA,30\n2,1.1,BE,40\n"
+    )
+    one = JoinSpec.of(
+        {"file": "c.csv", "by": ["school", "class", "land"], "columns": None, "sha256": None}
+    )
+    spec = dataset(source=source(file="p.csv"), cluster="school", join=(one,))
+    found = prepare(spec, read_dataset(spec, tmp_path, tmp_path))
+    np.testing.assert_array_equal(found.frame["size"], [20, 30, 40, np.nan])
+    assert "'c.csv': 'NA' was read as a name, not as missing: 'land' 3" in found.card["assumed"]
+    # A key that is a number elsewhere, such as the time, stays one.
+    spec = dataset(
+        source=source(file="p.csv"), cluster="school", join=(one,), categories={"class": False}
+    )
+    raw = read_dataset(spec, tmp_path, tmp_path)
+    assert raw.frame["class"].tolist() == [1.1, 1.2, 1.1, 1.1]
+    assert "'1.10' and '1.1' became one category" in " ".join(raw.notes)

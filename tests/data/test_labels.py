@@ -111,6 +111,24 @@ def test_categories_with_levels_keep_their_text(tmp_path: Path) -> None:
     assert [level["n"] for level in variable(found, "x")["levels"]] == [1, 3]
 
 
+def test_columns_that_are_categories_alone_keep_their_text(tmp_path: Path) -> None:
+    path = tmp_path / "s.csv"
+    path.write_text("g,dose,y\na,1.10,1\na,1.1,2\nb,1.5,3\nb,1.10,4\n", encoding="utf-8")
+    apart = prepared(path, categories={"dose": True})
+    assert apart.frame["dose"].tolist() == ["1.10", "1.1", "1.5", "1.10"]
+    both = prepared(path, categories={"dose": False})
+    assert both.frame["dose"].tolist() == [1.1, 1.1, 1.5, 1.1]
+    assert both.card["assumed"] == [
+        "'dose' is used as a category and as a number: '1.10' and '1.1' became one category"
+    ]
+    # Where numbers tell them apart they are numbers, as ever.
+    path.write_text("g,dose,y\na,1,1\na,2,2\nb,1.5,3\nb,1,4\n", encoding="utf-8")
+    for only in (True, False):
+        found = prepared(path, categories={"dose": only})
+        assert found.frame["dose"].tolist() == [1.0, 2.0, 1.5, 1.0]
+        assert "assumed" not in found.card
+
+
 def test_long_names_are_kept_apart_in_other_columns(tmp_path: Path) -> None:
     path = tmp_path / "s.csv"
     rows = [f"{k % 2},{pupil},{k}" for k, pupil in enumerate([*LONG, "", ""])]

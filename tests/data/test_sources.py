@@ -109,7 +109,7 @@ def test_truncated_files(tmp_path: Path, small: pd.DataFrame, suffix: str, share
         ("s.csv", b"PAR1xxxxPAR1", "not text but .parquet"),
         ("s.csv", b"a,b\0\n", "not text but binary"),
         ("s.csv", b"\n<!DOCTYPE html><html>", "a web page"),
-        ("s.csv", b"a,a\n1,2\n", "'a' is there twice"),
+        ("s.csv", b"a,a\n1,2\n", "'a' is there twice; give each its own name in the first line"),
         ("s.csv", b"a,b\n1,2\n1,2,3\n", "cannot read .*: line 3 has 3 fields, the header 2"),
         ("s.csv", b"a,b\n1,\xff\x01\n", "not text but binary"),
         ("s.csv", b"a,b\n", "no rows"),

@@ -31,7 +31,7 @@ def dataset(**given: Any) -> Any:
     nothing: dict[str, Any] = {"name": "d", "title": "", "cluster": "g", "time": None}
     nothing |= {"rename": {}, "derive": (), "filter": None, "first_per": ()}
     nothing |= {"reshape": None, "join": ()}
-    nothing |= {"levels": {}, "labels": {}, "expect": {}}
+    nothing |= {"levels": {}, "labels": {}, "expect": {}, "categories": {}}
     return SimpleNamespace(**nothing | given)
 
 

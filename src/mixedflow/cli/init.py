@@ -65,7 +65,7 @@ def init(file: Path, roles: Roles, folder: Path, best: str | None = None) -> Beg
     base = Path(os.path.realpath(folder))
     inside = Path(os.path.realpath(file.parent)) / file.name
     source = SourceSpec(str(file), None, None, None, 1)
-    raw = read_source(source, Path(), Path(), "mixedflow init", Reading(roles.cluster))
+    raw = read_source(source, Path(), Path(), "mixedflow init", Reading(frozenset({roles.cluster})))
     shown = Path(os.path.relpath(inside, base)).as_posix()
     try:
         starter = Starter(Plan(raw, roles, file.stem), shown, best)

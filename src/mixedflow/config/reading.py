@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from mixedflow.config import order, schema
+from mixedflow.config import order, schema, uses
 from mixedflow.config.checks import comparisons, datasets, families, models, names
 from mixedflow.config.specs import Config
 from mixedflow.errors import ConfigError, nearest, quote
@@ -199,9 +199,11 @@ def _checked(values: Mapping[str, Any], origin: str) -> Config:
         name: models.parsed(f"{origin}: models.{name}", model, config.datasets)
         for name, model in config.models.items()
     }
-    for name, family in config.families.items():
-        families.check(f"{origin}: families.{name}", family, config.datasets)
+    of_families = {
+        name: families.parsed(f"{origin}: families.{name}", family, config.datasets)
+        for name, family in config.families.items()
+    }
     for name, comparison in config.comparisons.items():
         where = f"{origin}: comparisons.{name}"
         comparisons.check(where, comparison, config.models, config.datasets, parsed)
-    return config
+    return uses.noted(config, parsed, of_families)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self, cast
 
 
@@ -117,6 +117,9 @@ class JoinSpec(_Spec):
 
 @dataclass(frozen=True)
 class DatasetSpec(_Spec):
+    """``categories`` are columns that formulas, expressions or keys take for names, and whether
+    nothing takes them for numbers; they come from the whole configuration."""
+
     name: str
     title: str
     source: SourceSpec
@@ -133,6 +136,7 @@ class DatasetSpec(_Spec):
     chunks: int | None = None
     reshape: ReshapeSpec | None = None
     join: tuple[JoinSpec, ...] = ()
+    categories: dict[str, bool] = field(default_factory=dict)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:

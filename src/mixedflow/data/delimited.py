@@ -25,7 +25,7 @@ _POINT = r"^[+-]?[0-9]*\.[0-9]+$"
 def delimited(path: Path, reading: Reading) -> RawData:
     """Numbers where a column holds nothing else and none is lost; 007 stays text, for it is a name.
 
-    Only an empty cell is a missing cluster; of other columns NA and its kin are missing, too.
+    Only an empty cell is a missing cluster or key; in other columns NA and its kin are, too.
     """
     found = read_text(path.read_bytes(), reading, "\t" if path.suffix.lower() == ".tsv" else ",")
     frame, notes = _table(found.text, found.separator)
@@ -46,7 +46,8 @@ def _table(text: str, separator: str) -> tuple[pd.DataFrame, list[str]]:
     bare = [name.strip() or name for name in header]
     twice = sorted({name for name in bare if name and bare.count(name) > 1})
     if twice:
-        raise UnreadableError(f"the column {quote(twice[0])} is there twice")
+        hint = "give each its own name in the first line"
+        raise UnreadableError(f"the column {quote(twice[0])} is there twice", hint)
     body = stream.tell()
     counts: Counter[int] = Counter()
     first: dict[int, int] = {}
@@ -162,7 +163,7 @@ class _Columns:
         self.frame = pd.DataFrame({name: self.column(bare[name]) for name in bare.columns})
         for name, note in blanks.items():
             # Of numbers blanks mean nothing, but of names they may have been part.
-            if name == reading.cluster or not _numeric(self.frame[name]):
+            if name in reading.names or not _numeric(self.frame[name]):
                 self.notes.append(note)
         self.notes += labels.words(self.missing, "was taken as missing")
         self.notes += labels.words(self.kept, "was read as a name, not as missing")
@@ -170,7 +171,7 @@ class _Columns:
 
     def column(self, bare: pd.Series) -> pd.Series:
         name = str(bare.name)
-        if name != self.reading.cluster:
+        if name not in self.reading.names:
             return self.other(bare, self.reading.levels.get(name))
         self.count(self.kept, bare, labels.MISSING)
         found = Style().numbers(bare)
@@ -179,15 +180,18 @@ class _Columns:
         return found
 
     def other(self, bare: pd.Series, levels: frozenset[str] | None) -> pd.Series:
-        """A column that is not the cluster; ``levels`` are those declared."""
+        """A column that is no cluster or key; ``levels`` are those declared."""
         words = [word for word in labels.MISSING if word not in (levels or ())]
         there = bare.mask(bare.isin(words))
         found = self.style.numbers(there)
+        only = self.reading.categories.get(str(bare.name))
         lost = found is not None and (
             not labels.numbers_of_labels(there, found, codes=False)
-            if levels is not None
+            if levels is not None or only
             else labels.loses_numbers(there, found)
         )
+        if found is not None and only is False:
+            self.notes += labels.merged(there, found)
         if found is None or lost:
             if "None" in words:
                 words.remove("None")  # of text it is as likely the name of a group

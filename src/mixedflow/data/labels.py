@@ -41,6 +41,19 @@ def loses_numbers(texts: pd.Series, numbers: pd.Series) -> bool:
     return bool(whole) and int(numbers.astype("float64").nunique()) < int(present.nunique())
 
 
+def merged(texts: pd.Series, numbers: pd.Series) -> list[str]:
+    """What to say of names that became one, because something else takes them for numbers."""
+    pairs = pd.DataFrame({"text": texts, "number": numbers}).dropna().drop_duplicates()
+    twice = pairs[pairs["number"].duplicated(keep=False)]
+    if twice.empty:
+        return []
+    first = twice[twice["number"] == twice["number"].iloc[0]]["text"]
+    shown = " and ".join(map(quote, first[:_MOST_NAMED]))
+    return [
+        f"{quote(texts.name)} is used as a category and as a number: {shown} became one category"
+    ]
+
+
 def trimmed(values: pd.Series) -> tuple[pd.Series, str]:
     """Text without blanks around it, and what to say of it (nothing if it had none)."""
     if isinstance(values.dtype, pd.CategoricalDtype):

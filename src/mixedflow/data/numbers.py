@@ -58,11 +58,11 @@ class Style:
 
 
 def style(frame: pd.DataFrame, reading: Reading) -> Style:
-    """As the configuration says, or as the columns that are not the cluster show."""
+    """As the configuration says, or as the columns that hold no names show."""
     if reading.decimal or reading.thousands:
         other = "," if reading.thousands == "." else "."
         return Style(reading.decimal or other, reading.thousands)
-    columns = [frame[name].dropna() for name in frame.columns if name != reading.cluster]
+    columns = [frame[name].dropna() for name in frame.columns if name not in reading.names]
     commas = [one for one in columns if one.str.contains(",", regex=False).any()]
     commas = [one for one in commas if one.str.match(f"(?:{_DECIMAL})|(?:{_GROUPED})").all()]
     if not commas:

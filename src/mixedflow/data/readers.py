@@ -29,8 +29,7 @@ def parquet(path: Path, reading: Reading) -> RawData:
     from pyarrow.parquet import ParquetFile
 
     frame = read_parquet(path)
-    name = reading.cluster
-    if name in frame.columns:
+    for name in reading.names & set(frame.columns):
         with ParquetFile(path, pre_buffer=False) as file:
             whole = file.read([name], use_threads=False).column(0)
         if _inexact(whole):
@@ -52,16 +51,16 @@ def part_of_parquet(
         )
         groups = [g for g in range(file.num_row_groups) if ends[g] < high and ends[g + 1] > low]
         names = [name for name in file.schema_arrow.names if name in wanted]
-        as_text = reading.cluster in names and _beyond_int64(file, str(reading.cluster))
+        as_text = {name for name in reading.names & set(names) if _beyond_int64(file, name)}
         table = file.read_row_groups(groups, columns=names, use_threads=False)
     first = int(ends[groups[0]]) if groups else 0
     table = table.slice(low - first, high - low)
     columns = {}
     for name in names:
         values = table.column(name)
-        if name == reading.cluster and as_text:
+        if name in as_text:
             columns[name] = _arrow_column(values.cast(pa.string()))
-        elif name == reading.cluster and _inexact(values):
+        elif name in reading.names and _inexact(values):
             columns[name] = values.to_pandas(types_mapper=_NULLABLE.get)
         else:
             columns[name] = _arrow_column(values)

@@ -68,8 +68,9 @@ def read_dataset(spec: DatasetSpec, base: Path, cache: Path) -> RawData:
     raw = read_source(spec.source, base, cache, f"{where}.source", Reading.of(spec))
     joined, said = [], list(raw.notes)
     for one in spec.join:
-        file, names = SourceSpec(one.file, None, None, one.sha256, 1), Reading(one.by[0][1])
-        joined.append(read_source(file, base, cache, f"{where}.join", names))
+        file = SourceSpec(one.file, None, None, one.sha256, 1)
+        reading = Reading.of_joined(spec, one)
+        joined.append(read_source(file, base, cache, f"{where}.join", reading))
         said += [f"{quote(one.file)}: {note}" for note in joined[-1].notes]
     return replace(raw, joined=tuple(joined), notes=tuple(said))
 
@@ -166,7 +167,8 @@ def _tidy(
     names = [str(name) for name in frame.columns]
     if len(set(names)) < len(names):
         twice = sorted(name for name in set(names) if names.count(name) > 1)
-        raise SourceError(where, f"{shown} has the column {quote(twice[0])} twice")
+        what = f"{shown} has the column {quote(twice[0])} twice"
+        raise SourceError(where, what, "give each its own name where the file is made")
     frame = frame.reset_index(drop=True)
     typed = pd.DataFrame({name: column(frame.iloc[:, i]) for i, name in enumerate(names)})
     found, notes = tidied(typed)

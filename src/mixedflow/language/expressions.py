@@ -113,6 +113,22 @@ def names(text: str, where: str = "expression") -> set[str]:
     }
 
 
+def told_apart(text: str, where: str = "expression") -> tuple[set[str], set[str]]:
+    """Columns that an expression only tells apart (after by=, in combine), and the others."""
+    tree, aliases = parse(text, where)
+    apart: set[int] = set()
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        parts: list[ast.expr] = [keyword.value for keyword in call.keywords if keyword.arg == "by"]
+        if isinstance(call.func, ast.Name) and call.func.id == "combine":
+            parts += call.args
+        below = (one for part in parts for one in getattr(part, "elts", [part]))
+        apart |= {id(one) for one in below if isinstance(one, ast.Name)}
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    named = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in called]
+    only = {aliases.get(n.id, n.id) for n in named if id(n) in apart}
+    return only, {aliases.get(n.id, n.id) for n in named if id(n) not in apart}
+
+
 def kept_column(text: str, where: str = "expression") -> str | None:
     """The column whose values an expression leaves as they are, or makes missing; else None."""
     tree, aliases = parse(text, where)

@@ -18,8 +18,10 @@ _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LONGEST_NAME = 120  # of a member's folder
 
 
-def check(where: str, spec: FamilySpec, datasets: Mapping[str, DatasetSpec]) -> None:
-    """Refuse a family that cannot be fitted.
+def parsed(
+    where: str, spec: FamilySpec, datasets: Mapping[str, DatasetSpec]
+) -> list[formula.Parsed]:
+    """The formulas of a family that can be read; some members may have none.
 
     Raises
     ------
@@ -46,6 +48,7 @@ def check(where: str, spec: FamilySpec, datasets: Mapping[str, DatasetSpec]) -> 
     found = _formulas(f"{where}.formula", members, datasets)
     if spec.term is not None:
         _term(f"{where}.term", found)
+    return [one for _, one in found]
 
 
 def _varied(where: str, spec: FamilySpec) -> None:
