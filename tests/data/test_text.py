@@ -227,6 +227,24 @@ def test_damaged_archives(tmp_path: Path, name: str, content: bytes, message: st
     assert "\n" not in str(caught.value)
 
 
+def test_the_size_of_what_is_in_an_archive(tmp_path: Path) -> None:
+    text, path = PLAIN.encode() * 1000, tmp_path / "s"
+    other = tmp_path / "other.zip"
+    with zipfile.ZipFile(other, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("s.csv", text)
+        archive.writestr("README.txt", "no data")
+    packs = {
+        text: len(text),
+        gzip.compress(text): len(text),
+        other.read_bytes(): len(text) + len("no data"),
+        other.read_bytes()[:-9]: other.stat().st_size - 9,  # damaged
+        gzip.compress(text) + gzip.compress(b"end"): None,  # tells the 3 bytes of its last part
+    }
+    for content, size in packs.items():
+        path.write_bytes(content)
+        assert packed.unpacked_size(str(path)) == (size or 10 * len(content))
+
+
 def test_a_full_disk_is_not_called_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

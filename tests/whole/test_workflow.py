@@ -5,6 +5,7 @@ All runs happen in copies of the checkout; ``PYTHONPATH`` puts the copied packag
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import shutil
@@ -108,6 +109,22 @@ def test_default_run_leaves_every_artifact(finished: Path) -> None:
     for page in ("report.html", "manifest.json", "comparisons.csv"):
         assert (results / page).stat().st_size > 0
     assert not list(results.rglob("*.tmp"))
+
+
+def test_memory_is_asked_for_what_is_in_an_archive(tmp_path: Path) -> None:
+    rows = "".join(f"{k % 20},{k}\n" for k in range(400_000))
+    (tmp_path / "s.csv.gz").write_bytes(gzip.compress(f"g,y\n{rows}".encode()))
+    (tmp_path / "Snakefile").write_text((ROOT / "Snakefile").read_text("utf-8"), "utf-8")
+    (tmp_path / "workflow").symlink_to(ROOT / "workflow")
+    config = {
+        "datasets": {"d": {"source": {"file": "s.csv.gz"}, "cluster": "g"}},
+        "models": {"m": {"dataset": "d", "formula": "y ~ 1 + (1 | g)"}},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
+    run = snakemake(tmp_path, "--dry-run", "results/datasets/d/data.parquet")
+    asked = re.search(r"^rule prepare:(?:\n .*)*mem_mb=([0-9]+)", run.stdout + run.stderr, re.M)
+    # 500 MB and 15 for each of the text's.
+    assert asked and int(asked[1]) == int(500 + 15 * (len(rows) + 4) / 2**20)
 
 
 def test_nothing_to_do_after_a_run(run: Path) -> None:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 from mixedflow.artifacts import registry
 from mixedflow.config import reading
+from mixedflow.data.packed import unpacked_size
 from mixedflow.errors import MixedflowError
 from mixedflow.inference.draws import parts
 from mixedflow.jobs.digest import code_digest
@@ -160,10 +161,15 @@ def of_a_fit(model):
 
 
 def growing(least, per_mb=0):
-    """A resource that grows with the input, and with every attempt after one that failed."""
+    """A resource that grows with the input, and with every attempt after one that failed.
+
+    Compressed files count as what is in them.
+    """
     if not per_mb:  # known before there are inputs
         return lambda wildcards, attempt: attempt * least
-    return lambda wildcards, input, attempt: int(attempt * (least + per_mb * input.size_mb))
+    return lambda wildcards, input, attempt: int(
+        attempt * (least + per_mb * sum(unpacked_size(path) for path in input) / 2**20)
+    )
 
 
 def outputs(rule, *has, labels=None):
