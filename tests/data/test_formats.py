@@ -29,6 +29,7 @@ FRAME = pd.DataFrame({"id": np.arange(1.0, 12.0), "y": np.sqrt(np.arange(11.0)),
 WRITERS = {
     ".dta": pyreadstat.write_dta,
     ".sav": pyreadstat.write_sav,
+    ".xlsx": partial(pd.DataFrame.to_excel, index=False),
     ".csv": partial(pd.DataFrame.to_csv, index=False),
     ".tsv": partial(pd.DataFrame.to_csv, index=False, sep="\t"),
     ".parquet": partial(pd.DataFrame.to_parquet, row_group_size=4),

@@ -114,7 +114,7 @@ def test_truncated_files(tmp_path: Path, small: pd.DataFrame, suffix: str, share
         ("s.csv", b"a,b\n1,\xff\x01\n", "not text but binary"),
         ("s.csv", b"a,b\n", "no rows"),
         ("s.csv", b"", "is empty"),
-        ("s.xlsx", b"PK", "no known data format; formats: .dta"),
+        ("s.xls", b"PK", "no known data format; formats: .dta"),
     ],
 )
 def test_wrong_formats(tmp_path: Path, name: str, content: bytes, message: str) -> None:

@@ -22,7 +22,9 @@ def source(**given: Any) -> Any:
         "sha256": None,
         "max_mb": 100,
     }
-    nothing |= dict.fromkeys(("separator", "decimal", "thousands", "encoding", "comment"))
+    nothing |= dict.fromkeys(
+        ("separator", "decimal", "thousands", "encoding", "comment", "sheet", "object")
+    )
     nothing |= {"max_mb": 100, "missing": ()}
     return SimpleNamespace(**nothing | given)
 

@@ -97,8 +97,9 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added.add_argument
 
+    kinds = ".dta, .sav, .sas7bdat, .xlsx, .rds, .rdata, .csv, .tsv or .parquet"
     add = command("init", _init, "write a Snakefile and a config.yaml for a data file")
-    add("file", type=Path, metavar="FILE", help=".dta, .sav, .sas7bdat, .csv, .tsv or .parquet")
+    add("file", type=Path, metavar="FILE", help=f"the data: {kinds}")
     add("--outcome", required=True, metavar="Y", help="the column to model")
     add("--cluster", required=True, metavar="G", help="the column that groups the rows")
     add("--time", metavar="T", help="the column that orders the rows of a cluster")

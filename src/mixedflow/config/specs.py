@@ -24,10 +24,11 @@ class _Spec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextKeys:
-    """How text is written, where the configuration says so; None is found out by its reader.
+class FileKeys:
+    """How a file is written, where the configuration says so; None is found out by its reader.
 
-    ``missing`` are cells that mean a missing value, of any format.
+    ``sheet`` is that of a workbook, ``object`` that of an R workspace, ``missing`` are cells that
+    mean a missing value, of any format; the others are of text.
     """
 
     separator: str | None = None
@@ -35,11 +36,13 @@ class TextKeys:
     thousands: str | None = None
     encoding: str | None = None
     comment: str | None = None
+    sheet: str | None = None
+    object: str | None = None
     missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class SourceSpec(TextKeys, _Spec):
+class SourceSpec(FileKeys, _Spec):
     file: str | None
     rdataset: str | None
     url: str | None

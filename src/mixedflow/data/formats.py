@@ -15,11 +15,14 @@ from mixedflow.data import readers
 from mixedflow.data.delimited import delimited
 from mixedflow.data.raw import RawData
 from mixedflow.data.reading import Reading
+from mixedflow.data.sheets import sheet
 from mixedflow.data.text import wide
+from mixedflow.data.workspaces import begins, workspace
 from mixedflow.errors import SourceError
 
 _EDGE = 64  # bytes at either end that tell a format
 _SAS_MAGIC = bytes(12) + bytes.fromhex("c2ea8160b31411cfbd92080009c7318c181f1011")
+_OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # of Excel's files before 2007, and those with a password
 _STATA_XML = b"<stata_dta>"
 
 
@@ -39,6 +42,8 @@ class Format:
     begins
         Whether the first bytes of a file are those of this format; None for text, which begins
         with anything.
+    tells
+        Whether no other file begins so.
     ends
         Whether, by its first and last bytes, a file is there up to its end.
     """
@@ -47,6 +52,7 @@ class Format:
     whole: Callable[[Path, Reading], RawData]
     part: Callable[[Path, int, int, set[str], Reading], RawData] | None = None
     begins: Callable[[bytes], bool] | None = None
+    tells: bool = True
     ends: Callable[[bytes, bytes], bool] = lambda head, tail: True
 
 
@@ -60,6 +66,19 @@ def _stata(head: bytes) -> bool:
 
 def _stata_ends(head: bytes, tail: bytes) -> bool:
     return not head.startswith(_STATA_XML) or tail.rstrip(b"\0\r\n").endswith(b"</stata_dta>")
+
+
+def _workbook(head: bytes) -> bool:
+    # A .zip whose first member is one of those that programs put first.
+    first = (
+        b"[Content_Types].xml",
+        b"_rels/",
+        b"docProps/",
+        b"xl/",
+        b"docMetadata/",
+        b"customXml/",
+    )
+    return head.startswith(b"PK\x03\x04") and head[30:].startswith(first)
 
 
 FORMATS = {
@@ -84,6 +103,15 @@ FORMATS = {
             part=partial(readers.part_of_labelled, "read_sas7bdat"),
             begins=lambda head: head.startswith(_SAS_MAGIC),
         ),
+        Format(
+            ".xlsx",
+            whole=sheet,
+            begins=_workbook,
+            ends=lambda head, tail: b"PK\x05\x06" in tail,
+        ),
+        Format(".rds", whole=workspace, begins=begins, tells=False),
+        Format(".rdata", whole=workspace, begins=begins, tells=False),
+        Format(".rda", whole=workspace, begins=begins, tells=False),
         Format(".csv", whole=delimited),
         Format(".tsv", whole=delimited),
         Format(
@@ -112,7 +140,8 @@ def check_signature(path: Path, of: Format, shown: str, where: str) -> None:
     if not head:
         raise SourceError(where, f"{shown} is empty")
     looks_like = next(
-        (one.suffix for one in FORMATS.values() if one.begins and one.begins(head)), None
+        (one.suffix for one in FORMATS.values() if one.begins and one.tells and one.begins(head)),
+        None,
     )
     if of.begins is None:
         if looks_like or (b"\0" in head and not wide(head)):
@@ -121,6 +150,8 @@ def check_signature(path: Path, of: Format, shown: str, where: str) -> None:
             raise SourceError(where, f"{shown} is a web page, not data")
     elif not of.begins(head):
         hint = f"it looks like {looks_like}" if looks_like else ""
+        if head.startswith(_OLE):
+            hint = "an older Excel's, or with a password? save it anew"
         raise SourceError(where, f"{shown} is not a {of.suffix} file", hint)
     if not of.ends(head, tail):
         raise SourceError(where, f"{shown} is truncated")

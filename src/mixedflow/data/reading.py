@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from mixedflow.config.specs import TextKeys
+from mixedflow.config.specs import FileKeys
 from mixedflow.data.raw import code_text
 
 if TYPE_CHECKING:
@@ -14,16 +15,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Reading(TextKeys):
+class Reading(FileKeys):
     """Which columns, by the file's own names, hold names, and the keys of the source.
 
     ``names`` are the cluster and keys, ``levels`` columns with the levels declared, ``categories``
-    others that are taken for names, and whether never for numbers.
+    others that are taken for names, and whether never for numbers. ``most`` bytes may come out of a
+    file that is compressed in itself.
     """
 
     names: frozenset[str] = frozenset()
     levels: Mapping[str, frozenset[str]] = field(default_factory=dict)
     categories: Mapping[str, bool] = field(default_factory=dict)
+    most: float = math.inf
 
     @classmethod
     def of(cls, spec: DatasetSpec) -> Self:
@@ -50,7 +53,7 @@ class Reading(TextKeys):
         return cls(frozenset(keys), levels, spec.categories)
 
     def with_keys(self, source: SourceSpec) -> Self:
-        return replace(self, **{key.name: getattr(source, key.name) for key in fields(TextKeys)})
+        return replace(self, **{key.name: getattr(source, key.name) for key in fields(FileKeys)})
 
 
 PLAIN = Reading()

@@ -93,7 +93,7 @@ def _from_file(
     # A download is stored under a name of its own.
     named = urllib.parse.urlsplit(description).path if kind == "url" else path.name
     with unpacked(path, named, FORMATS, shown, where, most) as inside:
-        raw = _read(inside, shown, where, reading)
+        raw = _read(inside, shown, where, replace(reading, most=most))
     return replace(raw, kind=kind, description=description, sha256=storage.sha256(path))
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import PurePosixPath
 from typing import Any
 
 from mixedflow.config import order
 from mixedflow.config.addresses import check_address
 from mixedflow.config.checks import chunks
-from mixedflow.config.specs import TextKeys
+from mixedflow.config.specs import FileKeys
 from mixedflow.errors import ConfigError, quote
 from mixedflow.language import expressions, formula
 
-_TEXT_KEYS = [key.name for key in fields(TextKeys) if key.name != "missing"]
+_OF_FORMAT = {"sheet": (".xlsx",), "object": (".rdata", ".rda")}
+_TEXT_KEYS = [key.name for key in fields(FileKeys) if key.name not in ("missing", *_OF_FORMAT)]
+_TYPED = (*chunks.CHUNKED, ".xlsx", ".rds", ".rdata", ".rda")
 
 
 def checked(where: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,12 +98,17 @@ def _text_keys(where: str, source: Mapping[str, Any]) -> None:
     """The keys of text are for text, and none contradicts another."""
     given = [key for key in _TEXT_KEYS if source[key] is not None]
     paths = [source["rdataset"] or source["file"] or "", *source["files"]]
-    typed = source["rdataset"] or any(path.lower().endswith(chunks.CHUNKED) for path in paths)
+    typed = source["rdataset"] or any(path.lower().endswith(_TYPED) for path in paths)
     if given and typed:
         raise ConfigError(
             f"{where}.{given[0]}", f"is for text such as .csv, and {quote(paths[0])} is none",
             "leave it out",
         )  # fmt: skip
+    for key, suffixes in _OF_FORMAT.items():
+        parts = {part for path in paths for part in PurePosixPath(path.lower()).suffixes}
+        if source[key] is not None and not source["url"] and not parts & {*suffixes, ".zip"}:
+            what = f"is for {suffixes[0]}, and {quote(paths[0])} is none"
+            raise ConfigError(f"{where}.{key}", what, "leave it out")
     if source["decimal"] and source["decimal"] == source["thousands"]:
         what = f"{quote(source['decimal'])} cannot be the decimal sign and group thousands"
         raise ConfigError(f"{where}.thousands", what)
