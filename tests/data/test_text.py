@@ -18,6 +18,7 @@ from lecture_data import shared
 from mixedflow.config import reading
 from mixedflow.data import packed, sources
 from mixedflow.errors import ConfigError, SourceError
+from mixedflow.language.quantities import no_category
 
 PLAIN = "g,y,x\nÄ,1.5,2\nÄ,2.5,3\nB,3.5,1\nB,4.0,2\n"
 EXPECTED = {"g": ["Ä", "Ä", "B", "B"], "y": [1.5, 2.5, 3.5, 4.0], "x": [2, 3, 1, 2]}
@@ -138,6 +139,47 @@ def test_commas_that_may_mean_two_things_stay_text(tmp_path: Path) -> None:
     # Another column decides.
     assert table(tmp_path, text.replace(";1\n", ";0,5\n")).frame["y"].tolist() == [1.234, 12.5]
     assert table(tmp_path, text.replace(";1\n", ";0.5\n")).frame["y"].tolist() == [1234, 12500]
+
+
+@pytest.mark.parametrize("point", [".", ","])
+def test_stray_text_among_numbers_is_told_alike(tmp_path: Path, point: str) -> None:
+    cells = ["1.5", "2.5", "<0.1", "3.5", "NA"]
+    text = "g;y\n" + "".join(f"a;{cell.replace('.', point)}\n" for cell in cells)
+    found = table(tmp_path, text)
+    stray = f"<0{point}1"
+    assert found.frame["y"].tolist()[:4] == ["1.5", "2.5", stray, "3.5"]
+    assert no_category(found.frame["y"]) == f"is text: 1 of 4 values is no number ({stray!r})"
+    assert ("decimal" in found.read_as) == (point == ",")
+    # Mostly text: nothing is touched, and nothing known of the decimal sign.
+    found = table(tmp_path, "g;y\na;1,5\na;b\na;c\n")
+    assert found.frame["y"].tolist() == ["1,5", "b", "c"] and "decimal" not in found.read_as
+
+
+@pytest.mark.parametrize(
+    ("content", "others"),
+    [
+        (PLAIN.replace(",", " "), 0),
+        (PLAIN.replace(",", "   "), 0),
+        (PLAIN.replace(",", "  ").replace("\n", "  \r\n"), 0),
+        ("  " + PLAIN.replace(",", " ").replace("\n", "\n  ").strip(), 0),
+        # write.table(x, "s.txt") of R: row names, and no name above them.
+        ('"g" "y" "x"\n"1" "Ä" 1.5 2\n"2" "Ä" 2.5 3\n"3" "B" 3.5 1\n"4" "B" 4.0 2\n', 1),
+    ],
+)
+def test_blanks_between_fields(tmp_path: Path, content: str, others: int) -> None:
+    found = table(tmp_path, content)
+    assert columns(found) == EXPECTED
+    assert found.read_as == {"separator": " "}
+    told = "blanks were taken as the separator of fields; if that is wrong, give source.separator"
+    assert found.notes[0] == told and len(found.notes) == 1 + others
+    again = table(tmp_path, content, separator=" ")
+    assert columns(again) == EXPECTED and again.notes == found.notes[1:]
+
+
+def test_blanks_in_text_are_no_separators(tmp_path: Path) -> None:
+    assert table(tmp_path, "name\nAnn Lee\nJo\n").frame["name"].tolist() == ["Ann Lee", "Jo"]
+    found = table(tmp_path, 'g "a  name"\n"x   y"  1\nz 2\n').frame
+    assert found.to_dict("list") == {"g": ["x   y", "z"], "a  name": [1, 2]}
 
 
 def test_points_beside_decimal_commas(tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ class _Columns:
             if "None" in words:
                 words.remove("None")  # of text it is as likely the name of a group
                 self.count(self.kept, bare, ["None"])
-            found = bare.mask(bare.isin(words))
+            found = self.style.among_text(bare.mask(bare.isin(words)))
         self.count(self.missing, bare, words)
         return found
 

@@ -43,6 +43,20 @@ class Style:
         numbers = pd.to_numeric(self.plain(present), errors="coerce")
         return numbers.reindex(values.index) if numbers.notna().all() else None
 
+    def among_text(self, values: pd.Series) -> pd.Series:
+        """A column of text in which most are numbers: those as computers write them.
+
+        Which of the others are none can then be told as of a column with decimal points.
+        """
+        if self.decimal == "." and not self.thousands:
+            return values
+        present = values.dropna()
+        plain = self.plain(present)
+        held = pd.to_numeric(plain, errors="coerce").notna()
+        if 2 * held.sum() <= len(present):
+            return values
+        return values.mask(held.reindex(values.index, fill_value=False), plain)
+
     def plain(self, present: pd.Series) -> pd.Series:
         """Numbers as computers write them; what is none stays none."""
         decimal = re.escape(self.decimal)
@@ -64,7 +78,10 @@ def style(frame: pd.DataFrame, reading: Reading) -> Style:
         return Style(reading.decimal or other, reading.thousands)
     columns = [frame[name].dropna() for name in frame.columns if name not in reading.names]
     commas = [one for one in columns if one.str.contains(",", regex=False).any()]
-    commas = [one for one in commas if one.str.match(f"(?:{_DECIMAL})|(?:{_GROUPED})").all()]
+    # Of a column of numbers with some stray text the numbers tell.
+    numbers = [one[one.str.match(f"(?:{_DECIMAL})|(?:{_GROUPED})")] for one in commas]
+    numbers = [few for one, few in zip(commas, numbers, strict=True) if 2 * len(few) > len(one)]
+    commas = [one for one in numbers if one.str.contains(",", regex=False).any()]
     if not commas:
         return Style()
     decimal = [one for one in commas if not one.str.match(_GROUPED).all()]

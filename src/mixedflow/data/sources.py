@@ -12,6 +12,7 @@ import pandas as pd
 
 from mixedflow.artifacts import storage
 from mixedflow.config.specs import SourceSpec
+from mixedflow.data.dated import iso_dates
 from mixedflow.data.download import compare_sha256, fetch
 from mixedflow.data.formats import FORMATS, check_signature
 from mixedflow.data.labels import tidied, without
@@ -174,4 +175,11 @@ def _tidy(
     found, notes = tidied(typed)
     if reading.missing:
         found = found.apply(without, missing=reading.missing)
-    return found, list(notes.values())
+    # Names and categories are what they are called.
+    called = {
+        *reading.names,
+        *reading.levels,
+        *(n for n, only in reading.categories.items() if only),
+    }
+    found, dated = iso_dates(found, called)
+    return found, [*notes.values(), *dated]

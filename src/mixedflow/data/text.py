@@ -68,11 +68,13 @@ def read_text(content: bytes, reading: Reading, usual: str) -> Text:
     else:
         _leave_comments(found, reading.separator)
     found.separator = reading.separator or (named and named[1]) or _separator(found.text, usual)
+    if found.separator == " ":
+        found.text = _single_blanks(found.text)
     if reading.separator and reading.separator != usual:
         found.read_as["separator"] = reading.separator
     elif found.separator != usual:
-        shown = quote(found.separator)
-        found.assume("separator", found.separator, f"{shown} was taken as the separator of fields")
+        shown = "blanks were" if found.separator == " " else f"{quote(found.separator)} was"
+        found.assume("separator", found.separator, f"{shown} taken as the separator of fields")
     return found
 
 
@@ -140,18 +142,26 @@ def _leave_comments(found: Text, separator: str | None) -> None:
 
 
 def _separator(text: str, usual: str) -> str:
-    """That which splits the header into most fields and the rows into as many."""
+    """That which splits the header into most fields and the rows into as many; else blanks."""
     sample = text[:_SAMPLED]
     if len(text) > _SAMPLED:
         sample = sample[: sample.rfind("\n") + 1] or sample
 
     def fit(separator: str) -> tuple[bool, int, bool]:
-        rows = list(islice(_rows(sample, separator), _SAMPLE))
+        fields = _single_blanks(sample) if separator == " " else sample
+        rows = list(islice(_rows(fields, separator), _SAMPLE))
         width = len(rows[0]) if rows else 1
         alike = width > 1 and all(len(row) in (width, width + 1) for row in rows)
         return alike, width, separator == usual
 
-    return max(SEPARATORS, key=fit)
+    found = max(SEPARATORS, key=fit)
+    return " " if not fit(found)[0] and fit(" ")[0] else found
+
+
+def _single_blanks(text: str) -> str:
+    """Runs of blanks between fields as one of them, none at the ends of lines."""
+    lines = re.sub(r"(?m)^[ \t]+|[ \t]+$", "", text.replace("\r\n", "\n"))
+    return re.sub(r'("[^"\n]*")|[ \t]+', lambda match: match[1] or " ", lines)
 
 
 def _rows(text: str, separator: str) -> Iterator[list[str]]:

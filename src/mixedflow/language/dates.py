@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-HINT = "dates are written 2001-12-31, or 2001-12-31 14:30"
+HINT = "dates are written 2001-12-31, or 2001-12-31 14:30; 31.12.2001 if all of a file's are"
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?")
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
