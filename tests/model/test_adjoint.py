@@ -171,7 +171,7 @@ def test_sensitivities_are_second_moments_of_the_effects(name, reml):
     blocks, L = (FACTORS | LARGE)[name]
     L = np.array(L)
     objective = reduced(len(L), blocks, reml)
-    solution = Solution(objective, objective.parameters(L))
+    solution = Solution(objective, objective.pattern.parameters(L))
     found = adjoint(objective, L, solution.at)
     (effects,) = solution.effects
     covariance = comparative_covariance(effects, solution.phi) if reml else effects.C
@@ -236,7 +236,7 @@ def test_seeded_by_the_fixed_effects_it_is_the_comparative_covariance(blocks, L)
     """Against G - Cov(u_hat) from the N x N formulas, and what the product reports."""
     L = np.array(L)
     objective = reduced(len(L), blocks, True)
-    data, solution = objective.products, Solution(objective, objective.parameters(L))
+    data, solution = objective.products, Solution(objective, objective.pattern.parameters(L))
     SF = np.zeros_like(data.FF)
     SF[:-1, :-1] = solution.at.S_xx_inverse
     found, _, _ = backward(data.zz, data.zf, L, Rest(SF))

@@ -80,6 +80,9 @@ class Crossed:
         H = np.array(columns)
         return self.gradient(t, at, s2), (H + H.T) / 2
 
+    def hessian(self, t, at):
+        return self.derivatives(t, at)[1]
+
     def joint_hessian(self, t, at):
         s2 = at.rss / self.n_effective
         _, dS = self.differentials(t, at)

@@ -132,8 +132,7 @@ def _distance(at: Solution, effects: Effects) -> tuple[Array, Array]:
     With E = s2 Z'V^-1 [X y] and P = s2 Z'V^-1 Z in the core's scales, L'E (-b, 1) / s are those
     effects, and L'(P - E_X S_xx^-1 E_X')L their covariance.
     """
-    L, N = effects.L, effects.N
-    inside, E = N @ effects.ZZ, N @ effects.ZF
+    L, inside, E = effects.L, effects.P, effects.E
     cross = E[:, :, :-1]
     effect = (E @ at.at.v) @ L / np.sqrt(at.s2_scaled)
     shared = cross @ at.at.S_xx_inverse @ cross.transpose(0, 2, 1)

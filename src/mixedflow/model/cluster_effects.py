@@ -54,8 +54,28 @@ class ClusterEffects:
         return self._s2 * (half @ half.T)
 
     @cached_property
-    def N(self) -> Array:
+    def _N(self) -> Array:
         return inverse_of(self._products.zz, self.L)[0].transpose(2, 0, 1)
+
+    @property
+    def E(self) -> Array:
+        return np.asarray(self._N @ self.ZF)
+
+    @property
+    def P(self) -> Array:
+        return np.asarray(self._N @ self.ZZ)
+
+    @property
+    def own(self) -> Array:
+        return self.C
+
+    @property
+    def root(self) -> Array:
+        return np.zeros((*self.u.shape, 0))
+
+    @property
+    def whole(self) -> bool:
+        return True
 
     @cached_property
     def _K(self) -> Array:

@@ -224,7 +224,7 @@ def reduce(
     rows = sampled(len(y), X.shape[1] + Z.shape[1])
     scales = scales_of(y[rows], X[rows], Z[rows], blocks, strict=isinstance(rows, slice))
     turned = accumulated(y, X, Z, n, order, scales)
-    if not _sound(turned, blocks):
+    if not sound(turned, blocks):
         # Columns that the sample could not tell apart, or that nearly depend on each other.
         refuse_missing(turned)
         scales = scales_of(y, X, Z, blocks, strict=True)
@@ -360,7 +360,7 @@ def refuse_missing(turned: CrossProducts) -> None:
         raise NotFiniteError
 
 
-def _sound(turned: CrossProducts, blocks: tuple[int, ...]) -> bool:
+def sound(turned: CrossProducts, blocks: tuple[int, ...]) -> bool:
     """Whether the scales fit all rows well enough for sums to put the rest right."""
     ZZ = turned.zz.sum(axis=2)
     if not (np.isfinite(turned.FF).all() and np.isfinite(ZZ).all()):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from scipy.linalg.lapack import dpotrf, dtrtri
 
 from mixedflow.arrays import Array
 from mixedflow.model.crossproducts import Scales
@@ -43,16 +44,47 @@ class Evaluation:
         return np.append(-self.b, 1.0)
 
 
+def closed(S: Array, log_det: float, n: int, reml: bool, sums: Any) -> Evaluation:
+    """The evaluation of ``S`` (p + 1, p + 1) = s2 [X y]'V^-1[X y] and log|V / s2|.
+
+    ``n`` are the effective rows. Raises LinAlgError where S has no inverse, or leaves no residual.
+    """
+    factor, failed = dpotrf(S[:-1, :-1], lower=1, clean=1)
+    if failed:
+        raise np.linalg.LinAlgError("X'V^-1X is not positive definite")
+    half = dtrtri(factor, lower=1)[0]
+    inverse = half.T @ half
+    b = inverse @ S[:-1, -1]
+    rss = float(S[-1, -1] - S[:-1, -1] @ b)
+    if not rss > 0:
+        raise np.linalg.LinAlgError("no residual variation is left")
+    deviance = log_det + n * (1.0 + np.log(2.0 * np.pi * rss / n))
+    if reml:
+        deviance += 2.0 * float(np.log(np.diag(factor)).sum())
+    return Evaluation(float(deviance), log_det, rss, b, inverse, sums)
+
+
+def in_data_units(deviance: float, n: int, scales: Scales, reml: bool) -> float:
+    """The deviance without what scaling y (both criteria) and X (REML only) did to it."""
+    shift = 2.0 * n * np.log(scales.y)
+    if reml:
+        shift += 2.0 * scales.log_det_R
+    return float(deviance + shift)
+
+
 class Effects(Protocol):
     """The posterior of one grouping factor's effects at given parameters.
 
     In the data's units: ``G`` (q, q); ``u`` (J, q) BLUPs, ``C`` (J, q, q) conditional covariances,
-    ``B`` (J, q, p) with Cov(b_hat, u_hat_j - u_j) = -phi B_j' (Henderson 1975); ``Z_mean`` (q,)
-    means of Z's columns over the rows.
+    ``B`` (J, q, p) with Cov(b_hat, u_hat_j - u_j) = -phi B_j' (Henderson 1975); ``own`` (J, q, q)
+    and ``root`` (J, q, m), of which the conditional covariance of levels j and k consists: own_j
+    (j = k) + root_j root_k', or nearly if it is not ``whole``. ``Z_mean`` (q,) means of Z's columns
+    over the rows.
 
-    In the core's scales: ``L`` (q, q) with G = s2 L L'; ``N`` (J, q, q) = (I + Z_j'Z_j L L')^-1;
-    ``ZZ`` (J, q, q) and ``ZF`` (J, q, p + 1) cross-products with Z and with [X y]; ``T`` (q, q)
-    takes the core's columns of Z to the data's, Z = Zs T, and ``T_inverse`` back. ``n`` (J,) rows.
+    In the core's scales: ``L`` (q, q) with G = s2 L L'; ``E`` (J, q, p + 1) = s2 Z_j'V^-1[X y] and
+    ``P`` (J, q, q) = s2 Z_j'V^-1 Z_j; ``ZZ`` (J, q, q) and ``ZF`` (J, q, p + 1) cross-products with
+    Z and with [X y]; ``T`` (q, q) takes the core's columns of Z to the data's, Z = Zs T, and
+    ``T_inverse`` back. ``n`` (J,) rows.
     """
 
     @property
@@ -72,7 +104,15 @@ class Effects(Protocol):
     @property
     def B(self) -> Array: ...
     @property
-    def N(self) -> Array: ...
+    def own(self) -> Array: ...
+    @property
+    def root(self) -> Array: ...
+    @property
+    def whole(self) -> bool: ...
+    @property
+    def E(self) -> Array: ...
+    @property
+    def P(self) -> Array: ...
     @property
     def ZZ(self) -> Array: ...
     @property
@@ -149,7 +189,13 @@ class Objective(Protocol):
     def derivatives(
         self, parameters: Array, at: Evaluation, s2: float | None = None
     ) -> tuple[Array, Array]:
-        """Gradient (k,) and Hessian (k, k); ``s2``, core's scale, held or profiled."""
+        """Gradient (k,) and Hessian (k, k); ``s2``, core's scale, held or profiled.
+
+        The Hessian may be one that a search converges with, such as the average information.
+        """
+
+    def hessian(self, parameters: Array, at: Evaluation) -> Array:
+        """(k, k) as ``derivatives`` has it, but exact where a search is content with less."""
 
     def gradient(self, parameters: Array, at: Evaluation, s2: float | None = None) -> Array:
         """Gradient (k,) alone."""
@@ -170,6 +216,14 @@ class Objective(Protocol):
 
     def effects(self, parameters: Array, at: Evaluation) -> tuple[Effects, ...]:
         """The posterior of each grouping factor's effects."""
+
+    def between(
+        self, parameters: Array, at: Evaluation, levels: tuple[tuple[int, Array], tuple[int, Array]]
+    ) -> Array:
+        """(m, q, q') conditional covariances of effects, each of m pairs of ``levels``.
+
+        These are (grouping factor, its levels (m,)) twice; data's units.
+        """
 
     def kenward_roger(self, parameters: Array, at: Evaluation) -> tuple[Array, Array, Array]:
         """P (m, p, p), Q (m, m, p, p) and tr V^-1 V_i V^-1 V_j (m, m) of Kenward and Roger (1997).

@@ -19,14 +19,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dtrtri
 
 from mixedflow.arrays import Array
 from mixedflow.model.cluster_effects import ClusterEffects
 from mixedflow.model.crossproducts import CrossProducts, Scales
 from mixedflow.model.elimination import inverse_of, products
-from mixedflow.model.objective import Covariance, Evaluation
-from mixedflow.model.pairs import chain, pairs
+from mixedflow.model.objective import Covariance, Evaluation, closed, in_data_units
+from mixedflow.model.patterns import Pattern
 
 _CHUNK = 1 << 16  # numbers in a chunk of clusters: they stay in the second-level cache
 
@@ -66,19 +65,8 @@ class OneFactor:
 
     def __init__(self, cross_products: CrossProducts, blocks: tuple[int, ...], reml: bool) -> None:
         self.products, self.blocks, self.reml = cross_products, blocks, reml
-        starts = np.cumsum((0, *blocks))
-        self.free = [
-            (int(s) + i, int(s) + k)
-            for s, size in zip(starts, blocks, strict=False)
-            for i in range(size)
-            for k in range(i + 1)
-        ]
-        self._rows, self._columns = np.array(self.free).T
-        self._flat = self._rows * cross_products.q + self._columns
-        self.pairs = pairs(cross_products.q)
-        self._chain = chain(tuple(self.free), cross_products.q)
-        # The pairs of D that are free, in the order of ``free``: L and D share their pattern.
-        self.free_pairs = self.pairs.place[self._rows, self._columns]
+        self.pattern = Pattern(blocks)
+        self.pairs, self.free_pairs = self.pattern.pairs, self.pattern.free_pairs
         self.n_effective = cross_products.n_obs - (cross_products.p if reml else 0)
         self.evaluations = 0
         # Below 10 000, from where on OpenBLAS shares a product of two vectors among threads.
@@ -90,7 +78,7 @@ class OneFactor:
 
     @property
     def n_parameters(self) -> int:
-        return len(self.free)
+        return self.pattern.k
 
     @property
     def n_clusters(self) -> int:
@@ -106,41 +94,25 @@ class OneFactor:
 
     # Parameters
 
+    @property
+    def free(self) -> list[tuple[int, int]]:
+        return self.pattern.free
+
     def matrix(self, parameters: Array) -> Array:
         """The free elements as L (q, q)."""
-        q = self.products.q
-        L = np.zeros(q * q)
-        L[self._flat] = parameters
-        return L.reshape(q, q)
-
-    def parameters(self, L: Array) -> Array:
-        return L[self._rows, self._columns]
+        return self.pattern.matrix(parameters)
 
     def unit(self) -> Array:
-        return self.parameters(np.eye(self.products.q))
+        return self.pattern.parameters(np.eye(self.products.q))
 
     def off_boundary(self, parameters: Array, least: float = 0.1) -> Array:
-        L = self.matrix(parameters)
-        diagonal = np.diag(L)
-        small = np.abs(diagonal) < least
-        L[np.diag_indices(len(L))] = np.where(small, least, diagonal)
-        return self.parameters(L)
+        return self.pattern.off_boundary(parameters, least)
 
     def on_boundary(self, parameters: Array, most: float = 1e-2) -> Array:
-        L = self.matrix(parameters)
-        first = 0
-        for size in self.blocks:
-            part = slice(first, first + size)
-            left, sizes, _ = np.linalg.svd(L[part, part])
-            sizes[sizes < most * sizes[0]] = 0.0
-            L[part, part] = np.linalg.qr((left * sizes).T)[1].T
-            first += size
-        return self.parameters(L)
+        return self.pattern.on_boundary(parameters, most)
 
     def canonical(self, parameters: Array) -> Array:
-        # A column of L and its negative are the same G: show the one with a positive diagonal.
-        L = self.matrix(parameters)
-        return self.parameters(L * np.where(np.diag(L) < 0, -1.0, 1.0))
+        return self.pattern.canonical(parameters)
 
     def covariance(self, parameters: Array, s2: float) -> Covariance:
         half = self.scales.T_inverse @ self.matrix(parameters)
@@ -166,20 +138,9 @@ class OneFactor:
         traces = self.pairs.weights * at.sums.P
         information = (self.pairs.traces @ at.sums.PP.ravel()).reshape(len(traces), -1)
         information -= np.outer(traces, traces) / self.n_effective
-        free, L = self.free_pairs, self.matrix(parameters)
+        free = self.free_pairs
         step = np.linalg.solve(information[free[:, None], free], gradient[free])
-        D = L @ L.T
-        D[self._rows, self._columns] -= step
-        D[self._columns, self._rows] = D[self._rows, self._columns]
-        values, vectors = np.linalg.eigh(D)
-        D = (vectors * values.clip(1e-2, 1e2)) @ vectors.T
-        found = np.zeros_like(L)
-        first = 0
-        for size in self.blocks:
-            part = slice(first, first + size)
-            found[part, part] = np.linalg.cholesky(D[part, part])
-            first += size
-        return self.parameters(found)
+        return self.pattern.stepped(parameters, step)
 
     # The deviance
 
@@ -229,20 +190,7 @@ class OneFactor:
         data = self.products
         sums = self.sums(L, derivatives)
         S = data.FF - sums.S
-        factor, failed = dpotrf(S[:-1, :-1], lower=1, clean=1)
-        if failed:
-            raise np.linalg.LinAlgError("X'V^-1X is not positive definite")
-        half = dtrtri(factor, lower=1)[0]
-        inverse = half.T @ half
-        b = inverse @ S[:-1, -1]
-        rss = float(S[-1, -1] - S[:-1, -1] @ b)
-        if not rss > 0:
-            raise np.linalg.LinAlgError("no residual variation is left")
-        n = self.n_effective
-        deviance = sums.log_det + n * (1.0 + np.log(2.0 * np.pi * rss / n))
-        if self.reml:
-            deviance += 2.0 * float(np.log(np.diag(factor)).sum())
-        return Evaluation(float(deviance), sums.log_det, rss, b, inverse, sums)
+        return closed(S, sums.log_det, self.n_effective, self.reml, sums)
 
     def in_D(self, at: Evaluation, s2: float | None = None) -> tuple[Array, Array, Array]:
         """Gradient (m,) and Hessian (m, m) of the deviance in D, and d rss / d D (m,).
@@ -276,12 +224,8 @@ class OneFactor:
         f = self.products.p + 1
         return -(self.pairs.flat_directions @ at.sums.EE).reshape(self.pairs.m, f, f)
 
-    def jacobian(self, parameters: Array) -> Array:
-        """(k, m) derivatives of the elements of D in the free elements of L."""
-        return (self._chain[0] @ self.matrix(parameters).ravel()).reshape(-1, self.pairs.m)
-
     def differentials(self, parameters: Array, at: Evaluation) -> tuple[Array, Array]:
-        jacobian = self.jacobian(parameters)
+        jacobian = self.pattern.jacobian(parameters)
         log_det = jacobian @ (self.pairs.weights * at.sums.P)
         return log_det, np.tensordot(jacobian, self._dS(at), axes=1)
 
@@ -289,34 +233,41 @@ class OneFactor:
         self, parameters: Array, at: Evaluation, s2: float | None = None
     ) -> tuple[Array, Array]:
         gradient, hessian, _ = self.in_D(at, s2)
-        jacobian = self.jacobian(parameters)
-        curved = (self._chain[1] @ gradient).reshape(len(jacobian), -1)
+        jacobian = self.pattern.jacobian(parameters)
+        curved = self.pattern.curved(gradient)
         return jacobian @ gradient, jacobian @ hessian @ jacobian.T + curved
 
+    def hessian(self, parameters: Array, at: Evaluation) -> Array:
+        return self.derivatives(parameters, at)[1]
+
     def gradient(self, parameters: Array, at: Evaluation, s2: float | None = None) -> Array:
-        return self.jacobian(parameters) @ self.in_D(at, s2)[0]
+        return self.pattern.jacobian(parameters) @ self.in_D(at, s2)[0]
 
     def joint_hessian(self, parameters: Array, at: Evaluation) -> Array:
         s2 = at.rss / self.n_effective
-        cross = -2.0 / s2 * (self.jacobian(parameters) @ self.in_D(at)[2])
+        cross = -2.0 / s2 * (self.pattern.jacobian(parameters) @ self.in_D(at)[2])
         _, top = self.derivatives(parameters, at, s2)
         return np.block([[top, cross[:, None]], [cross[None, :], np.array([[4.0 * at.rss / s2]])]])
 
     def deviance_in_data_units(self, at: Evaluation) -> float:
-        shift = 2.0 * self.n_effective * np.log(self.scales.y)
-        if self.reml:
-            shift += 2.0 * self.scales.log_det_R
-        return float(at.deviance + shift)
+        return in_data_units(at.deviance, self.n_effective, self.scales, self.reml)
 
     @cached_property
     def linear_deviance(self) -> float:
-        return self.deviance_in_data_units(self.evaluate(np.zeros(len(self.free)), False))
+        return self.deviance_in_data_units(self.evaluate(np.zeros(self.n_parameters), False))
 
     # What inference needs beside it
 
     def effects(self, parameters: Array, at: Evaluation) -> tuple[ClusterEffects, ...]:
         s2 = at.rss / self.n_effective
         return (ClusterEffects(self.products, self.matrix(parameters), at, s2),)
+
+    def between(
+        self, parameters: Array, at: Evaluation, levels: tuple[tuple[int, Array], tuple[int, Array]]
+    ) -> Array:
+        (_, a), (_, b) = levels
+        (effects,) = self.effects(parameters, at)
+        return np.asarray(effects.C[a] * (a == b)[:, None, None])
 
     def kenward_roger(self, parameters: Array, at: Evaluation) -> tuple[Array, Array, Array]:
         return kenward_roger_sums(self, self.matrix(parameters), at)

@@ -19,7 +19,7 @@ def of_searches(solution: Solution, searches: Mapping[str, Optimum]) -> dict[str
     """What the searches say of themselves, for fit.json: starts, gradient, curvature."""
     objective = solution.objective
     lowest = best(searches)
-    curvature = np.linalg.eigvalsh(lowest.hessian)
+    curvature = np.linalg.eigvalsh(objective.hessian(lowest.parameters, lowest.evaluation))
     return {
         "log_likelihood": solution.log_likelihood,
         "starts": {

@@ -1,0 +1,170 @@
+"""What the data contribute to a model of several grouping factors: one pass over the rows.
+
+The cross-products of each factor (:mod:`mixedflow.model.crossproducts`), all with the same columns
+of [X y], and between any two factors Z_g'Z_h of every pair of their levels that shares rows
+(Bates, Maechler, Bolker and Walker 2015, J. Stat. Softw. 67(1), section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import block_diag
+
+from mixedflow.arrays import Array
+from mixedflow.model.crossproducts import (
+    CrossProducts,
+    Scales,
+    accumulated,
+    order_of,
+    refuse_missing,
+    sampled,
+    scales_of,
+    settled,
+    slices,
+    sound,
+)
+from mixedflow.model.fitted import Group
+
+_TABLE = 20_000_000  # pairs of levels up to which those that occur are looked up in a table
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """The pairs of levels of two factors that share rows, by the first level, then the second.
+
+    ``first``, ``second`` (n,) levels; ``index`` (N,) the pair of each row; ``values`` (q, q', n)
+    sums of products of the factors' columns, in the core's scales.
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    values: Array
+
+    @property
+    def nested(self) -> bool:
+        """Each level of the first factor lies in one of the second."""
+        return len(self.first) == 0 or len(self.first) == int(self.first[-1]) + 1
+
+
+@dataclass(frozen=True)
+class FactorProducts:
+    """All that the data contribute, in the core's scales.
+
+    ``parts`` are each factor's cross-products, equal in FF and in the scales of X and y;
+    ``crossings`` those between factors g < h.
+    """
+
+    parts: tuple[CrossProducts, ...]
+    crossings: Mapping[tuple[int, int], Crossing]
+
+    def scales_of(self, order: Sequence[int]) -> Scales:
+        """With T of all factors' columns, the factors in this order."""
+        own = [self.parts[place].scales for place in order]
+        return replace(own[0], T=block_diag(*(scales.T for scales in own)))
+
+    def without_covariates(self) -> FactorProducts | None:
+        """The same with the intercept as the only column of X; None if X does not span it."""
+        parts = [part.without_covariates() for part in self.parts]
+        found = tuple(part for part in parts if part is not None)
+        return FactorProducts(found, self.crossings) if len(found) == len(parts) else None
+
+
+def reduce_factors(y: Array, X: Array, groups: Sequence[Group]) -> FactorProducts:
+    """Reduce rows to the cross-products of several grouping factors.
+
+    Parameters
+    ----------
+    y, X
+        (N,), (N, p).
+    groups
+        The factors, each with its Z (N, q) and codes (N,), 0 .. J - 1, each of them seen.
+
+    Raises
+    ------
+    CollinearError, NotFiniteError
+        As :func:`mixedflow.model.crossproducts.reduce`.
+    """
+    Z = np.hstack([group.Z for group in groups])
+    blocks = tuple(size for group in groups for size in group.blocks)
+    rows = sampled(len(y), X.shape[1] + Z.shape[1])
+    scales = scales_of(y[rows], X[rows], Z[rows], blocks, strict=isinstance(rows, slice))
+    turned = _accumulated(y, X, groups, scales)
+    if not all(sound(part, group.blocks) for part, group in zip(turned, groups, strict=True)):
+        for part in turned:
+            refuse_missing(part)
+        scales = scales_of(y, X, Z, blocks, strict=True)
+        turned = _accumulated(y, X, groups, scales)
+    parts = tuple(settled(part, g.blocks) for part, g in zip(turned, groups, strict=True))
+    columns = [g.Z @ part.scales.T_inverse for g, part in zip(groups, parts, strict=True)]
+    crossings = {
+        (g, h): crossing(groups[g].codes, groups[h].codes, columns[g], columns[h])
+        for g, h in combinations(range(len(groups)), 2)
+    }
+    return FactorProducts(parts, crossings)
+
+
+def _accumulated(
+    y: Array, X: Array, groups: Sequence[Group], scales: Scales
+) -> list[CrossProducts]:
+    """Each factor's sums; FF, which rounding would make differ, from the first."""
+    found: list[CrossProducts] = []
+    columns = slices(tuple(group.Z.shape[1] for group in groups))
+    for group, part in zip(groups, columns, strict=True):
+        n = np.bincount(group.codes, minlength=len(group.labels))
+        own = replace(scales, T=scales.T[part, part])
+        sums = accumulated(y, X, group.Z, n, order_of(group.codes), own)
+        if found:
+            sums = replace(sums, FF=found[0].FF, F_sum=found[0].F_sum)
+        found.append(sums)
+    return found
+
+
+def levels_of_pairs(
+    first: NDArray[np.int64], second: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of levels that share rows, (n,) and (n,), and which of them each row has (N,)."""
+    width = int(second.max()) + 1
+    keys = first.astype(np.int64) * width + second
+    n_keys = (int(first.max()) + 1) * width
+    if n_keys <= _TABLE:
+        seen = np.zeros(n_keys, dtype=bool)
+        seen[keys] = True
+        found = np.flatnonzero(seen)
+        place = np.empty(n_keys, dtype=np.int64)
+        place[found] = np.arange(len(found))
+        index = place[keys]
+    else:
+        found, index = np.unique(keys, return_inverse=True)
+    return found // width, found % width, index
+
+
+def crossing(
+    first: NDArray[np.int64], second: NDArray[np.int64], one: Array, other: Array
+) -> Crossing:
+    """Z_g'Z_h of each pair of levels; ``first``, ``second`` (N,), ``one`` (N, q), ``other``."""
+    # Nested levels, the usual case, need no search for pairs.
+    parent = np.zeros(int(first.max()) + 1, dtype=np.int64)
+    parent[first] = second
+    if np.array_equal(parent[first], second):
+        pairs, index = (np.arange(len(parent)), parent), first
+    else:
+        a, b, index = levels_of_pairs(first, second)
+        pairs = (a, b)
+    n = len(pairs[0])
+    values = np.empty((one.shape[1], other.shape[1], n))
+    counts: Array | None = None
+    constant = [bool((column == column[0]).all()) for column in one.T]
+    same = [bool((column == column[0]).all()) for column in other.T]
+    for i, column in enumerate(one.T):
+        for k, against in enumerate(other.T):
+            if constant[i] and same[k]:
+                counts = np.bincount(index, minlength=n) if counts is None else counts
+                values[i, k] = column[0] * against[0] * counts
+            else:
+                values[i, k] = np.bincount(index, column * against, n)
+    return Crossing(*pairs, values)

@@ -1,0 +1,359 @@
+"""The likelihood of a linear mixed model with several grouping factors, nested or crossed.
+
+Parameters are the free elements of each factor's L, one factor after the other, G_g = s2 L_g L_g'.
+The deviance, its gradient (the adjoint of a block Cholesky decomposition) and the average
+information (Gilmour, Thompson and Cullis 1995, Biometrics 51), with which Newton's search converges
+in a few steps, come from :mod:`mixedflow.model.factored`; where the exact Hessian is wanted it is
+the central difference of gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cached_property
+
+import numpy as np
+
+from mixedflow.arrays import Array
+from mixedflow.model.crossed_step import CrossedStep, crossed_step
+from mixedflow.model.crossproducts import Scales
+from mixedflow.model.factor_covariances import between
+from mixedflow.model.factor_effects import FactorEffects
+from mixedflow.model.factor_order import Plan, elimination_order
+from mixedflow.model.factor_products import FactorProducts, reduce_factors
+from mixedflow.model.factored import Factored, quadratic
+from mixedflow.model.fitted import Group
+from mixedflow.model.objective import Covariance, Evaluation, closed, in_data_units
+from mixedflow.model.patterns import Patterns
+
+MOST_COLUMNS = 8000  # of the crossed factors' dense matrix: about 5 of them are held, 2.5 GB
+_STEP = 1e-4  # of central differences, in elements of L on the core's scale
+_TRACE_STEP = 1e-4  # of D, relative to it or to a level's error variance, whichever is larger
+
+
+class TooLargeError(ValueError):
+    """The crossed factors ``names`` need a dense matrix of ``columns`` rows and columns."""
+
+    def __init__(self, columns: int, names: tuple[str, ...]) -> None:
+        self.columns, self.names = columns, names
+        super().__init__(columns, names)
+
+
+class ManyFactors:
+    """The objective of several grouping factors: :class:`mixedflow.model.objective.Objective`.
+
+    The class is long because the protocol is: what takes many lines lies in other modules.
+
+    Parameters
+    ----------
+    products
+        The reduced data, factors in the order of their elimination.
+    order
+        (K,) which factor of the model each of these is.
+    blocks
+        Of the factors in the model's order: sizes of the groups of correlated effects.
+    reml
+        Restricted likelihood, or the full one.
+    """
+
+    def __init__(
+        self,
+        products: FactorProducts,
+        order: tuple[int, ...],
+        blocks: tuple[tuple[int, ...], ...],
+        reml: bool,
+        plan: Plan | None = None,
+    ) -> None:
+        self.products, self.order, self.blocks, self.reml = products, order, blocks, reml
+        self.place = tuple(int(k) for k in np.argsort(order))
+        self.patterns = Patterns(blocks)
+        self.plan = plan or Plan(products)
+        first = products.parts[0]
+        self.n_effective = first.n_obs - (first.p if reml else 0)
+        self.evaluations = 0
+
+    @classmethod
+    def of(cls, y: Array, X: Array, groups: Sequence[Group], reml: bool) -> ManyFactors:
+        """From rows: ``y`` (N,), ``X`` (N, p), and each factor's Z and codes.
+
+        Raises
+        ------
+        CollinearError, NotFiniteError
+            As :func:`mixedflow.model.crossproducts.reduce`.
+        TooLargeError
+            Crossed factors with more columns than a dense matrix can hold.
+        """
+        order = elimination_order(groups)
+        products = reduce_factors(y, X, [groups[g] for g in order])
+        plan = Plan(products)
+        if plan.width > MOST_COLUMNS:
+            raise TooLargeError(plan.width, tuple(groups[order[t]].name for t in plan.dense))
+        return cls(products, order, tuple(group.blocks for group in groups), reml, plan)
+
+    @property
+    def n_obs(self) -> int:
+        return self.products.parts[0].n_obs
+
+    @property
+    def n_parameters(self) -> int:
+        return self.patterns.k
+
+    @property
+    def n_clusters(self) -> int:
+        return max(self.plan.levels)
+
+    @cached_property
+    def scales(self) -> Scales:
+        return self.products.scales_of(self.place)
+
+    @property
+    def FF(self) -> Array:
+        return self.products.parts[0].FF
+
+    # Parameters
+
+    def unit(self) -> Array:
+        return self.patterns.unit()
+
+    def off_boundary(self, parameters: Array, least: float = 0.1) -> Array:
+        return self.patterns.changed(parameters, lambda p, own: p.off_boundary(own, least))
+
+    def on_boundary(self, parameters: Array, most: float = 1e-2) -> Array:
+        return self.patterns.changed(parameters, lambda p, own: p.on_boundary(own, most))
+
+    def canonical(self, parameters: Array) -> Array:
+        return self.patterns.changed(parameters, lambda p, own: p.canonical(own))
+
+    def covariance(self, parameters: Array, s2: float) -> Covariance:
+        halves = [
+            self.products.parts[place].scales.T_inverse @ L
+            for place, L in zip(self.place, self.patterns.matrices(parameters), strict=True)
+        ]
+        return Covariance(tuple(s2 * (half @ half.T) for half in halves), s2)
+
+    def singular_values(self, parameters: Array) -> Array:
+        found = [np.linalg.svd(L, compute_uv=False) for L in self.patterns.matrices(parameters)]
+        return np.sort(np.concatenate(found))[::-1]
+
+    def start(self, name: str) -> Array:
+        size = {"moments": 0.5, "large variances": 3.0, "small variances": 0.2}[name]
+        parameters = size * self.unit()
+        if name == "moments":
+            with suppress(np.linalg.LinAlgError):
+                return self.scored(parameters, self.evaluate(parameters))
+        return parameters
+
+    def scored(self, parameters: Array, at: Evaluation) -> Array:
+        gradient, information = self.in_D(at)
+        values, vectors = np.linalg.eigh(information)
+        size = np.maximum(values, 1e-6 * max(float(values[-1]), 1e-300))
+        step = vectors @ ((vectors.T @ gradient) / size)
+        return self.patterns.stepped(parameters, step)
+
+    # The deviance
+
+    def factored(self, L: Sequence[Array]) -> Factored:
+        """The decomposition at L of each factor, in the model's order."""
+        return Factored(self.plan, [L[g] for g in self.order], self._crossed)
+
+    @cached_property
+    def _crossed(self) -> CrossedStep | None:
+        if self.plan.leaf is None:
+            return None
+        return crossed_step(self.plan.entries, self.plan.width, self.plan.q[self.plan.leaf])
+
+    def evaluate(self, parameters: Array, derivatives: bool = True) -> Evaluation:
+        self.evaluations += 1
+        at = self.factored(self.patterns.matrices(parameters))
+        return closed(at.S, at.log_det, self.n_effective, self.reml, at)
+
+    def _seed(self, at: Evaluation, s2: float | None) -> Array:
+        """(p + 1, p + 1) derivative of the deviance in S."""
+        weight = 1.0 / s2 if s2 is not None else self.n_effective / at.rss
+        found = weight * np.outer(at.v, at.v)
+        if self.reml:
+            found[:-1, :-1] += at.S_xx_inverse
+        return np.asarray(found)
+
+    def in_all_D(self, at: Factored) -> tuple[Array, Array]:
+        """Derivatives of log|V / s2| (k,) and of S (k, p + 1, p + 1) in the free elements of D."""
+        log_det, dS = [], []
+        for pattern, place in zip(self.patterns, self.place, strict=True):
+            directions = pattern.pairs.directions[pattern.free_pairs]
+            M, E = at.selected.M[place].sum(axis=2), at.of_F[1][place]
+            log_det.append(np.tensordot(directions, M, 2))
+            q, f, _ = E.shape
+            rows = E.reshape(q * f, -1)
+            EE = (rows @ rows.T).reshape(q, f, q, f)
+            dS.append(-np.einsum("iab,axby->ixy", directions, EE))
+        return np.concatenate(log_det), np.concatenate(dS)
+
+    def gradient_in_D(self, at: Evaluation, s2: float | None = None) -> Array:
+        """(k,) derivatives of the deviance in the free elements of all D."""
+        log_det, dS = self.in_all_D(at.sums)
+        return np.asarray(log_det + np.tensordot(dS, self._seed(at, s2), 2))
+
+    def in_D(self, at: Evaluation, s2: float | None = None) -> tuple[Array, Array]:
+        """Gradient (k,) and average information (k, k) in the free elements of all D."""
+        weight = 1.0 / s2 if s2 is not None else self.n_effective / at.rss
+        WW, WF = quadratic(self.plan, at.sums, self._moved(at.sums, at.v))
+        drss, WX = -WF @ at.v, WF[:, :-1]
+        information = weight * (WW - WX @ at.S_xx_inverse @ WX.T)
+        if s2 is None:
+            information -= (weight / at.rss) * np.outer(drss, drss)
+        return self.gradient_in_D(at, s2), information
+
+    def _moved(self, at: Factored, v: Array) -> list[Array]:
+        """Delta E v of every free direction, (q, k, J) for each factor as it is eliminated."""
+        found: list[Array] = [np.zeros(0)] * len(self.order)
+        parts = zip(self.patterns, self.patterns.parts, self.place, strict=True)
+        for pattern, part, place in parts:
+            E = at.of_F[1][place]
+            directions = pattern.pairs.directions[pattern.free_pairs]
+            e = np.einsum("qfj,f->qj", E, v)
+            wide = np.zeros((pattern.q, self.n_parameters, E.shape[2]))
+            wide[:, part] = np.einsum("iab,bj->aij", directions, e)
+            found[place] = wide
+        return found
+
+    def differentials(self, parameters: Array, at: Evaluation) -> tuple[Array, Array]:
+        jacobian, (log_det, dS) = self.patterns.jacobian(parameters), self.in_all_D(at.sums)
+        return jacobian @ log_det, np.tensordot(jacobian, dS, axes=1)
+
+    def derivatives(
+        self, parameters: Array, at: Evaluation, s2: float | None = None
+    ) -> tuple[Array, Array]:
+        gradient, information = self.in_D(at, s2)
+        jacobian = self.patterns.jacobian(parameters)
+        curved = self.patterns.curved(gradient)
+        return jacobian @ gradient, jacobian @ information @ jacobian.T + curved
+
+    def gradient(self, parameters: Array, at: Evaluation, s2: float | None = None) -> Array:
+        return self.patterns.jacobian(parameters) @ self.gradient_in_D(at, s2)
+
+    def hessian(self, parameters: Array, at: Evaluation, s2: float | None = None) -> Array:
+        columns = []
+        for k in range(self.n_parameters):
+            step = np.zeros(self.n_parameters)
+            step[k] = _STEP * max(1.0, abs(parameters[k]))
+            sides = [
+                self.gradient(moved, self.evaluate(moved), s2)
+                for moved in (parameters + step, parameters - step)
+            ]
+            columns.append((sides[0] - sides[1]) / (2.0 * step[k]))
+        found = np.array(columns)
+        return np.asarray(0.5 * (found + found.T))
+
+    def joint_hessian(self, parameters: Array, at: Evaluation) -> Array:
+        s2 = at.rss / self.n_effective
+        _, dS = self.differentials(parameters, at)
+        cross = -2.0 / s2 * (at.v @ dS @ at.v)
+        top = self.hessian(parameters, at, s2)
+        return np.block([[top, cross[:, None]], [cross[None, :], np.array([[4.0 * at.rss / s2]])]])
+
+    def deviance_in_data_units(self, at: Evaluation) -> float:
+        return in_data_units(at.deviance, self.n_effective, self.scales, self.reml)
+
+    @cached_property
+    def linear_deviance(self) -> float:
+        return self.deviance_in_data_units(self.evaluate(np.zeros(self.n_parameters), False))
+
+    # What inference needs beside it
+
+    def effects(self, parameters: Array, at: Evaluation) -> tuple[FactorEffects, ...]:
+        s2 = at.rss / self.n_effective
+        each = zip(self.place, self.patterns.matrices(parameters), strict=True)
+        return tuple(FactorEffects(at.sums, place, L, at, s2) for place, L in each)
+
+    def between(
+        self, parameters: Array, at: Evaluation, levels: tuple[tuple[int, Array], tuple[int, Array]]
+    ) -> Array:
+        (g, a), (h, b) = levels
+        s, t = self.place[g], self.place[h]
+        found = between(at.sums, s, a, t, b).transpose(2, 0, 1)
+        one, other = (self.products.parts[k].scales.T_inverse for k in (s, t))
+        s2 = at.rss / self.n_effective * self.scales.y**2
+        return np.asarray(s2 * (one @ found @ other.T))
+
+    def kenward_roger(self, parameters: Array, at: Evaluation) -> tuple[Array, Array, Array]:
+        return kenward_roger_of_factors(self, parameters, at)
+
+    def fitted_variance(self, beta: Array) -> float:
+        return self.products.parts[0].fitted_variance(beta)
+
+    def random_variance(self, G: tuple[Array, ...]) -> float:
+        parts = zip(self.place, G, strict=True)
+        return sum(self.products.parts[place].mean_quadratic(own) for place, own in parts)
+
+    def unrestricted(self) -> ManyFactors:
+        return ManyFactors(self.products, self.order, self.blocks, False, self.plan)
+
+    def without_covariates(self) -> ManyFactors | None:
+        found = self.products.without_covariates()
+        return None if found is None else ManyFactors(found, self.order, self.blocks, self.reml)
+
+
+# Kenward and Roger (1997, Biometrics 53). Quadratic forms give all but the traces, which concern
+# all rows at once: these are differences of the log-determinant's exact derivatives.
+
+
+def kenward_roger_of_factors(
+    objective: ManyFactors, parameters: Array, at: Evaluation
+) -> tuple[Array, Array, Array]:
+    """P_i, Q_ij and traces: :meth:`mixedflow.model.objective.Objective.kenward_roger`."""
+    factored: Factored = at.sums
+    s2, k, p = at.rss / objective.n_effective, objective.n_parameters, len(at.b)
+    D = [L @ L.T for L in objective.patterns.matrices(parameters)]
+    d = objective.patterns.free_elements(D)
+    _, dS = objective.in_all_D(factored)
+    columns = []
+    for place in range(len(objective.order)):
+        g = objective.order[place]
+        pattern, E = objective.patterns.each[g], factored.of_F[1][place][:, :-1]
+        directions = pattern.pairs.directions[pattern.free_pairs]
+        wide = np.zeros((pattern.q, k + 1, p, E.shape[2]))
+        wide[:, objective.patterns.parts[g]] = np.einsum("iab,bxj->aixj", directions, E)
+        wide[:, k] = np.einsum("ab,bxj->axj", D[g], E)
+        columns.append(wide.reshape(pattern.q, -1, E.shape[2]))
+    inner, outer = quadratic(objective.plan, factored, columns)
+    WW = inner.reshape(k + 1, p, k + 1, p).transpose(0, 2, 1, 3)
+    WX = outer[:, :-1].reshape(k + 1, p, p)
+
+    P = np.empty((k + 1, p, p))
+    P[:k] = dS[:, :-1, :-1] / s2**2
+    V2 = factored.S[:-1, :-1] - WX[k]  # s2^2 X'V^-2X
+    P[k] = -V2 / s2**2
+    Q = np.empty((k + 1, k + 1, p, p))
+    # As M Z D Z'M = M - M^2, a product with s2's derivative is one less that with D.
+    Q[:k, :k] = WW[:k, :k]
+    Q[:k, k] = WX[:k] - WW[:k, k]
+    Q[k, :k] = Q[:k, k].transpose(0, 2, 1)
+    Q[k, k] = V2 - (WX[k] - WW[k, k])
+    Q = 0.5 * (Q + Q.transpose(0, 1, 3, 2)) / s2**3
+    return P, Q, _traces(objective, factored, objective.patterns.matrices(parameters), d) / s2**2
+
+
+def _traces(objective: ManyFactors, at: Factored, L: Sequence[Array], d: Array) -> Array:
+    """(k + 1, k + 1) tr(M V_i M V_j), the last for the residual's identity matrix."""
+    k, first = len(d), objective.in_all_D(at)[0]
+    found = np.empty((k + 1, k + 1))
+    D = [root @ root.T for root in L]
+    for g, pattern in enumerate(objective.patterns):
+        place = objective.place[g]
+        least = objective.plan.levels[place] / objective.n_obs
+        for i, pair in enumerate(pattern.free_pairs):
+            direction = pattern.pairs.directions[pair]
+            h = _TRACE_STEP * max(float(np.diag(D[g]).min()), least)
+            # On the boundary D moves into the interior first: one side of it has no L.
+            base = D[g] + max(0.0, 4.0 * h - float(np.linalg.eigvalsh(D[g])[0])) * np.eye(pattern.q)
+            sides = []
+            for sign in (1.0, -1.0):
+                moved = list(L)
+                moved[g] = np.linalg.cholesky(base + sign * h * direction)
+                sides.append(objective.in_all_D(objective.factored(moved))[0])
+            found[objective.patterns.parts[g].start + i, :k] = (sides[1] - sides[0]) / (2.0 * h)
+    found[:k, :k] = 0.5 * (found[:k, :k] + found[:k, :k].T)
+    found[:k, k] = found[k, :k] = first - found[:k, :k] @ d
+    found[k, k] = objective.n_obs - float(d @ first) - float(d @ found[:k, k])
+    return found
