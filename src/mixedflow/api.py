@@ -110,7 +110,7 @@ class Fit(Results):
         Z = random_matrices(parsed, rows, known, "predict")
         if not conditional:
             return X, Z, None
-        return X, Z, [codes_of(group, rows, known, "predict") for group in self.groups]
+        return X, Z, codes_of(self.fitted, rows, "predict")
 
     def summary(self) -> str:
         """A Stata-like table of the fit, as text."""
@@ -129,7 +129,8 @@ def fit(
     Parameters
     ----------
     text
-        For example ``"y ~ x + (1 + x | g)"``: one grouping factor, ``||`` for uncorrelated effects.
+        For example ``"y ~ x + (1 + x | g)"`` or ``"y ~ x + (1 | school/class)"``; ``||`` for
+        uncorrelated effects.
     frame
         The data; rows with a missing value in a variable of the formula are left out.
     method
@@ -187,6 +188,7 @@ def fit_arrays(
         blocks=sizes,
         Z=Z,
         cluster=labels,
+        columns=("cluster",),
     )
     design = Design(
         y=y,

@@ -22,7 +22,7 @@ from mixedflow.errors import ConfigError, MixedflowError
         ("models/growth/formula", 3, "must be text, not 3"),
         ("models/growth/formula", "weight ~ age + (1 | id", "models.growth.formula"),
         ("models/growth/formula", "weight ~ age", "no grouping factor"),
-        ("models/growth/formula", "weight ~ (1|id) + (1|occ)", "two grouping factors"),
+        ("models/growth/formula", "weight ~ (1|occ) + (1|g)", "none of the grouping factors 'occ"),
         ("models/growth/formula", "weight ~ (1 | child)", "not the data set's cluster; did you me"),
         ("models/growth/formula", "weight ~ lgo(age) + (1|id)", "unknown function 'lgo'"),
         ("models/school_slope/rank/by", "lrt", "unknown random term 'lrt'"),
@@ -193,6 +193,8 @@ def test_what_needs_all_rows_is_refused(change: dict[str, object], message: str)
     [
         ({"inference": {"intervals": "bootstrap"}}, "intervals: needs all rows at once"),
         ({"inference": {"gee": True}}, "gee: needs all rows at once"),
+        ({"formula": "y ~ x + (1 | g/h)"}, "one grouping factor, a column; leave it at 'g'"),
+        ({"formula": "y ~ x + (1 | g:h)"}, "one grouping factor, a column; leave it at 'g'"),
         ({"formula": "y ~ C(x) + (1 | g)"}, r"levels of C\(x\); list them under datasets\.d"),
         ({"formula": "y ~ cut(x, [1]) + (1 | g)"}, r"levels of cut\(x, \[1\]\); derive it, and"),
     ],

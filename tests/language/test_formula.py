@@ -58,9 +58,13 @@ def test_random_terms(text, blocks):
 @pytest.mark.parametrize(
     "text,message",
     [
-        ("y ~ x + (1 | g) + (1 | h)", "two grouping factors"),
-        ("y ~ x + (1 | g/h)", "one variable"),
-        ("y ~ x + (1 | g) + (1 | g)", "stands twice"),
+        ("y ~ x + (1 | g) + (1 | g)", "effect of 'g' stands twice"),
+        ("y ~ x + (1 | g/h) + (x | h:g)", "effect of 'g:h' stands twice"),
+        ("y ~ x + (1 | g) + (1 | g/h)", "effect of 'g' stands twice"),
+        ("y ~ x + (1 | g/g)", "'g' stands twice behind one"),
+        ("y ~ x + (1 | g:h) + (1 | `g:h`)", "two grouping factors would be called 'g:h'"),
+        ("y ~ x + (1 | g | h)", "behind '|' stand columns"),
+        ("y ~ x + (1 | g/)", "behind '|' stand columns"),
         ("log(y) ~ x", "left-hand side"),
         ("y x", "left-hand side"),
         ("y ~ x +", "ends too early"),
@@ -117,11 +121,55 @@ def test_what_to_write_instead(text, hint):
     assert "did you mean 'abs'" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["y ~ x + (1 | g) + (1 | h)", "y ~ x + (1 | g/h)"])
-def test_a_second_grouping_factor_is_refused_with_its_cost(text):
-    with pytest.raises(FormulaError, match=r"standard errors of .* too small") as caught:
-        formula.parse(text)
-    assert "keep" not in str(caught.value)
+# Grouping factors with their blocks, as lme4's findbars() and expandDoubleVerts() order them.
+@pytest.mark.parametrize(
+    "text,groups",
+    [
+        ("(1 | school/class)", {"school": [["Intercept"]], "school:class": [["Intercept"]]}),
+        ("(1 | a/b/c)", {name: [["Intercept"]] for name in ("a", "a:b", "a:b:c")}),
+        ("(1 | a/b:c)", {name: [["Intercept"]] for name in ("a", "a:b:c")}),
+        ("(1 | a:b/c)", {name: [["Intercept"]] for name in ("a:b", "a:b:c")}),
+        ("(x | a:b)", {"a:b": [["Intercept", "x"]]}),
+        ("(1 | b) + (1 | a)", {"b": [["Intercept"]], "a": [["Intercept"]]}),
+        ("(1 | a:b) + (0 + x | b:a)", {"a:b": [["Intercept"], ["x"]]}),
+        ("(1 + x || a/b)", {name: [["Intercept"], ["x"]] for name in ("a", "a:b")}),
+        (
+            "(1 | a) + (1 + x | b) + (0 + x | a)",
+            {"a": [["Intercept"], ["x"]], "b": [["Intercept", "x"]]},
+        ),
+        ("(1 | `my school`/class)", {n: [["Intercept"]] for n in ("my school", "my school:class")}),
+    ],
+)
+def test_grouping_factors(text, groups):
+    parsed = formula.parse(f"y ~ x + {text}")
+    found = {
+        group.name: [[formula.show(t) for t in block.terms] for block in group.blocks]
+        for group in parsed.groups
+    }
+    assert list(found.items()) == list(groups.items())
+
+
+def test_every_grouping_column_is_a_variable():
+    parsed = formula.parse("y ~ class + (1 | school/class) + (1 | area)")
+    assert parsed.variables == {"y", "class", "school", "area"}
+    assert [group.columns for group in parsed.groups] == [
+        ("school",), ("school", "class"), ("area",),
+    ]  # fmt: skip
+    assert parsed.n_variance_parameters == 4
+
+
+@pytest.mark.parametrize(
+    "text,written",
+    [
+        ("(1 | a + b)", r"\(1 \| a\) \+ \(1 \| b\)"),
+        ("(1 | a * `b c`)", r"\(1 \| a\) \+ \(1 \| `b c`\) \+ \(1 \| a:`b c`\)"),
+        ("(1 | a/(b + c))", r"\(1 \| a\) \+ \(1 \| a:b\)"),
+        ("(1 | log(a))", "derive a column"),
+    ],
+)
+def test_what_joins_no_factors_is_told_how_to_be_written(text, written):
+    with pytest.raises(FormulaError, match=written):
+        formula.parse(f"y ~ x + {text}")
 
 
 def test_names_are_columns_as_they_are_written():

@@ -50,6 +50,41 @@ def test_names_of_coded_columns(frame):
     assert found.random_terms == ("Intercept", "x")
 
 
+@pytest.fixture(scope="module")
+def schools(frame):
+    return frame.assign(school=np.repeat(["B", "A"], 6), room=np.tile([1, 1, 2, 2, 10, 10], 2))
+
+
+def test_clusters_of_several_columns_have_both_names(schools):
+    found = design(formula.parse("y ~ x + (1 | school/room) + (x | s)"), schools)
+    names = [(group.name, group.columns) for group in found.groups]
+    assert names == [("school", ("school",)), ("school:room", ("school", "room")), ("s", ("s",))]
+    school, room, s = (group.cluster for group in found.groups)
+    assert list(school) == ["B"] * 6 + ["A"] * 6 and list(s) == ["u", "v"] * 6
+    assert list(room[::2]) == ["B:1", "B:2", "B:10", "A:1", "A:2", "A:10"]
+    assert found.random_terms == ("Intercept", "Intercept", "Intercept", "x")
+    assert found.n_variance_parameters == 5
+
+
+def test_a_row_needs_every_grouping_column(schools):
+    holed = schools.astype({"room": float})
+    holed.loc[3, "room"] = np.nan
+    holed.loc[7, "school"] = None
+    found = design(formula.parse("y ~ x + (1 | school:room)"), holed)
+    assert found.n_missing == 2 and not {3, 7} & set(found.rows)
+    assert found.groups[0].cluster[2] == "B:2.0"
+
+
+def test_names_that_look_alike_are_two_clusters(schools):
+    """a:b and c beside a and b:c: the pairs differ, and so do the names."""
+    odd = schools.assign(school=np.repeat(["a:b", "a"], 6), room=np.repeat(["c", "b:c"], 6))
+    (group,) = design(formula.parse("y ~ x + (1 | school:room)"), odd).groups
+    assert list(dict.fromkeys(group.cluster)) == ['"a:b":"c"', '"a":"b:c"']
+    plain = odd.assign(room=np.repeat(["c", "d:e"], 6))
+    (group,) = design(formula.parse("y ~ x + (1 | school:room)"), plain).groups
+    assert list(dict.fromkeys(group.cluster)) == ["a:b:c", "a:d:e"]
+
+
 def test_missing_rows_are_dropped_and_counted(frame):
     holed = frame.copy()
     holed.loc[2, "x"] = np.nan

@@ -128,3 +128,42 @@ def test_a_frame_without_the_columns(fit):
         fit.predict(pd.DataFrame({"f": ["1"], "x": [1]}))
     with pytest.raises(MixedflowError, match="new rows are a data frame, not dict"):
         fit.predict({"f": ["1"], "x": [1], "g": [1]})
+
+
+def classes(**columns):
+    """Schools 1 to 6 of 3 classes, "a" to "c" in each, of 8 pupils."""
+    rng = np.random.default_rng(4)
+    school, form = np.repeat(np.arange(1, 7), 24), np.tile(np.repeat(["a", "b", "c"], 8), 6)
+    u = rng.normal(size=18).repeat(8)
+    frame = pd.DataFrame({"school": school, "class": form, "x": rng.normal(size=144)})
+    return frame.assign(y=frame["x"] + u + rng.normal(size=144), **columns)
+
+
+def test_a_cluster_of_two_columns_goes_by_both():
+    frame = classes()
+    both = api.fit("y ~ x + (1 | school:class)", frame)
+    named = frame.assign(room=frame["school"].astype(str) + frame["class"])
+    one = api.fit("y ~ x + (1 | room)", named)
+    assert list(both.groups[0].clusters[:4]) == ["1:a", "1:b", "1:c", "2:a"]
+    assert both.log_likelihood == pytest.approx(one.log_likelihood, abs=1e-10)
+    # School 2.0 is school 2; its class "d" is new, and so is school 9.
+    new = pd.DataFrame(
+        {"x": 0.5, "school": [2.0, 5.0, 2.0, 9.0], "class": ["c", "a", "d", "a"]},
+    )
+    rooms = new.assign(room=["2c", "5a", "2d", "9a"])
+    u = both.solution.effects[0].u[:, 0]
+    mean = both.solution.beta @ [1.0, 0.5]
+    assert both.predict(new) == pytest.approx(mean + np.array([u[5], u[12], 0.0, 0.0]))
+    assert both.predict(new) == pytest.approx(one.predict(rooms))
+    with pytest.raises(MixedflowError, match="'class' is missing in 1 of 4 rows"):
+        both.predict(new.assign(**{"class": ["c", None, "d", "a"]}))
+
+
+def test_a_grouping_column_may_be_a_predictor():
+    frame = classes()
+    fit = api.fit("y ~ school + x + (1 | school:class)", frame)
+    new = pd.DataFrame({"x": [0.0], "school": ["3"], "class": ["b"]})
+    u = fit.solution.effects[0].u[7, 0]
+    assert fit.predict(new) == pytest.approx(fit.solution.beta @ [1.0, 3.0, 0.0] + u)
+    with pytest.raises(MixedflowError, match="unknown variable 'school'"):
+        fit.predict(new.drop(columns="school"), conditional=False)

@@ -256,6 +256,32 @@ class TestFrames:
         refused_frame((DataError, FormulaError), f"'{name}'", twice)
 
 
+SCHOOL, CLASS = np.arange(N) // 10, np.arange(N) // SIZE
+
+
+@pytest.mark.usefixtures("no_search")
+class TestFactors:
+    @pytest.mark.parametrize(
+        "formula,columns,text",
+        [
+            ("(1 | s) + (1 | g)", {"s": "a"}, "'s' has one cluster only"),
+            ("(1 | s/c)", {"s": SCHOOL, "c": "a"}, "'s:c' makes no more clusters than 's'"),
+            ("(1 | g) + (1 | i)", {"i": np.arange(N)}, "'i' has one row a cluster"),
+            ("(1 | s/i)", {"s": SCHOOL, "i": np.arange(N) % 10}, "'s:i' has one row a cluster"),
+            ("(1 | g) + (1 | h)", {"h": -CLASS}, "'g' and 'h' are the same 6 clusters.*leave one"),
+            (
+                "(1 | g/`the school`)",
+                {"the school": SCHOOL},
+                r"'the school' is the same in .* write \(1 \| `the school`/g\) if 'g' lies within",
+            ),
+            ("(1 | s) + (x + I(x^2) + I(x^3) + I(x^4) | g)", {"s": SCHOOL}, "more random effects"),
+            ("(1 | s) + (1 | h)", {"s": SCHOOL}, "unknown variable 'h'"),
+        ],
+    )
+    def test_no_two_sources_of_variation(self, formula, columns, text):
+        refused_frame((ModelError, FormulaError), text, frame(**columns), f"y ~ x + {formula}")
+
+
 class TestBadInput:
     """The same of other rows."""
 

@@ -10,8 +10,8 @@ from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.config.specs import ComparisonSpec
 from mixedflow.data.prepared import every_level, levels_of
 from mixedflow.inference.comparison import compare
-from mixedflow.language.formula import parse
-from mixedflow.model.design import Design, chunk_design, design
+from mixedflow.language.formula import Parsed, parse
+from mixedflow.model.design import Design, chunk_design, cluster_labels, design
 from mixedflow.model.nesting import Candidate, check_nested
 
 if TYPE_CHECKING:
@@ -50,12 +50,12 @@ def _candidate(name: str, fit: ModelReport, frame: pd.DataFrame) -> Candidate:
         return Candidate.designed(name, fit.method, design(parsed, frame, where), frame)
     like = every_level(levels_of(frame), frame.columns)
     found = chunk_design(parsed, frame, like, where)
-    return Candidate.designed(name, fit.method, _with_clusters(found, frame), frame)
+    return Candidate.designed(name, fit.method, _with_clusters(found, parsed, frame), frame)
 
 
-def _with_clusters(sample: Design, frame: pd.DataFrame) -> Design:
+def _with_clusters(sample: Design, parsed: Parsed, frame: pd.DataFrame) -> Design:
     groups = tuple(
-        replace(group, cluster=frame[group.name].astype(str).to_numpy(dtype=object)[sample.rows])
-        for group in sample.groups
+        replace(group, cluster=cluster_labels(term, frame, sample.rows))
+        for term, group in zip(parsed.groups, sample.groups, strict=True)
     )
     return replace(sample, groups=groups)

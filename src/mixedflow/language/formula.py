@@ -14,18 +14,11 @@ from dataclasses import dataclass, field
 from mixedflow.errors import ExpressionError, FormulaError, quote
 from mixedflow.language import expressions
 from mixedflow.language.foreign import instead
-from mixedflow.language.names import INTERCEPT, RESIDUAL, backquoted
+from mixedflow.language.grouping import RENAME, Columns, factors
+from mixedflow.language.names import INTERCEPT, backquoted
 from mixedflow.language.scanning import CALLS, CATEGORY_CALLS, PURE_CALLS, Scanner
 
 _MAX_DEPTH, _MAX_POWER, _MAX_TERMS = 40, 6, 300
-
-_RENAME = "give the column another name (rename, in a data set of the configuration)"
-
-# Moerbeek (2004), Multivariate Behavioral Research 39: the consequence of ignoring a level.
-_WITHOUT = (
-    "without one of them its variance goes into the others and the residual, and standard errors "
-    "of what varies between its clusters come out too small; a program that takes both is lme4"
-)
 
 Term = tuple[str, ...]  # the atoms of an interaction, () is the intercept
 
@@ -44,10 +37,17 @@ class Block:
 
 @dataclass(frozen=True)
 class GroupTerm:
-    """A grouping factor and the effects that vary by it, those of a block correlated."""
+    """A grouping factor and the effects that vary by it, those of a block correlated.
 
-    name: str
+    Its clusters are the combinations of the values of ``columns``, coarse to fine as written.
+    """
+
+    columns: Columns
     blocks: tuple[Block, ...]
+
+    @property
+    def name(self) -> str:
+        return show(self.columns)
 
     @property
     def random_terms(self) -> tuple[str, ...]:
@@ -96,9 +96,14 @@ class Parsed:
         return 1 + sum(len(b.terms) * (len(b.terms) + 1) // 2 for b in self.blocks)
 
     @property
+    def grouping(self) -> frozenset[str]:
+        """Columns of the data that make the grouping factors."""
+        return frozenset(name for group in self.groups for name in group.columns)
+
+    @property
     def variables(self) -> frozenset[str]:
-        """Columns of the data that the formula uses, the grouping factors included."""
-        used = {self.outcome, *(group.name for group in self.groups)}
+        """Columns of the data that the formula uses, those of the grouping factors included."""
+        used = {self.outcome, *self.grouping}
         for text in self.atoms.values():
             used |= expressions.names(text)
         return frozenset(used)
@@ -109,14 +114,17 @@ def show(term: Term) -> str:
 
 
 def parse(text: str, where: str = "formula") -> Parsed:
-    """Read a formula in lme4 notation with at most one grouping factor.
+    """Read a formula in lme4 notation, with any number of grouping factors.
 
     Raises
     ------
     FormulaError
-        Syntax, a function outside the allow-list, or two grouping factors.
+        Syntax, a function outside the allow-list, an effect of one grouping factor twice.
     """
     return _Parser(text, where).formula()
+
+
+_Bar = tuple[list[Term], list[Columns], bool]  # effects, factors, whether each effect is alone
 
 
 class _Parser(Scanner):
@@ -137,24 +145,14 @@ class _Parser(Scanner):
                 "derive a transformed outcome under the data set's derive",
             )
         fixed: list[Term] = [()]
-        bars: list[tuple[list[Term], str, bool]] = []
+        bars: list[_Bar] = []
         sign: str | None = self.accept("-") or "+"
         while sign:
             self._summand(sign, fixed, bars)
             sign = self.accept("+", "-")
         if self.peek() is not None:
             raise self.fail(f"unexpected {quote(self.take()[1])}")
-        groups = sorted({group for _, group, _ in bars})
-        if len(groups) > 1:
-            number = "two" if len(groups) == 2 else str(len(groups))
-            named = ", ".join(map(quote, groups))
-            raise self.fail(
-                f"{number} grouping factors ({named}), where one is supported", _WITHOUT
-            )
-        blocks = _blocks(bars)
-        flat = [frozenset(term) for block in blocks for term in block.terms]
-        if len(set(flat)) < len(flat):
-            raise self.fail("a random effect stands twice", "name each of them once")
+        groups = self._groups(bars)
         if not fixed:
             raise self.fail("no fixed effects at all", "keep at least the intercept")
         if len(fixed) > _MAX_TERMS:
@@ -163,13 +161,28 @@ class _Parser(Scanner):
         fixed.sort(key=len)
         if outcome in {atom for term in fixed for atom in term}:
             raise self.fail(f"the outcome {quote(outcome)} is also a predictor")
-        grouped = tuple(GroupTerm(name, tuple(blocks)) for name in groups)
         notes = tuple(dict.fromkeys(self.notes))
-        return Parsed(self.text, outcome, tuple(fixed), grouped, self.atoms, notes)
+        return Parsed(self.text, outcome, tuple(fixed), groups, self.atoms, notes)
 
-    def _summand(
-        self, sign: str, fixed: list[Term], bars: list[tuple[list[Term], str, bool]]
-    ) -> None:
+    def _groups(self, bars: list[_Bar]) -> tuple[GroupTerm, ...]:
+        """The factors in the order of writing, all bars of one together."""
+        found: dict[frozenset[str], tuple[Columns, list[Block]]] = {}
+        for terms, several, split in bars:
+            for columns in several:
+                _, blocks = found.setdefault(frozenset(columns), (columns, []))
+                # Each effect is alone after ||.
+                blocks += [Block((t,)) for t in terms] if split else [Block(tuple(terms))]
+        groups = tuple(GroupTerm(columns, tuple(blocks)) for columns, blocks in found.values())
+        for group in groups:
+            flat = [frozenset(term) for block in group.blocks for term in block.terms]
+            if len(set(flat)) < len(flat):
+                what = f"a random effect of {quote(group.name)} stands twice"
+                raise self.fail(what, "name each of them once")
+            if sum(other.name == group.name for other in groups) > 1:
+                raise self.fail(f"two grouping factors would be called {quote(group.name)}", RENAME)
+        return groups
+
+    def _summand(self, sign: str, fixed: list[Term], bars: list[_Bar]) -> None:
         start = self.at
         if self.accept("("):
             self.depth += 1
@@ -181,25 +194,12 @@ class _Parser(Scanner):
                 self.depth -= 1
                 if not terms:
                     raise self.fail("a random part without effects")
-                bars.append((sorted(terms, key=len), self._group(), bar == "||"))
+                bars.append((sorted(terms, key=len), factors(self), bar == "||"))
                 self.expect(")")
                 return
             self.at, self.depth = start, self.depth - 1
         product = self.product()
         _combine(fixed, product, sign, self.number)
-
-    def _group(self) -> str:
-        kind, name = self.take()
-        token = self.peek()
-        if kind not in ("name", "quoted") or token != ("op", ")"):
-            nested = token in (("op", "/"), ("op", "+"), ("op", "*"))
-            hint = _WITHOUT if nested else "make one column of several where the file is made"
-            raise self.fail("the right-hand side of '|' must be one variable", hint)
-        if name == RESIDUAL:
-            raise self.fail(
-                f"a grouping factor called {quote(name)} cannot be told from the residual", _RENAME
-            )
-        return name
 
     def sum(self) -> list[Term]:
         """Terms of a sum inside parentheses; a bar term's own sum starts with its intercept."""
@@ -295,10 +295,10 @@ class _Parser(Scanner):
     def _atom(self, shown: str, expression: str) -> str:
         if shown == INTERCEPT:
             raise self.fail(
-                f"a column called {quote(shown)} cannot be told from the intercept", _RENAME
+                f"a column called {quote(shown)} cannot be told from the intercept", RENAME
             )
         if self.atoms.setdefault(shown, expression) != expression:
-            raise self.fail(f"{quote(shown)} is both a column and a function of one", _RENAME)
+            raise self.fail(f"{quote(shown)} is both a column and a function of one", RENAME)
         return shown
 
     def _call(self, function: str) -> str:
@@ -318,15 +318,6 @@ class _Parser(Scanner):
         expression = f"{function}({inside})" if pure else inside.replace("^", "**")
         _check(expression, self.where)
         return self._atom(f"{function}({inside})", expression)
-
-
-def _blocks(bars: list[tuple[list[Term], str, bool]]) -> list[Block]:
-    """The effects of all bars by what is correlated: each alone after ||."""
-    return [
-        Block(tuple(part))
-        for terms, _, split in bars
-        for part in ([[term] for term in terms] if split else [terms])
-    ]
 
 
 def _of_itself(term: str, sign: str, number: str) -> str:

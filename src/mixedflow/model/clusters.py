@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixedflow.arrays import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def natural(label: str) -> tuple[Any, ...]:
@@ -37,3 +42,32 @@ def index(labels: Array) -> tuple[Array, Array]:
     position = np.empty(len(found), dtype=np.int64)
     position[order] = np.arange(len(found))
     return position[inverse], found[order]
+
+
+def labels_of(columns: Sequence[pd.Series]) -> Array:
+    """(N,) each row's cluster as text: ``A:a`` where several columns make a factor.
+
+    Combinations are told apart as such: where two would be called the same, as a:b and c beside a
+    and b:c, the parts of all stand in quotes.
+    """
+    texts = [column.astype(str).to_numpy(dtype=object) for column in columns]
+    if len(texts) == 1:
+        return texts[0]
+    codes, parts = combinations(texts)
+    names = [":".join(part) for part in parts]
+    if len(set(names)) < len(names):
+        names = [":".join(json.dumps(text, ensure_ascii=False) for text in part) for part in parts]
+    return np.array(names, dtype=object)[codes]
+
+
+def combinations(columns: Sequence[Array]) -> tuple[Array, list[tuple[Any, ...]]]:
+    """Codes (N,) of the combinations of the columns' values, and each combination."""
+    import pandas as pd
+
+    codes = np.zeros(len(columns[0]), dtype=np.int64)
+    for column in columns:
+        inner, values = pd.factorize(column)
+        codes = pd.factorize(codes * max(len(values), 1) + inner)[0]
+    first = np.empty(int(codes.max(initial=-1)) + 1, dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    return codes, list(zip(*(column[first].tolist() for column in columns), strict=True))

@@ -18,6 +18,7 @@ from mixedflow.language.formula import GroupTerm, Parsed, Term, show
 from mixedflow.language.names import INTERCEPT, backquoted, level_name
 from mixedflow.language.quantities import no_category, numbers_of, told
 from mixedflow.language.scanning import CATEGORY_CALLS
+from mixedflow.model.clusters import labels_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +30,8 @@ class GroupDesign:
     """A grouping factor's random part: ``Z`` (N, q), and each row's cluster.
 
     ``random_terms`` (q,) name the columns, ``blocks`` are the sizes of the groups of them that are
-    correlated, in order. ``cluster`` (N,) labels, as text from a formula; none in a chunk of rows.
+    correlated, in order. ``cluster`` (N,) labels, as text from a formula (``A:a`` where several
+    ``columns`` make it, :func:`mixedflow.model.clusters.labels_of`); none in a chunk of rows.
     """
 
     name: str
@@ -37,6 +39,7 @@ class GroupDesign:
     blocks: tuple[int, ...]
     Z: NDArray[np.float64]
     cluster: NDArray[Any]
+    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -92,10 +95,13 @@ def design(parsed: Parsed, frame: pd.DataFrame, where: str = "formula") -> Desig
                 f"{quote(name)} has {len(values.cat.categories)} levels for {len(rows)} rows",
                 "is it meant to be a number?",
             )
-    clusters = [
-        frame[group.name].astype(str).to_numpy(dtype=object)[rows] for group in parsed.groups
-    ]
+    clusters = [cluster_labels(group, frame, rows) for group in parsed.groups]
     return _assembled(parsed, atoms, outcome, rows, clusters, where)
+
+
+def cluster_labels(group: GroupTerm, frame: pd.DataFrame, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """The clusters of some rows, as text."""
+    return labels_of([frame[name].iloc[rows] for name in group.columns])
 
 
 def chunk_design(
@@ -142,8 +148,8 @@ def _evaluated(
     used = np.isfinite(outcome)
     for values in atoms.values():
         used &= values.notna().to_numpy()
-    for group in parsed.groups:
-        used &= frame[group.name].notna().to_numpy()
+    for name in parsed.grouping:
+        used &= frame[name].notna().to_numpy()
     rows = np.flatnonzero(used)
     for name, values in atoms.items():
         if values.dtype.kind == "f" and not np.isfinite(values.to_numpy()[rows]).all():
@@ -173,6 +179,7 @@ def _assembled(
                 blocks=tuple(len(names) for _, names in parts),
                 Z=np.hstack([matrix for matrix, _ in parts]),
                 cluster=cluster,
+                columns=group.columns,
             )
         )
     for names in (terms, *(group.random_terms for group in groups)):
@@ -304,7 +311,7 @@ def _complete(
     parsed: Parsed, frame: pd.DataFrame, values: Mapping[str, pd.Series]
 ) -> NDArray[np.bool_]:
     """(N,) rows in which the outcome, the groups and all atoms are there."""
-    columns = [parsed.outcome, *(group.name for group in parsed.groups)]
+    columns = {parsed.outcome, *parsed.grouping}
     there = np.ones(len(frame), dtype=bool)
     for column in (*(frame[name] for name in columns), *values.values()):
         there &= column.notna().to_numpy()

@@ -12,10 +12,11 @@ import numpy as np
 
 from mixedflow.arrays import Array
 from mixedflow.errors import DataError, FormulaError, nearest, quote
+from mixedflow.language import expressions
 from mixedflow.language.formula import Parsed
 from mixedflow.language.names import level_name
 from mixedflow.language.quantities import numbers_of
-from mixedflow.model.fitted import Group
+from mixedflow.model.fitted import Fitted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,10 +34,10 @@ def as_fitted(parsed: Parsed, frame: pd.DataFrame, like: pd.DataFrame, where: st
 
     if not isinstance(frame, pd.DataFrame):
         raise DataError(where, f"new rows are a data frame, not {type(frame).__name__}")
-    groups = {group.name for group in parsed.groups}
     columns = [str(name) for name in frame.columns]
     changed = {}
-    for name in sorted(parsed.variables - {parsed.outcome} - groups):
+    predictors = set[str]().union(*map(expressions.row_names, parsed.atoms.values()))
+    for name in sorted(parsed.variables - {parsed.outcome} - (parsed.grouping - predictors)):
         if name not in columns:
             raise FormulaError(where, f"unknown variable {quote(name)}", nearest(name, columns))
         if columns.count(name) > 1:
@@ -72,29 +73,52 @@ def _texts(given: pd.Series, known: pd.Series) -> pd.Series:
     return given.astype(object).map(named, na_action="ignore")
 
 
-def codes_of(group: Group, frame: pd.DataFrame, like: pd.DataFrame, where: str) -> Array:
-    """(n,) the cluster of each new row, -1 for one that the fit has not seen.
+def codes_of(fit: Fitted, frame: pd.DataFrame, where: str) -> list[Array]:
+    """(n,) of each grouping factor the cluster of each new row, -1 for one not in the fit.
 
     Raises
     ------
     DataError
         No such column, or rows without a cluster.
     """
-    if group.name not in frame.columns:
-        hint = "add it, or use conditional=False"
-        raise DataError(where, f"no column {quote(group.name)}", hint)
-    labels = frame[group.name]
-    missing = int(labels.isna().sum())
-    if missing:
-        what = f"{quote(group.name)} is missing in {missing} of {len(frame)} rows"
-        raise DataError(where, what, "drop them, or use conditional=False for all")
-    as_numbers = _holds_numbers(like[group.name])
-    place = {_label(label, as_numbers): j for j, label in enumerate(group.clusters)}
-    found = [
-        place.get(_label(str(value), as_numbers), place.get(_label(level_name(value), as_numbers)))
-        for value in labels
-    ]
-    return np.array([-1 if code is None else code for code in found], dtype=np.int64)
+    assert fit.parsed is not None and fit.frame is not None
+    for name in sorted(fit.parsed.grouping):
+        if name not in frame.columns:
+            hint = "add it, or use conditional=False"
+            raise DataError(where, f"no column {quote(name)}", hint)
+        missing = int(frame[name].isna().sum())
+        if missing:
+            what = f"{quote(name)} is missing in {missing} of {len(frame)} rows"
+            raise DataError(where, what, "drop them, or use conditional=False for all")
+    return [_codes(fit, g, frame) for g in range(len(fit.groups))]
+
+
+def _codes(fit: Fitted, g: int, frame: pd.DataFrame) -> Array:
+    assert fit.parsed is not None and fit.frame is not None
+    columns = fit.parsed.groups[g].columns
+    as_numbers = [_holds_numbers(fit.frame[name]) for name in columns]
+    place = {
+        tuple(map(_label, known, as_numbers)): j for j, known in enumerate(_parts(fit, g, columns))
+    }
+
+    def found(row: tuple[Any, ...]) -> int:
+        as_told = tuple(map(_label, map(str, row), as_numbers))
+        by_name = tuple(map(_label, map(level_name, row), as_numbers))
+        return place.get(as_told, place.get(by_name, -1))
+
+    rows = zip(*(frame[name] for name in columns), strict=True)
+    return np.array([found(row) for row in rows], dtype=np.int64)
+
+
+def _parts(fit: Fitted, g: int, columns: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Of each cluster of the fit, in order, the values of the columns that make it, as text."""
+    group = fit.groups[g]
+    if len(columns) == 1:
+        return [(name,) for name in group.clusters]
+    assert fit.frame is not None and fit.rows is not None
+    _, first = np.unique(group.codes, return_index=True)
+    rows = fit.frame.iloc[fit.rows[first]]
+    return list(zip(*(rows[name].astype(str) for name in columns), strict=True))
 
 
 def _holds_numbers(column: pd.Series) -> bool:

@@ -2,46 +2,75 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
+from itertools import combinations
+from typing import Any, Protocol
 
 import numpy as np
 
 from mixedflow.arrays import Array
 from mixedflow.errors import DataError, ModelError, quote
+from mixedflow.language.grouping import written
+from mixedflow.language.names import backquoted
+from mixedflow.model.apart import confounded
 from mixedflow.model.clusters import index
+from mixedflow.model.crossing import lies_within
 from mixedflow.model.crossproducts import (
     VANISHES,
     CollinearError,
-    CrossProducts,
     NotFiniteError,
+    Scales,
     collinear,
     reduce,
 )
-from mixedflow.model.design import Design
+from mixedflow.model.design import Design, GroupDesign
 from mixedflow.model.fitted import Group
+from mixedflow.model.objective import Objective
 from mixedflow.model.one_factor import OneFactor
 
 # A slope is the outcome's unit over its covariate's, and errors of variances have its fourth power.
 LARGEST = 1e36
 
 
-def structured(y: Array, X: Array, groups: Sequence[Group], reml: bool) -> OneFactor:
+class Sums(Protocol):
+    """What the checks read of an objective, or of cross-products."""
+
+    @property
+    def scales(self) -> Scales: ...
+    @property
+    def FF(self) -> Array: ...
+    @property
+    def n_obs(self) -> int: ...
+
+
+def structured(y: Array, X: Array, groups: Sequence[Group], reml: bool) -> Objective:
     """The objective of ``y`` (N,), ``X`` (N, p) and the grouping factors' random effects.
 
-    Here a model gets the class of its covariance structure; one grouping factor is all that a
-    formula can name.
+    Here a model gets the class of its covariance structure.
 
     Raises
     ------
     CollinearError, NotFiniteError
         As :func:`mixedflow.model.crossproducts.reduce`.
     """
+    if len(groups) > 1:
+        several: Objective = _many_factors().ManyFactors.of(y, X, tuple(groups), reml)
+        return several
     (group,) = groups
     products = reduce(y, X, group.Z, group.codes, len(group.labels), group.blocks)
     return OneFactor(products, group.blocks, reml)
 
 
-def posed(design: Design, reml: bool, where: str) -> tuple[tuple[Group, ...], OneFactor]:
+def _many_factors() -> Any:
+    """The engine of several grouping factors, which a model of one does not load."""
+    try:
+        return importlib.import_module("mixedflow.model.many_factors")
+    except ModuleNotFoundError:
+        raise ModelError("formula", "several grouping factors", "this version fits one") from None
+
+
+def posed(design: Design, reml: bool, where: str) -> tuple[tuple[Group, ...], Objective]:
     """The grouping factors of a design, and its objective.
 
     Raises
@@ -58,17 +87,68 @@ def posed(design: Design, reml: bool, where: str) -> tuple[tuple[Group, ...], On
     for group in groups:
         sizes = np.bincount(group.codes, minlength=len(group.labels))
         check_sizes(sizes, X.shape[1], group.Z.shape[1], group.name, where)
-    random_terms = tuple(term for group in groups for term in group.random_terms)
+    check_factors(design.groups, groups, where)
+    random_terms = _names(groups)
     try:
         objective = structured(y, X, groups, reml)
     except CollinearError as error:
         raise collinear(error, design.terms, random_terms, where) from None
     except NotFiniteError:
         raise _not_finite(y, X, groups, where) from None
-    check_range(objective.products, design.terms, random_terms, where)
-    check_residual(objective.products, y.min() == y.max(), where)
-    check_objective(objective, random_terms, where)
+    except _too_large(groups) as error:
+        raise _no_room(error, where) from None
+    check_range(objective, design.terms, random_terms, where)
+    check_residual(objective, y.min() == y.max(), where)
+    if isinstance(objective, OneFactor):
+        check_objective(objective, random_terms, where)
+    else:
+        check_apart(objective, groups, random_terms, where)
     return groups, objective
+
+
+def _names(groups: Sequence[Group]) -> tuple[str, ...]:
+    """The random effects, with their factors if there are several."""
+    if len(groups) == 1:
+        return groups[0].random_terms
+    return tuple(f"{term} | {group.name}" for group in groups for term in group.random_terms)
+
+
+def _too_large(groups: Sequence[Group]) -> Any:
+    """What :func:`structured` raises where crossed factors have too many effects."""
+    return _many_factors().TooLarge if len(groups) > 1 else ()
+
+
+def _no_room(error: Any, where: str) -> ModelError:
+    room = 5 * error.columns**2 * 8 / 2**30  # GiB: the dense matrix and those computed of it
+    named = ", ".join(map(quote, error.names))
+    return ModelError(
+        where,
+        f"{error.columns:,} random effects of {named}, crossed with others, need {room:,.0f} GiB",
+        "leave one of the factors out, or take a coarser one",
+    )
+
+
+def check_factors(designs: Sequence[GroupDesign], groups: Sequence[Group], where: str) -> None:
+    """Refuse two grouping factors that put the rows into the same clusters."""
+    for (one, a), (other, b) in combinations(zip(designs, groups, strict=True), 2):
+        if len(a.labels) != len(b.labels) or not lies_within(a.codes, b.codes):
+            continue
+        above, below = sorted((one, other), key=lambda part: len(part.columns))
+        inner = [name for name in below.columns if name not in above.columns]
+        if len(inner) == 1 and len(above.columns) + 1 == len(below.columns):
+            outer = quote(above.name)
+            other_way = f"{backquoted(inner[0])}/{written(above.columns)}"
+            raise ModelError(
+                where,
+                f"{quote(below.name)} makes no more clusters than {outer}: {quote(inner[0])} is "
+                f"the same in all rows of each {outer}",
+                f"leave it out, or write (1 | {other_way}) if {outer} lies within it",
+            )
+        raise ModelError(
+            where,
+            f"{quote(a.name)} and {quote(b.name)} are the same {len(a.labels)} clusters of rows",
+            "leave one out",
+        )
 
 
 def check_sizes(sizes: Array, p: int, q: int, group: str, where: str) -> None:
@@ -101,7 +181,7 @@ def check_sizes(sizes: Array, p: int, q: int, group: str, where: str) -> None:
 
 
 def check_range(
-    products: CrossProducts, terms: Sequence[str], random_terms: Sequence[str], where: str
+    products: Sums, terms: Sequence[str], random_terms: Sequence[str], where: str
 ) -> None:
     """Refuse units in which the square of a variance is no number of the machine."""
     scales, root = products.scales, np.sqrt(products.n_obs)
@@ -122,7 +202,7 @@ def check_range(
             )
 
 
-def check_residual(products: CrossProducts, constant: bool, where: str) -> None:
+def check_residual(products: Sums, constant: bool, where: str) -> None:
     if _exact(products):
         if constant:
             raise DataError(where, "the outcome is constant")
@@ -131,12 +211,27 @@ def check_residual(products: CrossProducts, constant: bool, where: str) -> None:
         )
 
 
-def _exact(products: CrossProducts) -> bool:
+def _exact(products: Sums) -> bool:
     """Whether the fixed effects leave nothing of the outcome."""
     scales = products.scales
     fitted = scales.R @ scales.b0
     left = products.n_obs * scales.y**2
     return left <= 1e-20 * float(fitted @ fitted) or not products.FF[-1, -1] > 0
+
+
+def check_apart(
+    objective: Sums, groups: Sequence[Group], random_terms: Sequence[str], where: str
+) -> None:
+    """Refuse several grouping factors whose variances have many optima."""
+    columns, residual = confounded(groups, objective.scales.T_inverse)
+    if columns:
+        names = ", ".join(quote(random_terms[k]) for k in columns)
+        raise ModelError(
+            where,
+            f"the (co)variances of {names}{' and the residual' if residual else ''} cannot be "
+            "told apart in these data",
+            "leave one out",
+        )
 
 
 def check_objective(objective: OneFactor, random_terms: Sequence[str], where: str) -> None:

@@ -38,16 +38,17 @@ def known_dataset(where: str, name: str, datasets: Mapping[str, DatasetSpec]) ->
 
 
 def mixed_formula(where: str, text: str, cluster: str) -> formula.Parsed:
-    """A formula with random effects of the data set's clusters; ConfigError for another group."""
+    """A formula with random effects of the data set's clusters, others beside them or not."""
     found = formula.parse(text, where)
     if not found.groups:
         raise ConfigError(where, "no grouping factor", f"add a random part: + (1 | {cluster})")
-    for group in found.groups:
-        if group.name != cluster:
-            raise ConfigError(
-                where, f"the grouping factor {quote(group.name)} is not the data set's cluster",
-                f"did you mean {quote(cluster)}?",
-            )  # fmt: skip
+    if cluster not in found.grouping:
+        names = [quote(group.name) for group in found.groups]
+        several = f"none of the grouping factors {', '.join(names)} is"
+        raise ConfigError(
+            where, f"{several if names[1:] else f'the grouping factor {names[0]} is not'} the data "
+            "set's cluster", f"did you mean {quote(cluster)}?",
+        )  # fmt: skip
     return found
 
 
