@@ -8,6 +8,8 @@ import pytest
 
 from mixedflow import api
 from mixedflow.errors import ComparisonError
+from mixedflow.language.formula import parse
+from mixedflow.model.design import design
 from mixedflow.model.estimation import examine
 from mixedflow.model.nesting import Candidate, check_nested
 
@@ -140,6 +142,68 @@ def test_uneven_clusters(frame):
     some = frame[np.random.default_rng(2).random(240) < 0.6].reset_index(drop=True)
     assert tell("y ~ 1 + (1 | g)", "y ~ 1 + (0 + late | g)", some) == ""
     assert "is not nested" in tell("y ~ 1 + (1 + x | g)", "y ~ 1 + (1 + x + a || g)", some)
+
+
+@pytest.fixture(scope="module")
+def rooms(frame):
+    """Four clusters of ``g`` lie in a school; ``i`` numbers them in it, ``n`` is crossed."""
+    found = frame.assign(school=frame["g"] // 4, i=frame["g"] % 4, n=frame.index // 3 % 7)
+    return found.assign(place=found["n"].map("abcdefg".__getitem__))
+
+
+def several(null, alternative, frame):
+    """As ``tell``, of designs: no engine of several factors is needed to compare them."""
+    models = [
+        Candidate.designed(text, "ml", design(parse(text), frame), frame)
+        for text in (null, alternative)
+    ]
+    try:
+        check_nested(*models, "c")
+    except ComparisonError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("null", "alternative"),
+    [
+        ("y ~ 1 + (1 | school)", "y ~ 1 + (1 | school/i)"),
+        ("y ~ 1 + (1 | school:i)", "y ~ 1 + (1 | school/i)"),
+        ("y ~ 1 + (1 | g)", "y ~ 1 + (1 | school/i)"),
+        ("y ~ 1 + (1 | school) + (1 | g)", "y ~ 1 + (x | school/i)"),
+        ("y ~ 1 + (1 | n)", "y ~ x + (1 | school) + (1 | place)"),
+        ("y ~ 1 + (1 | n) + (x || g)", "y ~ 1 + (1 | place) + (x | school:i)"),
+    ],
+)
+def test_nested_with_several_factors(null, alternative, rooms):
+    """One with fewer factors, under whatever name they stand, is in one with more."""
+    assert several(null, alternative, rooms) == ""
+    assert "null and alternative are swapped" in several(alternative, null, rooms)
+
+
+@pytest.mark.parametrize(
+    ("null", "alternative", "why"),
+    [
+        ("y ~ 1 + (1 | school/i)", "y ~ 1 + (1 | g) + (1 | school)", "same model in other words"),
+        ("y ~ 1 + (1 | n)", "y ~ 1 + (1 | school/i)", "cannot covary as 'Intercept' do"),
+        ("y ~ 1 + (x | school)", "y ~ 1 + (1 | school) + (x | g)", "covary as 'Intercept', 'x'"),
+        ("y ~ 1 + (1 | school) + (1 | n)", "y ~ 1 + (1 | school/i)", "covary as 'Intercept' do"),
+    ],
+)
+def test_not_nested_with_several_factors(null, alternative, why, rooms):
+    assert why in several(null, alternative, rooms)
+
+
+def test_more_factors_are_no_other_rows(rooms):
+    """Told by the outcome where the frames are two."""
+    other = rooms.copy()
+    one, two = (
+        Candidate.designed(text, "ml", design(parse(text), table), table)
+        for text, table in (("y ~ 1 + (1 | school)", rooms), ("y ~ 1 + (1 | school/i)", other))
+    )
+    check_nested(one, two, "c")
+    with pytest.raises(ComparisonError, match="swapped"):
+        check_nested(two, one, "c")
 
 
 def test_names_of_arrays_say_nothing(frame):

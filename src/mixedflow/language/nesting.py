@@ -5,6 +5,8 @@ Whether one is nested in the other is decided on their columns: :mod:`mixedflow.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from mixedflow.errors import ComparisonError, quote
@@ -13,15 +15,15 @@ from mixedflow.language.formula import Parsed
 
 @dataclass(frozen=True)
 class Written:
-    """The terms of a model: ``blocks`` are (grouping factor, correlated effects)."""
+    """The terms of a model: ``blocks`` are (columns of a grouping factor, correlated effects)."""
 
     fixed: frozenset[frozenset[str]]
-    blocks: frozenset[tuple[str, frozenset[frozenset[str]]]]
+    blocks: frozenset[tuple[frozenset[str], frozenset[frozenset[str]]]]
 
     @classmethod
     def of(cls, parsed: Parsed) -> Written:
         blocks = frozenset(
-            (group.name, frozenset(frozenset(term) for term in block.terms))
+            (frozenset(group.columns), frozenset(frozenset(term) for term in block.terms))
             for group in parsed.groups
             for block in group.blocks
         )
@@ -34,10 +36,15 @@ class Written:
             for group, block in self.blocks
         )
 
-    @property
-    def intercepts(self) -> tuple[bool, int]:
-        """Without one, a factor takes its place: then names do not tell what is spanned."""
-        return frozenset() in self.fixed, sum(frozenset() in block for _, block in self.blocks)
+    def comparable(self, other: Written) -> bool:
+        """Without an intercept, a factor takes its place: names do not tell what is spanned then.
+
+        Of grouping factors, those that both models have count.
+        """
+        one, two = (Counter(g for g, b in m.blocks if frozenset() in b) for m in (self, other))
+        both = {g for g, _ in self.blocks} & {g for g, _ in other.blocks}
+        fixed = (frozenset() in self.fixed) == (frozenset() in other.fixed)
+        return fixed and all(one[group] == two[group] for group in both)
 
 
 @dataclass(frozen=True)
@@ -126,12 +133,6 @@ def _fault(null: Comparand, alternative: Comparand) -> tuple[str, str] | None:
             f"{quote(alternative.outcome)}",
             "a likelihood-ratio test needs one",
         )
-    if null.groups and alternative.groups and not null.groups <= alternative.groups:
-        one, other = (", ".join(map(quote, sorted(m.groups or ()))) for m in (null, alternative))
-        return (
-            f"the models have different grouping factors, {one} and {other}",
-            "a likelihood-ratio test needs those of the null model in both",
-        )
     if null.n_obs != alternative.n_obs:
         return (
             f"the models use different rows ({null.n_obs} and {alternative.n_obs})",
@@ -141,14 +142,26 @@ def _fault(null: Comparand, alternative: Comparand) -> tuple[str, str] | None:
         return "the models are of different data", "fit both to the same rows"
     if null.method == "reml" and null.spans_other(alternative):
         return DIFFERENT_FIXED
-    return _order(null, alternative)
+    return _order(null, alternative) or _factors(null, alternative)
 
 
 def _order(null: Comparand, alternative: Comparand) -> tuple[str, str] | None:
     """Models the wrong way round, as far as their terms show it."""
     one, other = null.written, alternative.written
-    if one is None or other is None or one.intercepts != other.intercepts:
+    if one is None or other is None or not one.comparable(other):
         return None
     if not other.within(one):
         return None
     return (same if one.within(other) else swapped)(null.name, alternative.name)
+
+
+def _factors(null: Comparand, alternative: Comparand) -> tuple[str, str] | None:
+    """Factors that the alternative cannot have under other names either: they are too many."""
+    if not null.groups or not alternative.groups or len(null.groups) <= len(alternative.groups):
+        return None
+    more = ", ".join(map(quote, sorted(null.groups - alternative.groups)))
+    return (
+        f"{quote(alternative.name)} has fewer grouping factors than {quote(null.name)}, and not "
+        f"{more}",
+        "a likelihood-ratio test needs those of the null model in both",
+    )

@@ -82,12 +82,16 @@ class Candidate:
         )
         return cls(name, fit.method, fit.y, fit.X, fit.terms, parts, fit.rows, fit.frame)
 
-    def comparand(self, by_position: bool) -> Comparand:
-        """Rows are told by their positions in one frame, else by outcome and clusters."""
-        if by_position and self.rows is not None:
+    def comparand(self, other: Candidate) -> Comparand:
+        """Rows are told by their positions in one frame, else by outcome and, if as many, factors.
+
+        More factors than the other has are a larger model of the same rows.
+        """
+        if self.frame is not None and self.frame is other.frame and self.rows is not None:
             rows = self.rows.tobytes()
         else:
-            rows = self.y.tobytes() + b"".join(_partition(part.codes) for part in self.parts)
+            parts = self.parts if len(self.parts) == len(other.parts) else ()
+            rows = self.y.tobytes() + b"".join(_partition(part.codes) for part in parts)
         return Comparand(self.name, self.method, n_obs=len(self.y), rows=rows)
 
 
@@ -100,8 +104,7 @@ def check_nested(null: Candidate, alternative: Candidate, where: str) -> None:
         Other methods or rows, REML fits of different fixed parts or scales of these, models of
         which none is nested in the other, that are the same, or the wrong way round.
     """
-    alike = null.frame is not None and null.frame is alternative.frame
-    check_comparable(null.comparand(alike), alternative.comparand(alike), where)
+    check_comparable(null.comparand(alternative), alternative.comparand(null), where)
     fault = _fault(null, alternative)
     if fault:
         raise ComparisonError(where, *fault)
