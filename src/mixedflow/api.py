@@ -16,6 +16,7 @@ from mixedflow.inference.posterior import posterior
 from mixedflow.inference.prediction import prediction
 from mixedflow.inference.results import Reporting, Results
 from mixedflow.language.names import INTERCEPT
+from mixedflow.model import factor_notes
 from mixedflow.model.design import Design, GroupDesign, fixed_matrix, random_matrices
 from mixedflow.model.estimation import estimate, estimate_design
 from mixedflow.model.new_rows import as_fitted, codes_of
@@ -146,7 +147,7 @@ def fit(
     reporting = reporting or Reporting()
     reporting.check(method, where)
     found = Fit(estimate(text, frame, method, where), reporting)
-    for note in found.fitted.parsed.notes if found.fitted.parsed else ():
+    for note in factor_notes.of_fit(found.fitted):
         warnings.warn(f"{where}: {note}", stacklevel=2)
     return found
 

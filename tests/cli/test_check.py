@@ -155,6 +155,15 @@ def test_a_crossing_that_looks_like_a_power_is_noted(mine: Path, run: Run) -> No
     assert code == 0 and "severity^2 crosses severity with itself" in out
 
 
+def test_several_factors_that_are_the_same_clusters(mine: Path, run: Run) -> None:
+    frame().assign(site=lambda f: "s" + f["clinic"].astype(str)).to_csv(mine / "visits.csv")
+    edit(mine, with_formula("score ~ 1 + (1 | clinic) + (1 | site)"))
+    code, _, err = run("check", mine / "config.yaml")
+    assert (
+        code == 1 and "'clinic' and 'site' are the same 15 clusters of rows; leave one out" in err
+    )
+
+
 def test_notes_of_the_data_are_lines_and_no_faults(mine: Path, run: Run) -> None:
     data = frame()
     data.loc[3, "severity"] = -99

@@ -16,7 +16,7 @@ from mixedflow.data.raw import RawData
 from mixedflow.data.sources import read_dataset
 from mixedflow.errors import FormulaError, MixedflowError, plain, quote
 from mixedflow.language import contrasts, formula
-from mixedflow.model import estimation, outcome
+from mixedflow.model import estimation, factor_notes, outcome
 from mixedflow.model.covariates_of import covariates_in
 from mixedflow.model.nesting import Candidate, check_nested
 from mixedflow.prose import notes, outcomes
@@ -98,6 +98,7 @@ def check(path: Path) -> Checked:
         try:
             designs[name] = model(wanted, data[wanted.dataset])
             lines.append(_describe(wanted, designs[name]))
+            lines += _factors(wanted, designs[name])
             crossed = formula.parse(wanted.formula).notes
             lines += [f"models.{name}.formula: note: {note}" for note in crossed]
             lines += _caution(wanted, designs[name])
@@ -137,8 +138,8 @@ def model(wanted: ModelSpec, data: Data) -> Design:
 
 def _rank(wanted: ModelSpec, rank: RankSpec, design: Design, data: Data) -> None:
     where, parsed = f"models.{wanted.name}.rank", formula.parse(wanted.formula)
-    distribution.check_clusters(len(_clusters(design)), where)
-    (part,) = design.groups
+    distribution.check_clusters(_clusters(design), where)
+    part = design.groups[0]
     covariates = covariates_in(
         parsed,
         data.prepared.frame,
@@ -178,8 +179,23 @@ def comparison(
     check_nested(null, alternative, f"comparisons.{pair.name}")
 
 
-def _clusters(design: Design) -> set[str]:
-    return set(design.groups[0].cluster)
+def _clusters(design: Design) -> int:
+    return len(set(design.groups[0].cluster))
+
+
+def _factors(wanted: ModelSpec, design: Design) -> list[str]:
+    """Of several grouping factors, the clusters of each, and how they lie to each other."""
+    if len(design.groups) == 1:
+        return []
+    factors, where = factor_notes.designed(design), f"models.{wanted.name}"
+    sizes = [
+        f"{quote(factor.name)} has {len(factor.labels)} clusters of {factor.sizes.min()} to "
+        f"{factor.sizes.max()} rows"
+        for factor in factors
+    ]
+    told = [*sizes, *factor_notes.relations(factors)]
+    noted = [f"note: {text}" for text in factor_notes.notes(factors)]
+    return [plain(f"{where}: {text}") for text in (*told, *noted)]
 
 
 def _caution(wanted: ModelSpec, design: Design) -> list[str]:
@@ -192,7 +208,11 @@ def _caution(wanted: ModelSpec, design: Design) -> list[str]:
 
 def _describe(wanted: ModelSpec, design: Design) -> str:
     left_out = f", {design.n_missing} left out (missing values)" if design.n_missing else ""
+    several = len(design.groups) > 1
+    grouped = (
+        f"{len(design.groups)} grouping factors" if several else f"{_clusters(design)} clusters"
+    )
     return (
-        f"models.{wanted.name}: {len(design.rows)} rows{left_out}, {len(_clusters(design))} "
-        f"clusters; fixed effects: {len(design.terms)}, random: {len(design.random_terms)}"
+        f"models.{wanted.name}: {len(design.rows)} rows{left_out}, {grouped}; fixed effects: "
+        f"{len(design.terms)}, random: {len(design.random_terms)}"
     )

@@ -72,13 +72,23 @@ def _doubt(ids: NDArray[np.int64], groups: NDArray[np.int64]) -> str | None:
         return "cluster_in_other" if _FEWEST_ABOVE <= many <= n / 2 else None
     if len(cells) == many:  # each group lies in one cluster
         return "other_in_cluster" if many >= 2 * n and len(ids) >= 1.5 * many else None
+    return "ids_restart" if restart(cells[:, 1], cells[:, 0], len(ids)) else None
+
+
+def restart(ids: NDArray[np.int64], groups: NDArray[np.int64], rows: int) -> bool:
+    """Whether ``ids`` (C,) begin anew in each of the ``groups`` (C,); a pair is there once.
+
+    Both are numbered through from 0, ids in their own order. They do if groups leave none out, and
+    do not all have the same, or are many for few ids.
+    """
+    n, many = int(ids.max()) + 1, int(groups.max()) + 1
     if many < _FEWEST_GROUPS:
-        return None
-    sizes = np.bincount(cells[:, 0])
+        return False
+    sizes = np.bincount(groups)
     last = np.zeros(many, dtype=np.int64)
-    np.maximum.at(last, cells[:, 0], cells[:, 1])
-    if (last + 1 != sizes).any():  # ids that leave none out begin anew in each group
-        return None
+    np.maximum.at(last, groups, ids)
+    if (last + 1 != sizes).any():
+        return False
     varies = np.mean(sizes == n) <= _MOST_COMPLETE
-    few = n < FEW and many >= _MANY_GROUPS * n and len(ids) >= 2 * len(cells)
-    return "ids_restart" if varies or few else None
+    few = n < FEW and many >= _MANY_GROUPS * n and rows >= 2 * len(ids)
+    return bool(varies or few)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from mixedflow.errors import quote
-from mixedflow.language.names import RESIDUAL, backquoted
+from mixedflow.language.names import NAME, RESIDUAL
 from mixedflow.language.scanning import Scanner
 
 RENAME = "give the column another name (rename, in a data set of the configuration)"
@@ -37,8 +39,8 @@ def factors(scanner: Scanner) -> list[Columns]:
 
 
 def written(columns: Columns) -> str:
-    """A factor as a formula can hold it."""
-    return ":".join(map(backquoted, columns))
+    """A factor as a formula can hold it: in backquotes what is no name there."""
+    return ":".join(name if re.fullmatch(NAME, name) else f"`{name}`" for name in columns)
 
 
 def _product(scanner: Scanner) -> Columns:

@@ -12,7 +12,6 @@ import numpy as np
 from mixedflow.arrays import Array
 from mixedflow.errors import DataError, ModelError, quote
 from mixedflow.language.grouping import written
-from mixedflow.language.names import backquoted
 from mixedflow.model.apart import confounded
 from mixedflow.model.clusters import index
 from mixedflow.model.crossing import lies_within
@@ -137,7 +136,7 @@ def check_factors(designs: Sequence[GroupDesign], groups: Sequence[Group], where
         inner = [name for name in below.columns if name not in above.columns]
         if len(inner) == 1 and len(above.columns) + 1 == len(below.columns):
             outer = quote(above.name)
-            other_way = f"{backquoted(inner[0])}/{written(above.columns)}"
+            other_way = f"{written(tuple(inner))}/{written(above.columns)}"
             raise ModelError(
                 where,
                 f"{quote(below.name)} makes no more clusters than {outer}: {quote(inner[0])} is "

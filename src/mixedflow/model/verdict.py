@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mixedflow.errors import quote
+from mixedflow.model import factor_notes
 from mixedflow.model.audit import audit, audit_problems
 from mixedflow.model.fitted import Fitted, Group
 from mixedflow.model.objective import Effects
@@ -71,8 +72,7 @@ class Verdict:
                 f"singular fit: {self._flat_directions()}; {self._simpler()}; standard errors of "
                 "the variances do not exist here"
             )
-        parsed = self.fitted.parsed
-        return (*notes, *(parsed.notes if parsed else ()))
+        return (*notes, *factor_notes.of_fit(self.fitted))
 
     def _diagnosis(self, audit_problems: list[str]) -> tuple[str, str]:
         """What the evidence says in words, and what to do next (empty: nothing)."""
