@@ -128,6 +128,35 @@ def test_refused_in_one_line(path, value, message):
     assert message in line and "\n" not in line and line.startswith("config.yaml")
 
 
+def grouping(formula, **changes):
+    config = changed("models/growth/formula", formula)
+    for key, value in changes.items():
+        config["datasets"]["children"][key] = value
+    found = reading.load(config).datasets
+    assert found["london"].grouping == ()
+    return found["children"].grouping
+
+
+def test_columns_that_models_group_by_hold_names():
+    assert grouping("weight ~ age + (1 | id)") == ()
+    assert grouping("weight ~ age + (1 | id/occ) + (1 | clinic:nurse)") == (
+        "clinic", "nurse", "occ",
+    )  # fmt: skip
+    assert grouping("weight ~ occ + (1 | id/occ)") == ()  # a number, too
+    assert grouping("weight ~ I(mean(age, by=occ)) + (1 | id/occ)") == ("occ",)
+    assert grouping("weight ~ 1 + (1 | id/age)", time="age") == ()
+
+
+def test_columns_that_families_group_by_hold_names():
+    config = changed("families", {"f": {
+        "dataset": ["children"], "formula": "{y} ~ age + (1 | id) + (1 | nurse)",
+        "for": {"y": ["weight", "height"]},
+    }})  # fmt: skip
+    found = reading.load(config).datasets["children"]
+    assert found.grouping == ("nurse",)
+    assert type(found).from_json(found.to_json()) == found
+
+
 def test_reml_fits_of_different_fixed_parts():
     config = changed("comparisons/slope", {"null": "school_intercept", "alternative": "other"})
     config["models"]["other"] = {"dataset": "london", "formula": "gcse ~ girl + (1 | school)"}

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyreadstat
 import pytest
-from data_sets import dataset, pupils, raw, read, source, variable
+from data_sets import dataset, prepared, pupils, raw, read, source, variable
 from lecture_data import shared
 
 from mixedflow.data import sources
@@ -33,6 +33,33 @@ CHILDREN: dict[str, Any] = {
     "first_per": ("id", "visit"),
     "expect": {"rows_read": 198, "rows": 189, "clusters": 68},
 }
+
+
+def test_every_grouping_column_is_one_of_names(tmp_path: Path) -> None:
+    """Classes "01" and "1" are two, NA is one of them, and an empty cell none."""
+    rows = ["s,k,w,y", "1,01,1.10,1", "1,1,1.1,2", "2,NA,1.1,3", "2,,1.1,4", "2,01,1.1,5"]
+    (tmp_path / "a.csv").write_text("\n".join(rows), "utf-8")
+    found = prepared(tmp_path / "a.csv", cluster="s", grouping=("k", "w", "derived elsewhere"))
+    assert found.frame["k"].tolist()[:3] == ["01", "1", "NA"] and len(found.frame) == 5
+    assert found.frame["k"].isna().tolist() == [False, False, False, True, False]
+    assert found.frame["w"].tolist()[:2] == ["1.10", "1.1"]
+    assert variable(found, "k")["kind"] == "text" and not found.card["notes"][1:]
+    (tmp_path / "b.csv").write_text("s,k,y\n1,1,1\n1,2,2\n2,1,3\n2,2,4", "utf-8")
+    assert prepared(tmp_path / "b.csv", cluster="s", grouping=("k",)).frame["k"].tolist() == [
+        "1", "2", "1", "2",
+    ]  # fmt: skip
+
+
+def test_long_ids_of_a_parquet_file_are_told_apart(tmp_path: Path) -> None:
+    pd.DataFrame(
+        {
+            "s": [1, 1, 2, 2],
+            "k": pd.array([2**60 + 1, 2**60 + 2, None, 2**60 + 1], dtype="Int64"),
+            "y": [1.0, 2.0, 3.0, 4.0],
+        }
+    ).to_parquet(tmp_path / "a.parquet")
+    found = prepared(tmp_path / "a.parquet", cluster="s", grouping=("k",)).frame["k"]
+    assert found.dropna().tolist() == [str(2**60 + 1), str(2**60 + 2), str(2**60 + 1)]
 
 
 # The synthetic children

@@ -32,7 +32,7 @@ def source(**given: Any) -> Any:
 def dataset(**given: Any) -> Any:
     nothing: dict[str, Any] = {"name": "d", "title": "", "cluster": "g", "time": None}
     nothing |= {"rename": {}, "derive": (), "filter": None, "first_per": ()}
-    nothing |= {"reshape": None, "join": ()}
+    nothing |= {"reshape": None, "join": (), "grouping": ()}
     nothing |= {"levels": {}, "labels": {}, "expect": {}, "categories": {}}
     return SimpleNamespace(**nothing | given)
 

@@ -140,6 +140,7 @@ class DatasetSpec(_Spec):
     reshape: ReshapeSpec | None = None
     join: tuple[JoinSpec, ...] = ()
     categories: dict[str, bool] = field(default_factory=dict)
+    grouping: tuple[str, ...] = ()  # other columns that name clusters of its models
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -153,6 +154,7 @@ class DatasetSpec(_Spec):
                 "levels": {name: tuple(order) for name, order in values["levels"].items()},
                 "reshape": None if reshape is None else ReshapeSpec.of(reshape),
                 "join": tuple(JoinSpec.of(one) for one in values["join"]),
+                "grouping": tuple(values.get("grouping", ())),
                 "explore": None if explore is None else ExploreSpec.of(explore),
             }
         )

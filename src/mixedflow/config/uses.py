@@ -17,7 +17,7 @@ def noted(
     models: Mapping[str, formula.Parsed],
     families: Mapping[str, Iterable[formula.Parsed]],
 ) -> Config:
-    """The configuration with the ``categories`` of its data sets; the formulas are those of it."""
+    """The configuration with ``categories`` and ``grouping`` of its data sets, of its formulas."""
     formulas: dict[str, list[formula.Parsed]] = {name: [] for name in config.datasets}
     texts: dict[str, list[str]] = {name: [] for name in config.datasets}
     for name, parsed in models.items():
@@ -26,11 +26,26 @@ def noted(
         for dataset in config.families[name].datasets:
             formulas[dataset] += several
             texts[dataset] += [text for _, text in config.families[name].subsets]
-    found = {
-        name: replace(one, categories=_categories(one, formulas[name], texts[name]))
-        for name, one in config.datasets.items()
-    }
+    found = {}
+    for name, one in config.datasets.items():
+        grouped = replace(one, grouping=_grouping(one, formulas[name]))
+        categories = _categories(grouped, formulas[name], texts[name])
+        found[name] = replace(grouped, categories=categories)
     return replace(config, datasets=found)
+
+
+def _grouping(dataset: DatasetSpec, models: list[formula.Parsed]) -> tuple[str, ...]:
+    """Columns beside the cluster by which the models group, and which are a number nowhere."""
+    named = set[str]().union(*(parsed.grouping for parsed in models))
+    counted = {dataset.cluster, dataset.time}
+    if dataset.explore is not None:
+        explore = dataset.explore
+        counted |= {explore.outcome, explore.predictor, explore.visit, explore.by}
+        if explore.trend is not None:
+            models = [*models, formula.parse(explore.trend)]
+    for parsed in models:
+        counted |= {parsed.outcome}.union(*map(expressions.row_names, parsed.atoms.values()))
+    return tuple(sorted(named - counted))
 
 
 def _categories(
@@ -50,7 +65,7 @@ def _categories(
         only, other = expressions.told_apart(text)
         apart |= only
         numbers |= other
-    apart -= {dataset.cluster, *dataset.levels}  # which are names anyway
+    apart -= {dataset.cluster, *dataset.grouping, *dataset.levels}  # which are names anyway
     return {name: name not in numbers for name in sorted(apart)}
 
 

@@ -83,12 +83,17 @@ def _notes(spec: DatasetSpec, origin: Origin, frame: pd.DataFrame) -> list[dict[
     recorded = [
         name
         for name in map(str, frame.columns)
-        if expressions.kept_column(origin.derived.get(name, "x")) and name != spec.cluster
+        if expressions.kept_column(origin.derived.get(name, "x"))
+        and name != spec.cluster
+        and name not in spec.grouping
     ]
     other_levels = [
         name
         for name in recorded
-        if name != spec.time and name not in spec.levels and name not in origin.value_labels
+        if name != spec.time
+        and name not in spec.levels
+        and name not in spec.grouping
+        and name not in origin.value_labels
     ]
     return [
         *origin.notes,
@@ -107,7 +112,7 @@ def alike(columns: Iterable[str]) -> list[dict[str, Any]]:
 
 def _variable(spec: DatasetSpec, origin: Origin, name: str, values: pd.Series) -> dict[str, Any]:
     present, labels = values.dropna(), origin.value_labels.get(name, {})
-    kind = _kind(labels, present, name == spec.cluster)
+    kind = _kind(labels, present, name == spec.cluster or name in spec.grouping)
     counted = kind in ("category", "indicator")
     numeric = kind in ("number", "indicator")
     nothing = {"mean": None, "sd": None, "min": None, "max": None}

@@ -197,11 +197,12 @@ class _Preparation:
         self.step("filter", self.spec.filter, self.frame[held])
 
     def assign_clusters(self) -> None:
-        """Cluster labels become text; rows without one are dropped."""
+        """Labels of clusters become text; rows without one in the cluster column are dropped."""
         name = self.spec.cluster
         known = self.frame[self.frame[name].notna()]
         self.step("cluster", f"rows with {name}", known)
-        self.frame = known.assign(**{name: as_text(known[name])})
+        names = [name, *(other for other in self.spec.grouping if other in known.columns)]
+        self.frame = known.assign(**{column: as_text(known[column]) for column in names})
 
     def days(self) -> pd.Series:
         """(N,) the dates of the time column as days since 1970 began."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Reading(FileKeys):
     """Which columns, by the file's own names, hold names, and the keys of the source.
 
-    ``names`` are the cluster and keys, ``levels`` columns with the levels declared, ``categories``
+    ``names`` are grouping columns and keys, ``levels`` columns with the levels declared, ``categories``
     others that are taken for names, and whether never for numbers. ``most`` bytes may come out of a
     file that is compressed in itself.
     """
@@ -40,7 +40,7 @@ class Reading(FileKeys):
 
         keys = {mine for one in spec.join for mine, _ in one.by if spec.categories.get(mine, True)}
         return cls(
-            frozenset(map(in_file, {spec.cluster, *keys})) - {""},
+            frozenset(map(in_file, {spec.cluster, *spec.grouping, *keys})) - {""},
             {in_file(name): _texts(order) for name, order in spec.levels.items() if in_file(name)},
             {in_file(name): only for name, only in spec.categories.items() if in_file(name)},
         ).with_keys(spec.source)
@@ -50,7 +50,7 @@ class Reading(FileKeys):
         """The same of a file that is joined: its columns keep their names."""
         keys = {theirs for mine, theirs in join.by if spec.categories.get(mine, True)}
         levels = {name: _texts(order) for name, order in spec.levels.items()}
-        return cls(frozenset(keys), levels, spec.categories)
+        return cls(frozenset({*spec.grouping, *keys}), levels, spec.categories)
 
     def with_keys(self, source: SourceSpec) -> Self:
         return replace(self, **{key.name: getattr(source, key.name) for key in fields(FileKeys)})
