@@ -155,19 +155,47 @@ def fit(
 def fit_arrays(
     y: Array,
     X: Array,
-    Z: Array,
-    cluster: Array,
+    Z: Array | Mapping[str, Array],
+    cluster: Array | Mapping[str, Array],
     method: str = "reml",
-    blocks: tuple[int, ...] | None = None,
+    blocks: tuple[int, ...] | Mapping[str, tuple[int, ...]] | None = None,
     reporting: Reporting | None = None,
 ) -> Fit:
     """The same from arrays: ``y`` (N,), ``X`` (N, p), ``Z`` (N, q), ``cluster`` (N,) labels.
 
-    ``blocks`` are the sizes of the groups of correlated columns of Z; one group by default.
+    ``blocks`` are the sizes of the groups of correlated columns of Z; one group by default. Of
+    several grouping factors, ``Z``, ``cluster`` and ``blocks`` are mappings from their names.
     """
+    y, X = _numbers("y", y), _numbers("X", X)
+    several = Z if isinstance(Z, Mapping) else {"cluster": Z}
+    labels = cluster if isinstance(cluster, Mapping) else {"cluster": cluster}
+    if several.keys() != labels.keys() or not several:
+        raise DataError("arrays", "Z and cluster must name the same grouping factors")
+    sizes = blocks if isinstance(blocks, Mapping) else dict.fromkeys(several, blocks)
+    groups = tuple(
+        _group(name, y, X, columns, labels[name], sizes.get(name))
+        for name, columns in several.items()
+    )
+    design = Design(
+        y=y,
+        X=X,
+        terms=tuple(f"x{k}" for k in range(X.shape[1])),
+        groups=groups,
+        rows=np.arange(len(y)),
+        n_missing=0,
+    )
+    reporting = reporting or Reporting()
+    reporting.check(method, "arrays")
+    return Fit(estimate_design(design, method, "arrays"), reporting)
+
+
+def _group(
+    name: str, y: Array, X: Array, Z: Array, cluster: Array, blocks: tuple[int, ...] | None
+) -> GroupDesign:
+    """A grouping factor of arrays, or what is wrong with them."""
     import pandas as pd
 
-    y, X, Z = (_numbers(name, part) for name, part in (("y", y), ("X", X), ("Z", Z)))
+    Z = _numbers("Z", Z)
     # A list with a missing value among texts would become the text "nan".
     labels = np.asarray(cluster, dtype=None if hasattr(cluster, "dtype") else object)
     if labels.dtype.kind == "O" and all(type(label) is int for label in labels.ravel()):
@@ -183,25 +211,14 @@ def fit_arrays(
         raise DataError("arrays", f"blocks must add up to the {Z.shape[1]} columns of Z")
     if labels.dtype.kind not in "iub" and pd.isna(labels).any():
         raise DataError("arrays", "missing cluster labels", "drop those rows")
-    group = GroupDesign(
-        name="cluster",
+    return GroupDesign(
+        name=name,
         random_terms=tuple(f"z{k}" for k in range(Z.shape[1])),
         blocks=sizes,
         Z=Z,
         cluster=labels,
-        columns=("cluster",),
+        columns=(name,),
     )
-    design = Design(
-        y=y,
-        X=X,
-        terms=tuple(f"x{k}" for k in range(X.shape[1])),
-        groups=(group,),
-        rows=np.arange(len(y)),
-        n_missing=0,
-    )
-    reporting = reporting or Reporting()
-    reporting.check(method, "arrays")
-    return Fit(estimate_design(design, method, "arrays"), reporting)
 
 
 def lr_test(

@@ -30,6 +30,22 @@ def no_search(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_search")
+@pytest.mark.parametrize(
+    ("labels", "blocks", "text"),
+    [
+        ({"a": np.arange(N) // 5}, None, "must name the same grouping factors"),
+        ({"a": np.arange(N) // 5, "c": np.arange(N) // 3}, None, "must name the same"),
+        ({"a": np.arange(N) // 5, "b": 9 - np.arange(N) // 5}, None, "'a' and 'b' are the same 6"),
+        ({"a": np.arange(N) // 5, "b": np.zeros(N)}, None, "'b' has one cluster only"),
+        ({"a": np.arange(N) // 5, "b": np.arange(N) % 3}, {"b": (2,)}, "add up to the 1 columns"),
+    ],
+)
+def test_several_factors_are_mappings(labels, blocks, text):
+    Z = dict.fromkeys(("a", "b"), np.ones((N, 1)))
+    refused_arrays((DataError, ModelError), text, Z=Z, cluster=labels, blocks=blocks)
+
+
+@pytest.mark.usefixtures("no_search")
 class TestValues:
     @pytest.mark.parametrize("n,row", [(N, 3), (LARGE, 1)])
     @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -199,10 +199,9 @@ class _Preparation:
     def assign_clusters(self) -> None:
         """Labels of clusters become text; rows without one in the cluster column are dropped."""
         name = self.spec.cluster
-        known = self.frame[self.frame[name].notna()]
-        self.step("cluster", f"rows with {name}", known)
-        names = [name, *(other for other in self.spec.grouping if other in known.columns)]
-        self.frame = known.assign(**{column: as_text(known[column]) for column in names})
+        self.step("cluster", f"rows with {name}", self.frame[self.frame[name].notna()])
+        names = {name, *self.spec.grouping} & {*self.frame.columns}
+        self.frame = self.frame.assign(**{one: as_text(self.frame[one]) for one in names})
 
     def days(self) -> pd.Series:
         """(N,) the dates of the time column as days since 1970 began."""
