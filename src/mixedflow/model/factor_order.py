@@ -18,15 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedflow.arrays import Array
+from mixedflow.model.crossing import lies_within
 from mixedflow.model.factor_products import FactorProducts
 from mixedflow.model.fitted import Group
-
-
-def is_nested(fine: NDArray[np.int64], coarse: NDArray[np.int64]) -> bool:
-    """Whether each level of the first, by rows (N,), lies in one level of the second."""
-    parent = np.zeros(int(fine.max()) + 1, dtype=np.int64)
-    parent[fine] = coarse
-    return bool(np.array_equal(parent[fine], coarse))
 
 
 def elimination_order(groups: Sequence[Group]) -> tuple[int, ...]:
@@ -37,7 +31,7 @@ def elimination_order(groups: Sequence[Group]) -> tuple[int, ...]:
         (g, h)
         for g in left
         for h in left
-        if g != h and levels[g] >= levels[h] and is_nested(groups[g].codes, groups[h].codes)
+        if g != h and levels[g] >= levels[h] and lies_within(groups[g].codes, groups[h].codes)
     }
     found = []
     while left:

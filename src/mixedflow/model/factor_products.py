@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
 from mixedflow.arrays import Array
+from mixedflow.model.crossing import cells
 from mixedflow.model.crossproducts import (
     CrossProducts,
     Scales,
@@ -30,15 +31,13 @@ from mixedflow.model.crossproducts import (
 )
 from mixedflow.model.fitted import Group
 
-_TABLE = 20_000_000  # pairs of levels up to which those that occur are looked up in a table
-
 
 @dataclass(frozen=True)
 class Crossing:
     """The pairs of levels of two factors that share rows, by the first level, then the second.
 
-    ``first``, ``second`` (n,) levels; ``index`` (N,) the pair of each row; ``values`` (q, q', n)
-    sums of products of the factors' columns, in the core's scales.
+    ``first``, ``second`` (n,) levels; ``values`` (q, q', n) sums of products of the factors'
+    columns, in the core's scales.
     """
 
     first: NDArray[np.int64]
@@ -124,37 +123,17 @@ def _accumulated(
     return found
 
 
-def levels_of_pairs(
-    first: NDArray[np.int64], second: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of levels that share rows, (n,) and (n,), and which of them each row has (N,)."""
-    width = int(second.max()) + 1
-    keys = first.astype(np.int64) * width + second
-    n_keys = (int(first.max()) + 1) * width
-    if n_keys <= _TABLE:
-        seen = np.zeros(n_keys, dtype=bool)
-        seen[keys] = True
-        found = np.flatnonzero(seen)
-        place = np.empty(n_keys, dtype=np.int64)
-        place[found] = np.arange(len(found))
-        index = place[keys]
-    else:
-        found, index = np.unique(keys, return_inverse=True)
-    return found // width, found % width, index
-
-
 def crossing(
     first: NDArray[np.int64], second: NDArray[np.int64], one: Array, other: Array
 ) -> Crossing:
     """Z_g'Z_h of each pair of levels; ``first``, ``second`` (N,), ``one`` (N, q), ``other``."""
-    # Nested levels, the usual case, need no search for pairs.
-    parent = np.zeros(int(first.max()) + 1, dtype=np.int64)
-    parent[first] = second
-    if np.array_equal(parent[first], second):
-        pairs, index = (np.arange(len(parent)), parent), first
-    else:
-        a, b, index = levels_of_pairs(first, second)
-        pairs = (a, b)
+    found = cells(first, second)
+    pairs, index = (found.one, found.other), found.codes
+    if not bool((np.diff(found.one) > 0).all()):
+        order = np.lexsort((found.other, found.one))
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = np.arange(len(order))
+        pairs, index = (found.one[order], found.other[order]), place[index]
     n = len(pairs[0])
     values = np.empty((one.shape[1], other.shape[1], n))
     counts: Array | None = None

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from mixedflow.model.crossproducts import (
 )
 from mixedflow.model.design import Design, GroupDesign
 from mixedflow.model.fitted import Group
+from mixedflow.model.many_factors import ManyFactors, TooLargeError
 from mixedflow.model.objective import Objective
 from mixedflow.model.one_factor import OneFactor
 
@@ -54,19 +54,10 @@ def structured(y: Array, X: Array, groups: Sequence[Group], reml: bool) -> Objec
         As :func:`mixedflow.model.crossproducts.reduce`.
     """
     if len(groups) > 1:
-        several: Objective = _many_factors().ManyFactors.of(y, X, tuple(groups), reml)
-        return several
+        return ManyFactors.of(y, X, groups, reml)
     (group,) = groups
     products = reduce(y, X, group.Z, group.codes, len(group.labels), group.blocks)
     return OneFactor(products, group.blocks, reml)
-
-
-def _many_factors() -> Any:
-    """The engine of several grouping factors, which a model of one does not load."""
-    try:
-        return importlib.import_module("mixedflow.model.many_factors")
-    except ModuleNotFoundError:
-        raise ModelError("formula", "several grouping factors", "this version fits one") from None
 
 
 def posed(design: Design, reml: bool, where: str) -> tuple[tuple[Group, ...], Objective]:
@@ -94,7 +85,7 @@ def posed(design: Design, reml: bool, where: str) -> tuple[tuple[Group, ...], Ob
         raise collinear(error, design.terms, random_terms, where) from None
     except NotFiniteError:
         raise _not_finite(y, X, groups, where) from None
-    except _too_large(groups) as error:
+    except TooLargeError as error:
         raise _no_room(error, where) from None
     check_range(objective, design.terms, random_terms, where)
     check_residual(objective, y.min() == y.max(), where)
@@ -112,12 +103,7 @@ def _names(groups: Sequence[Group]) -> tuple[str, ...]:
     return tuple(f"{term} | {group.name}" for group in groups for term in group.random_terms)
 
 
-def _too_large(groups: Sequence[Group]) -> Any:
-    """What :func:`structured` raises where crossed factors have too many effects."""
-    return _many_factors().TooLarge if len(groups) > 1 else ()
-
-
-def _no_room(error: Any, where: str) -> ModelError:
+def _no_room(error: TooLargeError, where: str) -> ModelError:
     room = 5 * error.columns**2 * 8 / 2**30  # GiB: the dense matrix and those computed of it
     named = ", ".join(map(quote, error.names))
     return ModelError(
