@@ -76,6 +76,9 @@ class Dense:
         found = np.empty_like(rows)
         for t in self.plan.dense:
             here, L = self.plan.columns(t), self._L[t]
+            if len(L) == 1:
+                np.multiply(rows[here], L[0, 0], out=found[here])
+                continue
             part = rows[here].reshape(self.plan.levels[t], len(L), -1)
             by = L.T if transpose else L
             found[here] = np.matmul(by, part).reshape(-1, rows.shape[1])
