@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
 from mixedflow.errors import quote
 from mixedflow.language.names import NAME, RESIDUAL
@@ -41,6 +42,13 @@ def factors(scanner: Scanner) -> list[Columns]:
 def written(columns: Columns) -> str:
     """A factor as a formula can hold it: in backquotes what is no name there."""
     return ":".join(name if re.fullmatch(NAME, name) else f"`{name}`" for name in columns)
+
+
+def effects(random_terms: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
+    """Names of each factor's random effects, with the factor where there are several."""
+    if len(random_terms) == 1:
+        return [tuple(terms) for terms in random_terms.values()]
+    return [tuple(f"{t} | {name}" for t in terms) for name, terms in random_terms.items()]
 
 
 def _product(scanner: Scanner) -> Columns:

@@ -15,6 +15,7 @@ import numpy as np
 
 from mixedflow.arrays import Array
 from mixedflow.errors import ComparisonError, quote
+from mixedflow.language.grouping import effects
 from mixedflow.language.nesting import (
     DIFFERENT_FIXED,
     DIFFERENT_SCALE,
@@ -69,16 +70,19 @@ class Candidate:
     @classmethod
     def designed(cls, name: str, method: str, design: Design, frame: object) -> Candidate:
         """A model that need not be fitted: ``design`` is that of rows of ``frame``."""
+        named = effects({part.name: part.random_terms for part in design.groups})
         parts = tuple(
-            Part(part.random_terms, part.blocks, part.Z, index(part.cluster)[0])
-            for part in design.groups
+            Part(terms, part.blocks, part.Z, index(part.cluster)[0])
+            for terms, part in zip(named, design.groups, strict=True)
         )
         return cls(name, method, design.y, design.X, design.terms, parts, design.rows, frame)
 
     @classmethod
     def fitted(cls, name: str, fit: Fitted) -> Candidate:
+        named = effects({group.name: group.random_terms for group in fit.groups})
         parts = tuple(
-            Part(group.random_terms, group.blocks, group.Z, group.codes) for group in fit.groups
+            Part(terms, group.blocks, group.Z, group.codes)
+            for terms, group in zip(named, fit.groups, strict=True)
         )
         return cls(name, fit.method, fit.y, fit.X, fit.terms, parts, fit.rows, fit.frame)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Protocol
 
 import numpy as np
 
 from mixedflow.arrays import Array
 from mixedflow.errors import DataError, ModelError, quote
-from mixedflow.language.grouping import written
+from mixedflow.language.grouping import effects, written
 from mixedflow.model.apart import confounded
 from mixedflow.model.clusters import index
 from mixedflow.model.crossing import lies_within
@@ -78,7 +78,8 @@ def posed(design: Design, reml: bool, where: str) -> tuple[tuple[Group, ...], Ob
         sizes = np.bincount(group.codes, minlength=len(group.labels))
         check_sizes(sizes, X.shape[1], group.Z.shape[1], group.name, where)
     check_factors(design.groups, groups, where)
-    random_terms = _names(groups)
+    named = effects({group.name: group.random_terms for group in groups})
+    random_terms = tuple(chain.from_iterable(named))
     try:
         objective = structured(y, X, groups, reml)
     except CollinearError as error:
@@ -94,13 +95,6 @@ def posed(design: Design, reml: bool, where: str) -> tuple[tuple[Group, ...], Ob
     else:
         check_apart(objective, groups, random_terms, where)
     return groups, objective
-
-
-def _names(groups: Sequence[Group]) -> tuple[str, ...]:
-    """The random effects, with their factors if there are several."""
-    if len(groups) == 1:
-        return groups[0].random_terms
-    return tuple(f"{term} | {group.name}" for group in groups for term in group.random_terms)
 
 
 def _no_room(error: TooLargeError, where: str) -> ModelError:
