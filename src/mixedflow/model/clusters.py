@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_WHOLE = r"(?:0|[1-9][0-9]{0,17})"
+
+
 def natural(label: str) -> tuple[Any, ...]:
     """Sort key under which "2" comes before "10"."""
     parts = re.split(r"(\d+)", label)
@@ -36,12 +39,24 @@ def index(labels: Array) -> tuple[Array, Array]:
         found, codes = np.unique(labels, return_inverse=True)
         return codes, found
     # As objects: numpy's own text drops nulls at the end, and pads every label to the longest.
-    texts = labels if labels.dtype.kind == "U" else [str(label) for label in labels.tolist()]
+    text = labels.dtype.kind == "U" or pd.api.types.infer_dtype(labels, skipna=False) == "string"
+    texts = labels if text else [str(label) for label in labels.tolist()]
     inverse, found = pd.factorize(np.asarray(texts, dtype=object))
-    order = sorted(range(len(found)), key=lambda i: (natural(str(found[i])), str(found[i])))
+    order = in_order([str(label) for label in found])
     position = np.empty(len(found), dtype=np.int64)
     position[order] = np.arange(len(found))
     return position[inverse], found[order]
+
+
+def in_order(labels: Sequence[str]) -> Array:
+    """Places of labels in natural order; of whole numbers, and of pairs of them, in one sweep."""
+    parts = labels[0].count(":") + 1 if labels else 1
+    text = "\n".join(labels) + "\n"
+    if re.fullmatch(f"(?:{':'.join([_WHOLE] * parts)}\n)+", text):
+        numbers = np.array(list(map(int, text.replace(":", "\n").split())), dtype=np.int64)
+        return np.lexsort(numbers.reshape(-1, parts).T[::-1])
+    order = sorted(range(len(labels)), key=lambda i: (natural(labels[i]), labels[i]))
+    return np.array(order, dtype=np.int64)
 
 
 def labels_of(columns: Sequence[pd.Series]) -> Array:
@@ -50,24 +65,35 @@ def labels_of(columns: Sequence[pd.Series]) -> Array:
     Combinations are told apart as such: where two would be called the same, as a:b and c beside a
     and b:c, the parts of all stand in quotes.
     """
-    texts = [column.astype(str).to_numpy(dtype=object) for column in columns]
-    if len(texts) == 1:
-        return texts[0]
-    codes, parts = combinations(texts)
+    codes, parts = combinations([_texts(column) for column in columns])
     names = [":".join(part) for part in parts]
     if len(set(names)) < len(names):
         names = [":".join(json.dumps(text, ensure_ascii=False) for text in part) for part in parts]
     return np.array(names, dtype=object)[codes]
 
 
-def combinations(columns: Sequence[Array]) -> tuple[Array, list[tuple[Any, ...]]]:
-    """Codes (N,) of the combinations of the columns' values, and each combination."""
+def _texts(column: pd.Series) -> tuple[Array, Array]:
+    """Codes (N,) of a column's values, and these as text."""
     import pandas as pd
 
-    codes = np.zeros(len(columns[0]), dtype=np.int64)
-    for column in columns:
-        inner, values = pd.factorize(column)
-        codes = pd.factorize(codes * max(len(values), 1) + inner)[0]
-    first = np.empty(int(codes.max(initial=-1)) + 1, dtype=np.int64)
-    first[codes[::-1]] = np.arange(len(codes))[::-1]
-    return codes, list(zip(*(column[first].tolist() for column in columns), strict=True))
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu":
+        codes, values = pd.factorize(column.to_numpy())  # a text for each number, not for each row
+        return codes, values.astype(str).astype(object)
+    codes, values = pd.factorize(column.astype(str).to_numpy(dtype=object))
+    return codes, values
+
+
+def combinations(columns: Sequence[tuple[Array, Array]]) -> tuple[Array, list[tuple[Any, ...]]]:
+    """Codes (N,) of the combinations of columns, each given by codes and values, and what they are.
+
+    Of one column these are its own.
+    """
+    import pandas as pd
+
+    codes, values = columns[0]
+    parts = [values]
+    for inner, own in columns[1:]:
+        many = max(len(own), 1)
+        codes, keys = pd.factorize(codes.astype(np.int64) * many + inner)
+        parts = [*(part[keys // many] for part in parts), own[keys % many]]
+    return codes, list(zip(*parts, strict=True))
