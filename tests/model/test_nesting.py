@@ -172,6 +172,11 @@ def several(null, alternative, frame):
         ("y ~ 1 + (1 | g)", "y ~ 1 + (1 | school/i)"),
         ("y ~ 1 + (1 | school) + (1 | g)", "y ~ 1 + (x | school/i)"),
         ("y ~ 1 + (1 | n)", "y ~ x + (1 | school) + (1 | place)"),
+        # Numbers in a school are dummies there: one variance, and a covariance of all.
+        ("y ~ 1 + (1 | school:i)", "y ~ 1 + (0 + C(i) | school)"),
+        ("y ~ 1 + (1 | school/i)", "y ~ 1 + (0 + C(i) | school)"),
+        ("y ~ 1 + (1 | school/i)", "y ~ 1 + (0 + C(i) | school) + (1 | n)"),
+        ("y ~ 1 + (0 + x | g)", "y ~ 1 + (0 + C(i):x | school)"),
         ("y ~ 1 + (1 | n) + (x || g)", "y ~ 1 + (1 | place) + (x | school:i)"),
     ],
 )
@@ -185,6 +190,7 @@ def test_nested_with_several_factors(null, alternative, rooms):
     ("null", "alternative", "why"),
     [
         ("y ~ 1 + (1 | school/i)", "y ~ 1 + (1 | g) + (1 | school)", "same model in other words"),
+        ("y ~ 1 + (1 | school/i)", "y ~ 1 + (1 | school) + (0 + C(k) | school)", "cannot"),
         ("y ~ 1 + (1 | n)", "y ~ 1 + (1 | school/i)", "cannot covary as 'Intercept' do"),
         ("y ~ 1 + (x | school)", "y ~ 1 + (1 | school) + (x | g)", "covary as 'Intercept', 'x'"),
         ("y ~ 1 + (1 | school) + (1 | n)", "y ~ 1 + (1 | school/i)", "as 'Intercept | n' do"),

@@ -25,6 +25,7 @@ from mixedflow.language.nesting import (
     swapped,
 )
 from mixedflow.model.clusters import index
+from mixedflow.model.crossing import lies_within
 from mixedflow.model.crossproducts import slices
 from mixedflow.model.design import Design
 from mixedflow.model.fitted import Fitted
@@ -34,6 +35,7 @@ from mixedflow.model.fitted import Fitted
 TOLERANCE = 1e-6
 _EMPTY = 1e-11  # singular value of unit columns below which they have no direction more
 _DIRECTIONS = 20  # random effects of a block tried for a covariance matrix that is none
+_MOST_WITHIN = 20  # clusters in a coarser one whose effects might be those of dummies in it
 _AT_ONCE = 1 << 20  # numbers of the clusters' covariances at once in memory
 
 
@@ -147,24 +149,36 @@ def _outside(one: Candidate, other: Candidate) -> list[str]:
 
 def _unattainable(one: Candidate, other: Candidate) -> list[str]:
     """The random effects of the first block of ``one`` that covary as the other's cannot."""
-    theirs = {_partition(part.codes): part for part in other.parts}
     for part in one.parts:
-        within = theirs.get(_partition(part.codes))
         columns = slices(part.blocks)
-        wanted = [False] * len(columns) if within is None else _attainable(part, within)
-        for block, attained in zip(columns, wanted, strict=True):
-            if not attained:
+        attained = np.zeros(len(columns), dtype=bool)
+        for within in other.parts:
+            if not attained.all() and lies_within(part.codes, within.codes):
+                attained |= _attainable(part, within)
+        for block, found in zip(columns, attained, strict=True):
+            if not found:
                 return list(part.terms[block])
     return []
 
 
 def _attainable(part: Part, within: Part) -> list[bool]:
-    """Of each block: is every covariance of its effects one of ``within``'s?"""
+    """Of each block: is every covariance of its effects one of ``within``'s?
+
+    The part's clusters lie in those of ``within``, in which they can be dummies: of machines, each
+    with an effect by worker, (0 + machine | worker) can make what (1 | worker:machine) does.
+    """
     mine, theirs = part.bases(), within.bases()
+    place = _places(part.codes, within.codes)
+    times = int(place.max()) + 1
+    if times > _MOST_WITHIN:
+        return [False] * len(mine)
     shapes = [basis.shape[1] for basis in theirs]
     m = sum(map(_n_pairs, shapes))
     sizes = [*shapes, *(basis.shape[1] for basis in mine)]
-    R = _triangle(_covariances(np.hstack([*theirs, *mine]), part.codes, tuple(sizes)))
+    split = [basis * (place == k)[:, None] for basis in mine for k in range(times)]
+    blocks = (*shapes, *(basis.shape[1] for basis in mine for _ in range(times)))
+    chunks = _covariances(np.hstack([*theirs, *split]), within.codes, blocks)
+    R = _triangle(_summed(chunk, m, sizes[len(shapes) :], times) for chunk in chunks)
     norms = _norms(R)
     unit = R / norms
     weights = np.linalg.lstsq(unit[:, :m], unit[:, m:], rcond=None)[0]
@@ -176,6 +190,26 @@ def _attainable(part: Part, within: Part) -> list[bool]:
         first = pairs.stop
         found.append(bool(spanned[pairs].all()) and _positive(weights[:, pairs], q, shapes))
     return found
+
+
+def _places(fine: Array, coarse: Array) -> Array:
+    """(N,) the number of a row's cluster among those of its coarser cluster, from 0."""
+    parent = np.zeros(int(fine.max()) + 1, dtype=np.int64)
+    parent[fine] = coarse
+    order, n = np.argsort(parent, kind="stable"), np.bincount(parent)
+    number = np.empty(len(parent), dtype=np.int64)
+    number[order] = np.arange(len(parent)) - np.repeat(np.cumsum(n) - n, n)
+    return number[fine]
+
+
+def _summed(pairs: Array, first: int, sizes: Sequence[int], times: int) -> Array:
+    """Covariances of blocks that stand ``times`` over, after the ``first`` columns, added up."""
+    found = [pairs[:, :first]]
+    for size in sizes:
+        last = first + times * _n_pairs(size)
+        found.append(pairs[:, first:last].reshape(len(pairs), times, -1).sum(axis=1))
+        first = last
+    return np.hstack(found)
 
 
 def _positive(weights: Array, q: int, shapes: Sequence[int]) -> bool:
