@@ -102,7 +102,8 @@ def _no_room(error: TooLargeError, where: str) -> ModelError:
     named = ", ".join(map(quote, error.names))
     return ModelError(
         where,
-        f"{error.columns:,} random effects of {named}, crossed with others, need {room:,.0f} GiB",
+        f"{error.columns:,} random effects of {named}, crossed with others, need dense "
+        f"matrices of {room:,.0f} GiB",
         "leave one of the factors out, or take a coarser one",
     )
 
@@ -139,13 +140,13 @@ def check_sizes(sizes: Array, p: int, q: int, group: str, where: str) -> None:
         raise ModelError(
             where,
             f"the grouping factor {quote(group)} has one cluster only",
-            "a mixed model needs several",
+            "leave it out: a mixed model needs several",
         )
     if n_clusters == n:
         raise ModelError(
             where,
             f"the grouping factor {quote(group)} has one row a cluster ({n} rows, {n} clusters)",
-            "its variance cannot be told from the residual's",
+            "its variance cannot be told from the residual's: leave it out, or take a coarser one",
         )
     if p >= n:
         raise ModelError(where, f"{p} fixed effects for {n} rows", "leave some out")
