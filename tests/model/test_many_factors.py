@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from tests.support.several import DESIGNS, WholeV, design
+from tests.support.several import DESIGNS, WholeV, design, group_of
 
 from mixedflow.model import crossed_step
+from mixedflow.model.crossproducts import CollinearError
 from mixedflow.model.many_factors import ManyFactors
 from mixedflow.model.solution import Solution
 
@@ -153,3 +154,16 @@ def test_a_dense_product_gives_what_listed_pairs_give(name, monkeypatch):
     assert at.deviance == pytest.approx(expected.deviance, rel=1e-13)
     gradient = listed.gradient(parameters, expected)
     assert found.gradient(parameters, at) == pytest.approx(gradient, rel=1e-10, abs=1e-10)
+
+
+def test_dependent_effects_are_counted_as_the_factors_stand():
+    y, X, groups = design("nested")
+    Z = np.column_stack([np.ones(len(y)), X[:, 1], 1.0 + 2.0 * X[:, 1]])
+    fine = group_of("ab", groups[1].codes, Z)
+    with pytest.raises(CollinearError) as refused:
+        ManyFactors.of(y, X, (groups[0], fine), True)
+    # Column 0 is the coarse factor's, 1 to 3 are the fine one's, which is taken out first.
+    assert (refused.value.column, refused.value.others) == (3, (1, 2))
+    with pytest.raises(CollinearError) as refused:
+        ManyFactors.of(y, X, (fine, groups[0]), True)
+    assert (refused.value.column, refused.value.others) == (2, (0, 1))

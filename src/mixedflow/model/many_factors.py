@@ -17,7 +17,7 @@ import numpy as np
 
 from mixedflow.arrays import Array
 from mixedflow.model.crossed_step import CrossedStep, crossed_step
-from mixedflow.model.crossproducts import Scales
+from mixedflow.model.crossproducts import CollinearError, Scales
 from mixedflow.model.factor_covariances import between
 from mixedflow.model.factor_effects import FactorEffects
 from mixedflow.model.factor_order import Plan, elimination_order
@@ -85,7 +85,16 @@ class ManyFactors:
             Crossed factors with more columns than a dense matrix can hold.
         """
         order = elimination_order(groups)
-        products = reduce_factors(y, X, [groups[g] for g in order])
+        try:
+            products = reduce_factors(y, X, [groups[g] for g in order])
+        except CollinearError as error:
+            if not error.random:
+                raise
+            # Columns of Z are counted as the factors stand, not as they are taken out.
+            starts = np.cumsum([0, *(group.Z.shape[1] for group in groups)])
+            place = [k for g in order for k in range(starts[g], starts[g + 1])]
+            others = tuple(place[k] for k in error.others)
+            raise CollinearError(place[error.column], others, random=True) from None
         plan = Plan(products)
         if plan.width > MOST_COLUMNS:
             raise TooLargeError(plan.width, tuple(groups[order[t]].name for t in plan.dense))
