@@ -6,7 +6,6 @@ Whether one is nested in the other is decided on their columns: :mod:`mixedflow.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
 from dataclasses import dataclass
 
 from mixedflow.errors import ComparisonError, quote
