@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from mixedflow.model.clusters import index
-from mixedflow.model.fitted import Group
+from mixedflow.model.estimation import solved
+from mixedflow.model.fitted import Fitted, Group
+from mixedflow.model.many_factors import ManyFactors
 
 
 class WholeV:
@@ -119,3 +121,17 @@ def design(name, seed=1, N=240):
         u = rng.normal(size=(len(group.labels), q)) @ half.T
         y = y + np.einsum("nq,nq->n", group.Z, u[group.codes])
     return 10.0 * y, X, groups
+
+
+def fitted(name, method="reml", seed=1, N=240):
+    """The design's model fitted, as :func:`mixedflow.model.estimation.estimate` would leave it."""
+    y, X, groups = design(name, seed, N)
+    solution, searches = solved(ManyFactors.of(y, X, groups, method == "reml"), "test")
+    terms = tuple(f"b{k}" for k in range(X.shape[1]))
+    return Fitted(solution, searches, method, terms, tuple(groups), y, X)
+
+
+def whole(fit):
+    """The N x N definition at a fit's estimates."""
+    halves = [e.T_inverse @ e.L for e in fit.solution.effects]
+    return WholeV(fit.y, fit.X, fit.groups, halves, fit.solution.s2)

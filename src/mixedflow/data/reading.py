@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 class Reading(FileKeys):
     """Which columns, by the file's own names, hold names, and the keys of the source.
 
-    ``names`` are grouping columns and keys, ``levels`` columns with the levels declared, ``categories``
-    others that are taken for names, and whether never for numbers. ``most`` bytes may come out of a
-    file that is compressed in itself.
+    ``names`` are grouping columns and keys, ``levels`` columns with the levels declared,
+    ``categories`` others that are taken for names, and whether never for numbers. ``most`` bytes
+    may come out of a file that is compressed in itself.
     """
 
     names: frozenset[str] = frozenset()

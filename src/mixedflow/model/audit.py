@@ -1,4 +1,7 @@
-"""An independent implementation evaluates the optimum: statsmodels MixedLM."""
+"""An independent implementation evaluates the optimum: statsmodels MixedLM.
+
+Several grouping factors: :mod:`mixedflow.model.factor_audit`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import numpy as np
 
 from mixedflow.arrays import Array
 from mixedflow.model.crossproducts import CollinearError, reduce
+from mixedflow.model.factor_audit import audit_factors
 from mixedflow.model.fitted import Fitted
 from mixedflow.model.objective import Evaluation
 from mixedflow.model.one_factor import OneFactor
@@ -23,11 +27,12 @@ _RIDGE = 1e-8  # added to a singular G where MixedLM must invert it
 
 def audit_problems(audit: Mapping[str, Any]) -> list[str]:
     """Why an :func:`audit` does not accept the optimum; empty if it does."""
-    difference = audit["difference"]
+    difference, by = audit["difference"], audit.get("by", "MixedLM")
     if difference is None:
-        return [f"MixedLM could not be evaluated ({audit['how']})"]
+        return [f"{by} could not be evaluated ({audit['how']})"]
     if abs(difference) > audit["tolerance"]:
-        return [f"MixedLM's log-likelihood differs by {difference:.2e}"]
+        whose = "MixedLM's log-likelihood" if by == "MixedLM" else f"the log-likelihood by {by}"
+        return [f"{whose} differs by {difference:.2e}"]
     return []
 
 
@@ -54,6 +59,8 @@ def audit(fitted: Fitted) -> dict[str, Any]:
     spread over all, and of a data set in chunks on the rows that were kept. A singular G gets a
     ridge, because MixedLM inverts it.
     """
+    if len(fitted.groups) > 1:
+        return audit_factors(fitted)
     singular = fitted.solution.singular
     of = _audited(fitted)
     objective, scales, how = of.objective, of.objective.scales, of.how

@@ -17,7 +17,7 @@ import numpy as np
 
 from mixedflow.arrays import Array
 from mixedflow.model.crossed_step import CrossedStep, crossed_step
-from mixedflow.model.crossproducts import CollinearError, Scales
+from mixedflow.model.crossproducts import CollinearError, Scales, slices
 from mixedflow.model.factor_covariances import between
 from mixedflow.model.factor_effects import FactorEffects
 from mixedflow.model.factor_order import Plan, elimination_order
@@ -29,6 +29,7 @@ from mixedflow.model.patterns import Patterns
 
 MOST_COLUMNS = 8000  # of the crossed factors' dense matrix: about 5 of them are held, 2.5 GB
 _STEP = 1e-4  # of central differences, in elements of L on the core's scale
+_NEAR = 1e-3  # singular value of L that counts as 0
 _TRACE_STEP = 1e-4  # of D, relative to it or to a level's error variance, whichever is larger
 
 
@@ -173,8 +174,12 @@ class ManyFactors:
         return crossed_step(self.plan.entries, self.plan.width, self.plan.q[self.plan.leaf])
 
     def evaluate(self, parameters: Array, derivatives: bool = True) -> Evaluation:
+        return self.evaluate_at(self.patterns.matrices(parameters))
+
+    def evaluate_at(self, L: Sequence[Array]) -> Evaluation:
+        """The same at any L (q, q) of each factor, in the model's order, triangular or not."""
         self.evaluations += 1
-        at = self.factored(self.patterns.matrices(parameters))
+        at = self.factored(L)
         return closed(at.S, at.log_det, self.n_effective, self.reml, at)
 
     def _seed(self, at: Evaluation, s2: float | None) -> Array:
@@ -202,6 +207,26 @@ class ManyFactors:
         """(k,) derivatives of the deviance in the free elements of all D."""
         log_det, dS = self.in_all_D(at.sums)
         return np.asarray(log_det + np.tensordot(dS, self._seed(at, s2), 2))
+
+    def boundary_slope(self, parameters: Array, at: Evaluation) -> float | None:
+        """The least slope of the deviance, in D, where effects that do not vary began to.
+
+        None off the boundary. In L the slope is 0 there by symmetry, and says nothing.
+        """
+        gradient, found = self.gradient_in_D(at), []
+        for (pattern, own), part in zip(
+            self.patterns.split(parameters), self.patterns.parts, strict=True
+        ):
+            L, slopes = pattern.matrix(own), np.zeros((pattern.q, pattern.q))
+            slopes[pattern.rows, pattern.columns] = gradient[part]
+            slopes = 0.5 * (slopes + slopes.T)
+            for block in slices(pattern.blocks):
+                left, sizes, _ = np.linalg.svd(L[block, block])
+                flat = left[:, sizes < _NEAR]
+                if flat.shape[1]:
+                    inner = flat.T @ slopes[block, block] @ flat
+                    found.append(float(np.linalg.eigvalsh(inner)[0]))
+        return min(found) if found else None
 
     def in_D(self, at: Evaluation, s2: float | None = None) -> tuple[Array, Array]:
         """Gradient (k,) and average information (k, k) in the free elements of all D."""

@@ -13,6 +13,7 @@ from mixedflow.model.solution import Solution
 
 SAME_LOG_LIKELIHOOD = 1e-6
 _GAIN_LEFT = 1e-9  # deviance that the local quadratic still promises
+_DOWNHILL = 1e-3  # a deviance's slope in D at 0; its curvature there is of the rows' number
 
 
 def of_searches(solution: Solution, searches: Mapping[str, Optimum]) -> dict[str, Any]:
@@ -62,6 +63,9 @@ def search_problems(evidence: Mapping[str, Any]) -> list[str]:
         found.append(f"the gradient still promises {evidence['gain_left']:.1e} of deviance")
     if evidence["smallest_curvature"] < -1e-6 * evidence["largest_curvature"]:
         found.append(f"the curvature is negative ({evidence['smallest_curvature']:.2e})")
+    slope = evidence.get("boundary_slope")
+    if slope is not None and slope < -_DOWNHILL:
+        found.append(f"on the boundary the deviance falls inwards (slope {slope:.2e})")
     if evidence["starts_agreeing"] < 2:
         reached = [start["log_likelihood"] for start in evidence["starts"].values()]
         found.append(f"the starts end {max(reached) - min(reached):.2e} apart in log-likelihood")

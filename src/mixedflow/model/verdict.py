@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from mixedflow.errors import quote
+from mixedflow.language.names import INTERCEPT
 from mixedflow.model import factor_notes
 from mixedflow.model.audit import audit, audit_problems
 from mixedflow.model.fitted import Fitted, Group
+from mixedflow.model.many_factors import ManyFactors
 from mixedflow.model.objective import Effects
 from mixedflow.model.searches import of_searches, search_problems
 from mixedflow.model.solution import SINGULAR
@@ -33,7 +35,12 @@ class Verdict:
     @cached_property
     def searches(self) -> dict[str, Any]:
         """What the searches themselves say: gradient, curvature, starts."""
-        return of_searches(self.fitted.solution, self.fitted.searches)
+        solution = self.fitted.solution
+        found = of_searches(solution, self.fitted.searches)
+        if isinstance(solution.objective, ManyFactors):
+            slope = solution.objective.boundary_slope(solution.parameters, solution.at)
+            found |= {} if slope is None else {"boundary_slope": slope}
+        return found
 
     @cached_property
     def found(self) -> bool:
@@ -42,7 +49,7 @@ class Verdict:
 
     @cached_property
     def evidence(self) -> dict[str, Any]:
-        """How the optimum is known: the searches' evidence, and the audit by MixedLM."""
+        """How the optimum is known: the searches' evidence, and the audit by another route."""
         audited = audit(self.fitted)
         diagnosis, next_step = self._diagnosis(audit_problems(audited))
         return {
@@ -76,13 +83,7 @@ class Verdict:
 
     def _diagnosis(self, audit_problems: list[str]) -> tuple[str, str]:
         """What the evidence says in words, and what to do next (empty: nothing)."""
-        objective = self.fitted.solution.objective
-        searched, n_parameters = search_problems(self.searches), objective.n_parameters
-        few = ""
-        if objective.n_clusters < _FEW_CLUSTERS * n_parameters:
-            few = (
-                f"; {objective.n_clusters} clusters are few for {n_parameters} variance parameters"
-            )
+        searched, few = search_problems(self.searches), self._few()
         if searched and self.searches["starts_agreeing"] < 2:
             return (
                 f"The likelihood has more than one hill, or none that a search could climb{few}.",
@@ -114,44 +115,92 @@ class Verdict:
             "",
         )
 
-    def _flat(self) -> tuple[Group, Effects]:
-        """The grouping factor whose effects vary least in some direction."""
+    def _few(self) -> str:
+        """Which factor has few clusters for its variance parameters; empty if none has."""
+        if len(self.fitted.groups) == 1:
+            J = self.fitted.solution.objective.n_clusters
+            k = self.fitted.solution.objective.n_parameters
+            few = _FEW_CLUSTERS * k > J
+            return f"; {J} clusters are few for {k} variance parameters" if few else ""
+        counts = [
+            (len(group.labels), sum(size * (size + 1) // 2 for size in group.blocks), group.name)
+            for group in self.fitted.groups
+        ]
+        J, k, name = min(counts, key=lambda count: count[0] / count[1])
+        if _FEW_CLUSTERS * k <= J:
+            return ""
+        what = f"{k} variance parameters" if k > 1 else "a variance"
+        return f"; {J} clusters of {quote(name)} are few for {what}"
+
+    def _flat(self) -> list[tuple[Group, Effects]]:
+        """The grouping factors whose effects do not vary in some direction."""
         parts = zip(self.fitted.groups, self.fitted.solution.effects, strict=True)
-        return min(parts, key=lambda part: float(_singular_values(part[1])[-1]))
+        return [part for part in parts if _singular_values(part[1])[-1] < SINGULAR]
 
     def _flat_directions(self) -> str:
-        """What does not vary, in words: single random effects, or a combination of them."""
-        group, effects = self._flat()
-        flat = int((_singular_values(effects) < SINGULAR).sum())
-        zero = _without_variance(group, effects)
-        if len(zero) == flat:
-            names = ", ".join(quote(term) for term in zero)
-            return f"the variance of {names} is estimated as 0"
-        if flat > 1:
-            q = len(group.random_terms)
-            return f"the {q} random effects vary in {q - flat} direction{'s' * (q - flat > 1)} only"
-        _, vectors = np.linalg.eigh(effects.L @ effects.L.T)
-        # u = T^-1 u_s: a direction w without variance is T' w_s in the data's units.
-        direction = effects.T.T @ vectors[:, 0]
-        direction = direction / direction[np.abs(direction).argmax()]
-        combination = " ".join(
-            f"{weight:+.3g} {term}"
-            for weight, term in zip(direction, group.random_terms, strict=True)
+        """What does not vary, in words, of each factor where something does not."""
+        several = len(self.fitted.groups) > 1
+        return ", and ".join(
+            _flat_direction(group, effects, f" between clusters of {quote(group.name)}")
+            if several
+            else _flat_direction(group, effects, "")
+            for group, effects in self._flat()
         )
-        return f"the random effects do not vary in the direction {combination}"
 
     def _simpler(self) -> str:
         """The nearest model that these data can bear, for a fit on the boundary."""
-        group, effects = self._flat()
-        if len(group.random_terms) == 1:
+        flat = self._flat()
+        gone = [
+            group for group, effects in flat if not (_singular_values(effects) >= SINGULAR).any()
+        ]
+        if len(gone) == len(self.fitted.groups) and all(len(g.random_terms) == 1 for g in gone):
             return "the clusters differ no more than their rows do: a linear model says the same"
-        zero = _without_variance(group, effects)
-        if zero:
-            names = " and ".join(quote(term) for term in zero)
-            return f"leave out {names} among the random effects"
-        if max(group.blocks) == 1:
-            return "leave out a slope"
-        return "leave out a slope, or make the effects uncorrelated with ||"
+        if len(self.fitted.groups) == 1:
+            return _without_direction(*flat[0])
+        # A factor that is left out changes what the others take up: one at a time.
+        if gone:
+            return f"leave out {_bar(gone[0])}"
+        group, effects = flat[0]
+        return f"{_without_direction(group, effects)}, for {quote(group.name)}"
+
+
+def _flat_direction(group: Group, effects: Effects, where: str) -> str:
+    """Single random effects that do not vary, or a combination of them."""
+    flat = int((_singular_values(effects) < SINGULAR).sum())
+    zero = _without_variance(group, effects)
+    if len(zero) == flat:
+        names = ", ".join(quote(term) for term in zero)
+        return f"the variance of {names}{where} is estimated as 0"
+    if flat > 1:
+        q = len(group.random_terms)
+        some = f"{q - flat} direction{'s' * (q - flat > 1)} only"
+        return f"the {q} random effects vary{where} in {some}"
+    _, vectors = np.linalg.eigh(effects.L @ effects.L.T)
+    # u = T^-1 u_s: a direction w without variance is T' w_s in the data's units.
+    direction = effects.T.T @ vectors[:, 0]
+    direction = direction / direction[np.abs(direction).argmax()]
+    combination = " ".join(
+        f"{weight:+.3g} {term}" for weight, term in zip(direction, group.random_terms, strict=True)
+    )
+    return f"the random effects do not vary{where} in the direction {combination}"
+
+
+def _without_direction(group: Group, effects: Effects) -> str:
+    """What to leave out among a factor's effects."""
+    zero = _without_variance(group, effects)
+    if zero:
+        names = " and ".join(quote(term) for term in zero)
+        return f"leave out {names} among the random effects"
+    if max(group.blocks) == 1:
+        return "leave out a slope"
+    return "leave out a slope, or make the effects uncorrelated with ||"
+
+
+def _bar(group: Group) -> str:
+    """A factor as a formula has it."""
+    if group.random_terms == (INTERCEPT,):
+        return f"(1 | {group.name})"
+    return f"the random effects of {quote(group.name)}"
 
 
 def _singular_values(effects: Effects) -> np.ndarray:
