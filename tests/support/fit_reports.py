@@ -66,6 +66,7 @@ def model_report(**changes: Any) -> ModelReport:
         "wald": None,
         "lr_vs_linear": LikelihoodRatio(12.3, 1, 0.00023, "chibar2(01)"),
         "icc": None,
+        "shares": None,
         "r2": {"marginal": 0.3, "conditional": 0.45},
         "converged": True,
         "singular": False,

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+import json
 
+import numpy as np
+import pandas as pd
+from tests.support.lecture_data import shared
+
+from mixedflow import api
 from mixedflow.model.clusters import index
 from mixedflow.model.estimation import solved
 from mixedflow.model.fitted import Fitted, Group
@@ -135,3 +140,17 @@ def whole(fit):
     """The N x N definition at a fit's estimates."""
     halves = [e.T_inverse @ e.L for e in fit.solution.effects]
     return WholeV(fit.y, fit.X, fit.groups, halves, fit.solution.s2)
+
+
+def reference(name):
+    """A reference case by lme4, and its rows."""
+    case = json.loads(shared("reference", f"{name}.json").read_text(encoding="utf-8"))
+    return case, pd.read_csv(shared("reference", f"{name}.csv.gz"))
+
+
+def reference_fit(name, method=None):
+    """The case fitted from its formula."""
+    case, frame = reference(name)
+    if name == "pixel":
+        frame["day2"] = frame["day"] ** 2
+    return api.fit(case["formula"], frame, method or case["method"].lower())

@@ -382,13 +382,16 @@ def variance_table(fit: Fitted, inference: CovarianceInference, axes: Axes) -> p
     else:
         seen = axes.rows[axes.x].to_numpy(dtype=float)
         x = np.linspace(seen.min(), seen.max(), _VARIANCE_POINTS)
-    return variance_function(inference, x, _columns(fit, axes, x))
+    names = [group.name for group in fit.groups]
+    return variance_function(inference, x, _columns(fit, axes, x), names)
 
 
 def variance_parts(fit: Fitted, axes: Axes) -> Parabola | None:
     """The terms of Var(x) = t1^2 + 2 t12 x + t2^2 x^2 + s2, for an intercept and one slope."""
     terms = fit.random_terms
     if axes.x is None or set(terms) != {INTERCEPT, axes.x} or len(terms) != 2:
+        return None
+    if len(fit.groups) > 1:
         return None
     i, k, G = terms.index(INTERCEPT), terms.index(axes.x), fit.solution.G[0]
     return Parabola(

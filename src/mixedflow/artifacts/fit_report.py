@@ -73,6 +73,31 @@ class Share:
 
 
 @dataclass(frozen=True)
+class LevelShare:
+    """A grouping factor's ``share`` of the variance, and how alike two rows of its clusters are.
+
+    ``correlation`` is that of two rows of the same cluster, alike in the effects of the factors
+    ``same``: this one and those that it lies within. An entry without ``group`` and share is for
+    rows that have all clusters in common, where no factor lies within all others.
+    """
+
+    group: str | None
+    same: tuple[str, ...]
+    share: Share | None
+    correlation: Share
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        share = values["share"]
+        return cls(
+            group=values["group"],
+            same=tuple(values["same"]),
+            share=None if share is None else Share(**share),
+            correlation=Share(**values["correlation"]),
+        )
+
+
+@dataclass(frozen=True)
 class ShareAt:
     """The share of the variance that lies between clusters at ``mean_x`` of ``predictor``.
 
@@ -113,7 +138,8 @@ class FitReport:
 
     ``varies_within`` says of each covariate whether it varies within a cluster; ``evidence`` how
     the optimum is known; ``outcome_doubt`` what speaks against a linear model of this outcome, as
-    :mod:`mixedflow.model.outcome` tells; ``r2`` marginal and conditional (Nakagawa and
+    :mod:`mixedflow.model.outcome` tells; ``icc`` is that of a random intercept alone, ``shares``
+    those of several factors' random intercepts; ``r2`` marginal and conditional (Nakagawa and
     Schielzeth), and level1 and level2 (Snijders and Bosker) where they exist. Log-likelihoods by
     REML lack log|X'X|.
     """
@@ -131,6 +157,7 @@ class FitReport:
     wald: Wald | None
     lr_vs_linear: LikelihoodRatio
     icc: Share | None
+    shares: tuple[LevelShare, ...] | None
     r2: dict[str, float]
     converged: bool
     singular: bool
@@ -152,11 +179,11 @@ class FitReport:
         return {part.name: getattr(self, part.name) for part in fields(FitReport)}
 
     def to_json(self) -> str:
-        """Canonical JSON; what a model does not have is null, but sample and doubt are left out."""
+        """Canonical JSON; what a model does not have is null, but what is rare is left out."""
         values = {"schema": SCHEMA, **asdict(self)}
         if (values.get("vpc") or {}).get("held", ...) is None:
             del values["vpc"]["held"]
-        for rare in ("sample", "outcome_doubt"):
+        for rare in ("sample", "shares", "outcome_doubt"):
             if values.get(rare, ...) is None:
                 del values[rare]
         return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -184,6 +211,8 @@ class FitReport:
             "warnings": tuple(values["warnings"]),
             "lr_vs_linear": LikelihoodRatio(**values["lr_vs_linear"]),
         }
+        if known["shares"] is not None:
+            typed["shares"] = tuple(LevelShare.of(share) for share in known["shares"])
         for name, kind in _PARTS.items():
             part = known.get(name)
             if part is not None:

@@ -212,7 +212,7 @@ ARTIFACTS = (
     ),
     Artifact(
         "variance_function", MODEL, TABLE, ("fit",), twin="draw", section=FURTHER,
-        columns="x between residual total total_low total_high vpc vpc_low vpc_high",
+        columns="x between between_* residual total total_low total_high vpc vpc_low vpc_high",
     ),
     Artifact(
         "alternatives", MODEL, TABLE, ("fit",), twin="draw", section=FURTHER,

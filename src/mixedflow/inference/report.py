@@ -7,7 +7,13 @@ import numpy as np
 from mixedflow.arrays import Array
 from mixedflow.artifacts.fit_report import FitReport, GroupReport, Sizes
 from mixedflow.inference.fixed import lr_vs_linear, wald
-from mixedflow.inference.variance import CovarianceInference, icc, r_squared, snijders_bosker
+from mixedflow.inference.variance import (
+    CovarianceInference,
+    icc,
+    level_shares,
+    r_squared,
+    snijders_bosker,
+)
 from mixedflow.language.evaluation import evaluate
 from mixedflow.language.names import INTERCEPT
 from mixedflow.model.fitted import Fitted, Group
@@ -44,6 +50,7 @@ def fit_report(fitted: Fitted, verdict: Verdict, inference: CovarianceInference)
             log_likelihood, -0.5 * objective.linear_deviance, objective.n_parameters
         ),
         icc=icc(inference) if simple else None,
+        shares=level_shares(inference, fitted.groups),
         r2=r2 | (snijders_bosker(solution, empty) if empty else {}),
         converged=verdict.converged,
         singular=verdict.singular,

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedflow.arrays import Z95, Array
-from mixedflow.artifacts.fit_report import Share
+from mixedflow.artifacts.fit_report import LevelShare, Share
 from mixedflow.inference import profile
 from mixedflow.inference.components import components
 from mixedflow.inference.intervals import atanh_interval, log_interval, logit_interval
+from mixedflow.language.names import INTERCEPT
+from mixedflow.model.crossing import lies_within
 from mixedflow.model.fitted import Group
 from mixedflow.model.objective import Covariance
 from mixedflow.model.solution import Solution
@@ -100,12 +102,44 @@ def _to_sd(variance: float, error: float) -> tuple[float, float]:
 def icc(inference: CovarianceInference) -> Share:
     """Intraclass correlation tau2 / (tau2 + s2) of a random-intercept model, interval by logit."""
 
+    return _share(inference, (0,))
+
+
+def _share(inference: CovarianceInference, among: Sequence[int]) -> Share:
+    """The share of the variance of the random intercepts of factors ``among``."""
+
     def share(at: Covariance) -> Array:
-        tau2 = at.G[0][0, 0]
-        return np.asarray(tau2 / (tau2 + at.s2))
+        each = [G[0, 0] for G in at.G]
+        return np.asarray(sum(each[g] for g in among) / (sum(each) + at.s2))
 
     value, error = inference.estimate(share)
     return Share(*(finite(x) for x in (value, error, *logit_interval(value, error))))
+
+
+def level_shares(
+    inference: CovarianceInference, groups: Sequence[Group]
+) -> tuple[LevelShare, ...] | None:
+    """Shares of the variance by grouping factor, and correlations of rows of the same clusters.
+
+    Two pupils of a class are alike in class and school, two of a school's classes in the school
+    alone (Snijders and Bosker 2012, section 4.8; Goldstein, Browne and Rasbash 2002, Underst. Stat.
+    1); of crossed factors each has its own correlation, and rows with all clusters in common
+    another. Random intercepts of several factors only: with slopes all of it depends on covariates.
+    """
+    if len(groups) < 2 or any(group.random_terms != (INTERCEPT,) for group in groups):
+        return None
+    every = range(len(groups))
+    found = []
+    for g in every:
+        above = [h for h in every if h == g or lies_within(groups[g].codes, groups[h].codes)]
+        names = tuple(groups[h].name for h in above)
+        found.append(
+            LevelShare(groups[g].name, names, _share(inference, (g,)), _share(inference, above))
+        )
+    if all(len(entry.same) < len(groups) for entry in found):
+        together = tuple(group.name for group in groups)
+        found.append(LevelShare(None, together, None, _share(inference, every)))
+    return tuple(found)
 
 
 def finite(value: Any) -> float | None:
@@ -114,19 +148,24 @@ def finite(value: Any) -> float | None:
     return number if np.isfinite(number) else None
 
 
-def variance_function(inference: CovarianceInference, x: Array, z: Sequence[Array]) -> pd.DataFrame:
+def variance_function(
+    inference: CovarianceInference, x: Array, z: Sequence[Array], names: Sequence[str] = ()
+) -> pd.DataFrame:
     """Variance between clusters, within and in total, and its share between (VPC), against x.
 
     ``x`` (m,) values of the covariate, ``z`` (m, q) each grouping factor's columns there. Var(x) =
     sum z'Gz + s2; bands by the delta method, on the log scale for the total and logit for the
-    share.
+    share. ``names`` of several factors ask for what lies between the clusters of each as well.
     """
     import pandas as pd
 
-    def between(at: Covariance) -> Array:
-        each = (np.einsum("ma,ab,mb->m", Z, G, Z) for Z, G in zip(z, at.G, strict=True))
-        return np.asarray(sum(each))
+    def by_factor(at: Covariance) -> list[Array]:
+        return [np.einsum("ma,ab,mb->m", Z, G, Z) for Z, G in zip(z, at.G, strict=True)]
 
+    def between(at: Covariance) -> Array:
+        return np.asarray(sum(by_factor(at)))
+
+    each = by_factor(inference.solution.covariance) if len(names) > 1 else []
     parts, _ = inference.estimate(lambda at: np.append(between(at), at.s2))
     total, total_error = inference.estimate(lambda at: between(at) + at.s2)
     share, share_error = inference.estimate(lambda at: between(at) / (between(at) + at.s2))
@@ -136,6 +175,7 @@ def variance_function(inference: CovarianceInference, x: Array, z: Sequence[Arra
         {
             "x": x,
             "between": parts[:-1],
+            **{f"between_{name}": part for name, part in zip(names, each, strict=False)},
             "residual": parts[-1],
             "total": total,
             "total_low": total_low,
