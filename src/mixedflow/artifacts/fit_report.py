@@ -24,13 +24,19 @@ class Sizes:
 
 @dataclass(frozen=True)
 class GroupReport:
-    """A grouping factor: how many clusters of how many rows, and the effects that vary by it."""
+    """A grouping factor: how many clusters of how many rows, and the effects that vary by it.
+
+    Beside other factors, ``within`` names those in whose clusters its own lie, and ``constant`` the
+    covariates that do not vary within its clusters; both are empty for an only one.
+    """
 
     name: str
     n_groups: int
     group_size: Sizes
     random_terms: tuple[str, ...]
     correlated: bool
+    within: tuple[str, ...] = ()
+    constant: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -38,7 +44,10 @@ class GroupReport:
             **{
                 **values,
                 "group_size": Sizes(**values["group_size"]),
-                "random_terms": tuple(values["random_terms"]),
+                **{
+                    name: tuple(values.get(name, ()))
+                    for name in ("random_terms", "within", "constant")
+                },
             }
         )
 
@@ -181,6 +190,9 @@ class FitReport:
     def to_json(self) -> str:
         """Canonical JSON; what a model does not have is null, but what is rare is left out."""
         values = {"schema": SCHEMA, **asdict(self)}
+        if len(self.groups) == 1:
+            for name in ("within", "constant"):
+                del values["groups"][0][name]
         if (values.get("vpc") or {}).get("held", ...) is None:
             del values["vpc"]["held"]
         for rare in ("sample", "shares", "outcome_doubt"):

@@ -16,6 +16,7 @@ from mixedflow.inference.variance import (
 )
 from mixedflow.language.evaluation import evaluate
 from mixedflow.language.names import INTERCEPT
+from mixedflow.model.crossing import lies_within
 from mixedflow.model.fitted import Fitted, Group
 from mixedflow.model.outcome import doubt
 from mixedflow.model.search import search
@@ -34,7 +35,7 @@ def fit_report(fitted: Fitted, verdict: Verdict, inference: CovarianceInference)
     return FitReport(
         method=fitted.method,
         groups=tuple(
-            _group(group, effects.n)
+            _group(fitted, group, effects.n)
             for group, effects in zip(fitted.groups, solution.effects, strict=True)
         ),
         n_obs=objective.n_obs,
@@ -60,13 +61,17 @@ def fit_report(fitted: Fitted, verdict: Verdict, inference: CovarianceInference)
     )
 
 
-def _group(group: Group, sizes: Array) -> GroupReport:
+def _group(fitted: Fitted, group: Group, sizes: Array) -> GroupReport:
+    others = [other for other in fitted.groups if other is not group]
+    varies = _varies(fitted, group) if others else {}
     return GroupReport(
         name=group.name,
         n_groups=len(sizes),
         group_size=Sizes(int(sizes.min()), float(sizes.mean()), int(sizes.max())),
         random_terms=group.random_terms,
         correlated=max(group.blocks) > 1,
+        within=tuple(other.name for other in others if lies_within(group.codes, other.codes)),
+        constant=tuple(name for name, differs in varies.items() if not differs),
     )
 
 
@@ -75,6 +80,10 @@ def varies_within(fitted: Fitted) -> dict[str, bool]:
 
     False for covariates of level 2. Empty for a fit from arrays.
     """
+    return _varies(fitted, fitted.groups[0])
+
+
+def _varies(fitted: Fitted, group: Group) -> dict[str, bool]:
     import pandas as pd
 
     if fitted.parsed is None or fitted.frame is None or fitted.rows is None:
@@ -83,7 +92,7 @@ def varies_within(fitted: Fitted) -> dict[str, bool]:
     for name, text in fitted.parsed.atoms.items():
         values = evaluate(text, fitted.frame).iloc[fitted.rows]
         codes = pd.Series(pd.factorize(values)[0])
-        first = codes.groupby(fitted.groups[0].codes).transform("first")
+        first = codes.groupby(group.codes).transform("first")
         found[name] = bool((first != codes).any())
     return found
 
