@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mixedflow.artifacts.fit_report import (
@@ -31,9 +31,12 @@ def group_report(
     random_terms: tuple[str, ...] | list[str] = ("Intercept",),
     correlated: bool = False,
     group_size: Sizes | tuple[int, float, int] = (2, 8.0, 12),
+    within: Iterable[str] = (),
+    constant: Iterable[str] = (),
 ) -> GroupReport:
     size = group_size if isinstance(group_size, Sizes) else Sizes(*group_size)
-    return GroupReport(name, n_groups, size, tuple(random_terms), correlated)
+    lies = {"within": tuple(within), "constant": tuple(constant)}
+    return GroupReport(name, n_groups, size, tuple(random_terms), correlated, **lies)
 
 
 def model_report(**changes: Any) -> ModelReport:

@@ -19,6 +19,8 @@ from mixedflow.artifacts.registry import Artifact
 from mixedflow.language.names import INTERCEPT
 from mixedflow.prose import captions, equations, findings, interpretation
 from mixedflow.prose.captions import Caption
+from mixedflow.prose.latex import latex
+from mixedflow.prose.levels import described
 from mixedflow.prose.markup import number
 from mixedflow.prose.stata import text
 from mixedflow.report import facts
@@ -111,12 +113,22 @@ class Model:
 
     @property
     def symbolic(self) -> list[Markup]:
-        return equations.two_level(self.fit, records(self.components))
+        return equations.symbolic(self.fit, records(self.components))
 
     @property
     def fitted(self) -> list[Markup]:
         estimates = dict(zip(self.fixed["term"], self.fixed["estimate"], strict=True))
         return equations.fitted(self.fit, estimates, records(self.components))
+
+    @property
+    def latex(self) -> str:
+        """The equations for a paper."""
+        return latex([*self.symbolic, *self.fitted])
+
+    @property
+    def what_is_row(self) -> Markup:
+        """What the subscripts of the equations stand for."""
+        return described(self.fit)
 
     @property
     def fixed_table(self) -> Markup:

@@ -84,7 +84,7 @@ def test_level_2_of_the_schools(london: Prepared) -> None:
     formula = "gcse ~ lrt_groupc * schgend + (1 + lrt_groupc | school)"
     told, words = words_of(formula, "ml", london)
     assert told.varies_within == {"lrt_groupc": True, "schgend": False}
-    level_1, level_2 = (re.sub(r"<[^>]+>", "", m) for m in equations.two_level(told, [])[:2])
+    level_1, level_2 = (re.sub(r"<[^>]+>", "", m) for m in equations.symbolic(told, [])[:2])
     assert level_1 == "gcseij=b0j+b1jlrt_groupcij+εij"
     assert level_2 == (
         "b0j=β0+β2schgend[boys]j+β3schgend[girls]j+u0jb1j=β1+β4schgend[boys]j+β5schgend[girls]j+u1j"
@@ -108,6 +108,6 @@ def test_the_synthetic_children() -> None:
     # The lightest child weighed 1.82 kg at birth: log(kg) = 0 lies outside the data.
     where = "where Age (years) is 1, girl is 0 and Birth weight (kg) is 1: it anchors the others"
     assert f", belongs to a point without data, {where}" in words[0]
-    level_1, level_2 = (re.sub(r"<[^>]+>", "", m) for m in equations.two_level(told, [])[:2])
+    level_1, level_2 = (re.sub(r"<[^>]+>", "", m) for m in equations.symbolic(told, [])[:2])
     assert level_1 == "weightij=b0j+b1jage_cij+εij"
     assert level_2 == "b0j=β0+β2girlj+β3log(kg)j+u0jb1j=β1+β4girlj"
