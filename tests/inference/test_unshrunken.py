@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from rankings import posterior_of, simulate
+from several import DESIGNS, WholeV, design, wide
 
 from mixedflow import api
 from mixedflow.inference.unshrunken import unshrunken
+from mixedflow.model.many_factors import ManyFactors
+from mixedflow.model.solution import Solution
 from mixedflow.ranking import confidence_sets, distribution
 
 
@@ -18,7 +21,7 @@ def test_unshrunken_is_the_within_fit():
     w = rng.normal(size=len(y))
     X = np.column_stack([X, w])
     solution = api.fit_arrays(y, X, X[:, :2], cluster).solution
-    own = unshrunken(solution, solution.effects[0])
+    own = unshrunken(solution, 0)
     dummies = (cluster[:, None] == np.arange(6)).astype(float)
     full = np.column_stack([dummies, dummies * X[:, 1:2], w])
     coefficients, rss, *_ = np.linalg.lstsq(full, y, rcond=None)
@@ -47,7 +50,7 @@ def test_a_covariate_of_clusters_is_adjusted_for_with_its_error():
     y = 1.0 + 0.5 * w[cluster] + rng.normal(size=9)[cluster] + rng.normal(size=len(cluster))
     X = np.column_stack([np.ones(len(y)), w[cluster]])
     solution = api.fit_arrays(y, X, X[:, :1], cluster).solution
-    own = unshrunken(solution, solution.effects[0])
+    own = unshrunken(solution, 0)
     means = np.array([y[cluster == j].mean() for j in range(9)])
     expected = means - w * solution.beta[1]
     assert own.theta[:, 0] - own.theta[0, 0] == pytest.approx(expected - expected[0], abs=1e-9)
@@ -63,7 +66,7 @@ def test_a_cluster_too_small_for_its_own_line_has_no_estimate():
     y, X, cluster, _ = simulate(21, n_clusters=6, size=9)
     kept = ~((cluster == 2) & (np.arange(len(y)) % 9 > 0))  # one row of the third
     solution = api.fit_arrays(y[kept], X[kept], X[kept], cluster[kept]).solution
-    own = unshrunken(solution, solution.effects[0])
+    own = unshrunken(solution, 0)
     assert np.isnan(own.theta[2]).all()
     assert np.isfinite(np.delete(own.theta, 2, axis=0)).all()
     combination = distribution.combine(
@@ -74,3 +77,56 @@ def test_a_cluster_too_small_for_its_own_line_has_no_estimate():
     sets = confidence_sets.rank_sets(combination.estimates(1.0))
     assert (sets.low[2], sets.high[2]) == (1, 6)
     assert np.isnan(sets.tier[2])
+
+
+# Several factors: what lies above a factor may be taken in by its coefficients.
+ALONE = [(name, g, ()) for name in DESIGNS for g in range(len(DESIGNS[name]))]
+WITH = [
+    ("nested", 1, (0,)),
+    ("three levels", 2, (0,)),
+    ("three levels", 2, (0, 1)),
+    ("nested and crossed", 0, (1,)),
+    ("pupil in two crossed", 0, (1,)),
+    ("four", 1, (0,)),
+]
+
+
+@pytest.fixture(scope="module")
+def fitted_designs():
+    """Each design at parameters inside the boundary, and its factors' L in the data's units."""
+    found = {}
+    for name in DESIGNS:
+        y, X, groups = design(name)
+        objective = ManyFactors.of(y, X, groups, True)
+        moved = 0.3 * np.random.default_rng(2).normal(size=objective.n_parameters)
+        solution = Solution(objective, 0.5 * objective.unit() + moved)
+        halves = [e.T_inverse @ e.L for e in solution.effects]
+        found[name] = (y, X, groups, solution, halves)
+    return found
+
+
+@pytest.mark.parametrize("name,g,without", ALONE + WITH)
+def test_coefficients_are_dense_generalised_least_squares(fitted_designs, name, g, without):
+    """A column of Z for each cluster and effect beside X, and V of the other factors, N x N."""
+    y, X, groups, solution, halves = fitted_designs[name]
+    own = unshrunken(solution, g, without)
+    random = [0 * half if h in (g, *without) else half for h, half in enumerate(halves)]
+    inverse = WholeV(y, X, groups, random, 1.0).inverse
+    F = np.column_stack([wide(groups[g]), X])
+    information = np.linalg.pinv(F.T @ inverse @ F, rcond=1e-10)
+    coefficients = information @ F.T @ inverse @ y
+    r = y - F @ coefficients
+    assert own.df == len(y) - np.linalg.matrix_rank(F)
+    (J, q), s2 = own.theta.shape, r @ inverse @ r / own.df
+    theta = coefficients[: J * q].reshape(J, q)
+    covariance = s2 * information[: J * q, : J * q].reshape(J, q, J, q)
+    assert own.whole and np.isfinite(own.theta).all()
+    # Differences between clusters are what is the same.
+    near = 1e-7 * np.abs(theta - theta[0]).max()
+    assert own.theta - own.theta[0] == pytest.approx(theta - theta[0], abs=near)
+    root = np.concatenate([own.root, own.factor], axis=2)
+    ours = np.einsum("jam,kbm->jakb", root, root)
+    ours[np.arange(J), :, np.arange(J), :] += own.own
+    for k in range(1, J):
+        apart = [S[0, :, 0] + S[k, :, k] - S[0, :, k] - S[k, :, 0] for S in (ours, covariance)]
+        assert apart[0] == pytest.approx(apart[1], rel=1e-7, abs=1e-7 * np.abs(apart[1]).max())

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedflow.arrays import Array
+from mixedflow.model.as_fixed import DEPENDENT
 from mixedflow.model.fitted import Fitted, Group
 from mixedflow.model.objective import Effects
 from mixedflow.model.solution import Solution
 
 if TYPE_CHECKING:
     import pandas as pd
-
-DEPENDENT = 1e-10  # smallest eigenvalue of a cluster's Z'Z, relative, that still gives a line
 
 
 def comparative_covariance(effects: Effects, phi: Array) -> Array:

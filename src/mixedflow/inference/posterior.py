@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -10,36 +11,39 @@ from mixedflow.arrays import Array
 from mixedflow.inference.unshrunken import unshrunken
 from mixedflow.language.names import INTERCEPT
 from mixedflow.model.covariates_of import covariates_of
+from mixedflow.model.crossing import lies_within
 from mixedflow.model.fitted import Fitted, Group
 from mixedflow.model.objective import Effects
 from mixedflow.model.solution import Solution
 
+MOST_LEVELS = 3000  # of a factor, whose covariances with each other are kept: as many as are drawn
 _STEP = 1e-4  # of the central differences, in the parameters
 
 
-def variance_factor(solution: Solution, g: int) -> Array:
-    """(J, q, k) V such that V V' is what uncertain variance parameters add to the error of u.
+def variance_factors(solution: Solution) -> list[Array]:
+    """(J, q, k) V of each factor: V V' is what uncertain variance parameters add to the error of u.
 
-    Of grouping factor ``g``, by the delta method: derivatives of u, with the fixed effects profiled
-    out, in the k parameters, times a root of their covariance (Kass and Steffey 1989, first order).
-    The residual variance cancels in u. k = 0 where the parameters have no covariance, on their
-    boundary.
+    By the delta method: derivatives of u, with the fixed effects profiled out, in the k parameters,
+    times a root of their covariance (Kass and Steffey 1989, first order). The residual variance
+    cancels in u. k = 0 where the parameters have no covariance, on their boundary.
     """
-    objective, at, u = solution.objective, solution.parameters, solution.effects[g].u
-    k, empty = at.size, np.zeros((*u.shape, 0))
+    objective, at = solution.objective, solution.parameters
+    k, u = at.size, [effects.u for effects in solution.effects]
+    none = [np.zeros((*part.shape, 0)) for part in u]
     try:
         covariance = 2.0 * np.linalg.inv(solution.joint_hessian)[:k, :k]
         root = np.linalg.cholesky(covariance)
     except np.linalg.LinAlgError:
-        return empty
-    derivative = np.empty((*u.shape, k))
+        return none
+    derivatives = [np.empty((*part.shape, k)) for part in u]
     for i in range(k):
         step = np.zeros(k)
         step[i] = _STEP * max(1.0, abs(at[i]))
-        sides = [Solution(objective, at + sign * step).effects[g].u for sign in (1.0, -1.0)]
-        derivative[:, :, i] = (sides[0] - sides[1]) / (2.0 * step[i])
-    found = derivative @ root
-    return found if np.isfinite(found).all() else empty
+        sides = [Solution(objective, at + sign * step).effects for sign in (1.0, -1.0)]
+        for found, up, down in zip(derivatives, *sides, strict=True):
+            found[:, :, i] = (up.u - down.u) / (2.0 * step[i])
+    every = [derivative @ root for derivative in derivatives]
+    return every if all(np.isfinite(found).all() for found in every) else none
 
 
 def _raw(fitted: Fitted, group: Group, effects: Effects) -> tuple[Array, float]:
@@ -73,9 +77,9 @@ def posterior(fitted: Fitted, derive: Sequence[tuple[str, str]] = ()) -> dict[st
     95% quantiles z_quantiles (q, 3) of the random part's columns over the rows; what these columns
     are at given values of the covariates (:class:`mixedflow.model.covariates.Covariates`, with the
     data set's expressions ``derive``) as JSON; names of clusters and random_terms as fixed-width
-    text, so that no pickle is needed.
+    text, so that no pickle is needed. Of several factors also what :func:`_among` returns.
     """
-    solution = fitted.solution
+    solution, several = fitted.solution, len(fitted.groups) > 1
     found = {
         "beta": solution.beta,
         "phi": solution.phi,
@@ -83,23 +87,24 @@ def posterior(fitted: Fitted, derive: Sequence[tuple[str, str]] = ()) -> dict[st
         "terms": np.array(fitted.terms, dtype="U"),
         "groups": np.array([group.name for group in fitted.groups], dtype="U"),
     }
+    if solution.singular:
+        uncertain = [np.zeros((*effects.u.shape, 0)) for effects in solution.effects]
+    else:
+        uncertain = variance_factors(solution)
     for g in range(len(fitted.groups)):
-        found |= {f"{g}/{name}": values for name, values in _of_group(fitted, g).items()}
+        of_group = _of_group(fitted, g, uncertain[g])
+        of_group |= _among(fitted, g) if several else {}
+        found |= {f"{g}/{name}": values for name, values in of_group.items()}
         found[f"{g}/covariates"] = np.array(covariates_of(fitted, g, derive).to_json(), dtype="U")
     return found
 
 
-def _of_group(fitted: Fitted, g: int) -> dict[str, Array]:
-    solution, group = fitted.solution, fitted.groups[g]
-    effects = solution.effects[g]
-    own, n = unshrunken(solution, effects), effects.n
+def _of_group(fitted: Fitted, g: int, uncertain: Array) -> dict[str, Array]:
+    group, effects = fitted.groups[g], fitted.solution.effects[g]
+    n = effects.n
     mean, squares = _raw(fitted, group, effects)
     # One spread for all clusters: small ones cannot give their own.
     spread = squares / max(int(n.sum()) - len(n), 1)
-    if solution.singular:
-        uncertain = np.zeros((*effects.u.shape, 0))
-    else:
-        uncertain = variance_factor(solution, g)
     return {
         "u": effects.u,
         "C": effects.C,
@@ -107,13 +112,88 @@ def _of_group(fitted: Fitted, g: int) -> dict[str, Array]:
         "G": effects.G,
         "n": n,
         "variance_factor": uncertain,
-        "theta": own.theta,
-        "theta_own": own.own,
-        "theta_factor": own.factor,
-        "theta_df": np.array(own.df),
+        **_own_coefficients(fitted, g, ()),
         "raw_mean": mean,
         "raw_se": np.sqrt(spread / n),
         "z_quantiles": np.quantile(group.Z, (0.05, 0.5, 0.95), axis=0).T,
         "clusters": np.array([str(c) for c in group.clusters], dtype="U"),
         "random_terms": np.array(group.random_terms, dtype="U"),
     }
+
+
+def _own_coefficients(fitted: Fitted, g: int, without: tuple[int, ...]) -> dict[str, Array]:
+    """The unshrunken estimates; of several factors none where their covariances are not kept.
+
+    Beside theta, theta_own, theta_factor and theta_df there is theta_root of several factors,
+    (J, q, m), and ``+h`` stands before the names for each factor h whose effects are taken in.
+    """
+    own = unshrunken(fitted.solution, g, without)
+    found = {
+        "theta": own.theta,
+        "theta_own": own.own,
+        "theta_factor": own.factor,
+        "theta_df": np.array(own.df),
+    }
+    if len(fitted.groups) == 1:
+        return found
+    if not own.whole or (own.root.shape[2] and len(own.theta) > MOST_LEVELS):
+        return {}
+    prefix = "".join(f"+{h}" for h in without)
+    return {f"{prefix}{name}": values for name, values in {**found, "theta_root": own.root}.items()}
+
+
+def _among(fitted: Fitted, g: int) -> dict[str, Array]:
+    """What rankings of one of several factors need beside its own posterior.
+
+    parents (J, K): the cluster of every factor in which each of its own lies, -1 of those in which
+    they do not. own, own_root (J, q, q) and root (J, q, m): the conditional covariance within this
+    factor, and with those that it lies within (:class:`mixedflow.model.objective.Effects`); whole
+    is False where it was too large to keep: then own = C, and joint (J, Q, Q) the conditional
+    covariance of each cluster's effects and of those in which it lies, in the factors' order. The
+    unshrunken estimates of the clusters alone, and together with any of those that they lie within
+    if these have no effects that they lack.
+    """
+    solution, group, effects = fitted.solution, fitted.groups[g], fitted.solution.effects[g]
+    parents = _parents(fitted.groups, g)
+    above = [int(h) for h in np.flatnonzero(parents.min(axis=0) >= 0) if h != g]
+    root, whole = effects.root, effects.whole
+    if root.shape[2] and len(group.labels) > MOST_LEVELS:
+        root, whole = root[:, :, :0], False
+    found = {
+        "parents": parents,
+        "own": effects.own if whole else effects.C,
+        "own_root": effects.own_root,
+        "root": root,
+        "whole": np.array(whole),
+    }
+    if not whole and above:
+        found["joint"] = _joint(solution, parents, sorted([g, *above]))
+    taken_in = [h for h in above if set(fitted.groups[h].random_terms) <= set(group.random_terms)]
+    for size in range(1, len(taken_in) + 1):
+        for without in combinations(taken_in, size):
+            found |= _own_coefficients(fitted, g, without)
+    return found
+
+
+def _parents(groups: Sequence[Group], g: int) -> Array:
+    """(J, K) in which cluster of each factor those of factor ``g`` lie, -1 where they do not."""
+    codes = groups[g].codes
+    found = np.full((len(groups[g].labels), len(groups)), -1, dtype=np.int64)
+    for h, other in enumerate(groups):
+        if lies_within(codes, other.codes):
+            found[codes, h] = other.codes
+    return found
+
+
+def _joint(solution: Solution, parents: Array, factors: Sequence[int]) -> Array:
+    """(J, Q, Q) conditional covariance of the effects of ``factors`` at each row of ``parents``."""
+    blocks = [
+        [
+            solution.objective.between(
+                solution.parameters, solution.at, ((g, parents[:, g]), (h, parents[:, h]))
+            )
+            for h in factors
+        ]
+        for g in factors
+    ]
+    return np.concatenate([np.concatenate(row, axis=2) for row in blocks], axis=1)

@@ -70,6 +70,11 @@ class ClusterEffects:
         return self.C
 
     @property
+    def own_root(self) -> Array:
+        values, vectors = np.linalg.eigh(self.own)
+        return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :])
+
+    @property
     def root(self) -> Array:
         return np.zeros((*self.u.shape, 0))
 

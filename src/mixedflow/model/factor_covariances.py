@@ -83,6 +83,17 @@ def independent(at: Factored, s: int) -> tuple[Array, Array, bool]:
     return own, found, True
 
 
+def own_root(at: Factored, s: int) -> Array:
+    """(J, q, q) a root of ``own``, in the coordinates that follow those of the factor's root.
+
+    A factor that lies within this one shares them all: its root begins with this factor's, and has
+    the q of level j from place m + q j.
+    """
+    if s in at.plan.dense:
+        return np.zeros((at.plan.levels[s], at.plan.q[s], at.plan.q[s]))
+    return np.asarray(np.linalg.cholesky(_positive(at.steps[s].K)))
+
+
 def _coordinates(at: Factored, s: int) -> int:
     """How many independent numbers stand behind the factors after s."""
     plan = at.plan
@@ -115,7 +126,7 @@ def _root(at: Factored, s: int) -> Array | None:
         found[:, :, :shared] -= np.einsum("abj,bjm->ajm", B, above[:, parents])
         if u not in plan.dense:
             # The parent's own part follows what it shares with those above it.
-            half = np.linalg.cholesky(_positive(at.steps[u].K)).transpose(1, 2, 0)
+            half = own_root(at, u).transpose(1, 2, 0)
             part = products(B, half[:, :, parents])
             for k in range(plan.q[u]):
                 found[:, np.arange(J), shared + parents * plan.q[u] + k] -= part[:, k]

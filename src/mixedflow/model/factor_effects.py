@@ -7,7 +7,8 @@ from functools import cached_property
 import numpy as np
 
 from mixedflow.arrays import Array
-from mixedflow.model.factor_covariances import independent
+from mixedflow.model.as_fixed import AsFixed, directions
+from mixedflow.model.factor_covariances import independent, own_root
 from mixedflow.model.factored import Factored
 from mixedflow.model.objective import Evaluation
 
@@ -101,6 +102,11 @@ class FactorEffects:
         return self._s2 * (self.T_inverse @ own @ self.T_inverse.T)
 
     @property
+    def own_root(self) -> Array:
+        half = np.sqrt(self._s2) * self.T_inverse
+        return np.asarray(half @ own_root(self._of, self._place))
+
+    @property
     def root(self) -> Array:
         half = np.sqrt(self._s2) * self.T_inverse
         return np.einsum("ab,bjm->jam", half, self._independent[1])
@@ -108,3 +114,11 @@ class FactorEffects:
     @property
     def whole(self) -> bool:
         return self._independent[2]
+
+
+def as_fixed(at: Factored, place: int) -> AsFixed:
+    """A factor's effects as coefficients, from the decomposition at a LARGE L of this factor."""
+    _, _, kept = directions(at.plan.products.parts[place].ZZ)
+    own, root, whole = independent(at, place)
+    projected = at.of_F[0][place].transpose(2, 0, 1)
+    return AsFixed(kept, projected, at.S, own.transpose(2, 0, 1), root.transpose(1, 0, 2), whole)

@@ -16,10 +16,11 @@ from functools import cached_property
 import numpy as np
 
 from mixedflow.arrays import Array
+from mixedflow.model.as_fixed import LARGE, AsFixed
 from mixedflow.model.crossed_step import CrossedStep, crossed_step
 from mixedflow.model.crossproducts import CollinearError, Scales, slices
 from mixedflow.model.factor_covariances import between
-from mixedflow.model.factor_effects import FactorEffects
+from mixedflow.model.factor_effects import FactorEffects, as_fixed
 from mixedflow.model.factor_order import Plan, elimination_order
 from mixedflow.model.factor_products import FactorProducts, reduce_factors
 from mixedflow.model.factored import Factored, quadratic
@@ -309,6 +310,13 @@ class ManyFactors:
         one, other = (self.products.parts[k].scales.T_inverse for k in (s, t))
         s2 = at.rss / self.n_effective * self.scales.y**2
         return np.asarray(s2 * (one @ found @ other.T))
+
+    def as_fixed(self, parameters: Array, g: int, without: tuple[int, ...] = ()) -> AsFixed:
+        L = list(self.patterns.matrices(parameters))
+        for h in without:
+            L[h] = np.zeros_like(L[h])
+        L[g] = LARGE * np.eye(len(L[g]))
+        return as_fixed(self.factored(L), self.place[g])
 
     def kenward_roger(self, parameters: Array, at: Evaluation) -> tuple[Array, Array, Array]:
         return kenward_roger_of_factors(self, parameters, at)

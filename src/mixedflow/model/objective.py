@@ -13,6 +13,7 @@ import numpy as np
 from scipy.linalg.lapack import dpotrf, dtrtri
 
 from mixedflow.arrays import Array
+from mixedflow.model.as_fixed import AsFixed
 from mixedflow.model.crossproducts import Scales
 
 
@@ -78,7 +79,9 @@ class Effects(Protocol):
     In the data's units: ``G`` (q, q); ``u`` (J, q) BLUPs, ``C`` (J, q, q) conditional covariances,
     ``B`` (J, q, p) with Cov(b_hat, u_hat_j - u_j) = -phi B_j' (Henderson 1975); ``own`` (J, q, q)
     and ``root`` (J, q, m), of which the conditional covariance of levels j and k consists: own_j
-    (j = k) + root_j root_k', or nearly if it is not ``whole``. ``Z_mean`` (q,) means of Z's columns
+    (j = k) + root_j root_k', or nearly if it is not ``whole``. The m coordinates are the first of
+    those of every factor that lies within this one, where level j's ``own_root`` (J, q, q), a root
+    of own, comes next, in the places m + q j to m + q (j + 1). ``Z_mean`` (q,) means of Z's columns
     over the rows.
 
     In the core's scales: ``L`` (q, q) with G = s2 L L'; ``E`` (J, q, p + 1) = s2 Z_j'V^-1[X y] and
@@ -105,6 +108,8 @@ class Effects(Protocol):
     def B(self) -> Array: ...
     @property
     def own(self) -> Array: ...
+    @property
+    def own_root(self) -> Array: ...
     @property
     def root(self) -> Array: ...
     @property
@@ -223,6 +228,12 @@ class Objective(Protocol):
         """(m, q, q') conditional covariances of effects, each of m pairs of ``levels``.
 
         These are (grouping factor, its levels (m,)) twice; data's units.
+        """
+
+    def as_fixed(self, parameters: Array, g: int, without: tuple[int, ...] = ()) -> AsFixed:
+        """Factor ``g``'s effects as fixed coefficients, those ``without`` left out, others random.
+
+        What it lies within may be left out: its coefficients take that in.
         """
 
     def kenward_roger(self, parameters: Array, at: Evaluation) -> tuple[Array, Array, Array]:
