@@ -55,6 +55,22 @@ def test_small_sample_table_is_by_student_s_distribution(df):
     assert middle.to_numpy() == pytest.approx(fit.solution.beta, rel=1e-9)
 
 
+def test_wald_of_nearly_collinear_columns():
+    """x about a hundred million, by group, adds up to nearly a constant.
+
+    The same space has a basis that is far from collinear; the joint test is of the space.
+    """
+    frame, shift = simulate(4, (1.0,)), 1e8
+    frame["f"] = np.array(list("abc"))[np.arange(len(frame)) % 3]
+    x = frame["x"] + shift
+    sound = {f"x{level}": x / shift * (frame["f"] == level) for level in "bc"}
+    theirs = api.fit("y ~ x + xb + xc + (1 | g)", frame.assign(**sound), "ml").report().wald
+    ours = api.fit("y ~ x:f + (1 | g)", frame.assign(x=x), "ml").report().wald
+    assert ours.df == theirs.df == 3
+    # x keeps eight digits of what varies in it.
+    assert ours.chi2 == pytest.approx(theirs.chi2, rel=1e-6)
+
+
 def test_wald_is_the_joint_test_without_the_intercept(fits):
     fit = fits["two", "reml"]
     found = wald(fit.solution, fit.terms)

@@ -79,10 +79,12 @@ def wald(solution: Solution, terms: tuple[str, ...]) -> Wald | None:
     kept = [k for k, term in enumerate(terms) if term != INTERCEPT]
     if not kept:
         return None
-    b, phi = solution.beta[kept], solution.phi[np.ix_(kept, kept)]
-    # Correlation scale: coefficients of very different units must not spoil the solve.
-    d = np.sqrt(np.diag(phi))
-    chi2 = float((b / d) @ np.linalg.solve(phi / np.outer(d, d), b / d))
+    # In the core's scale, where nearly collinear columns are orthogonal. R is upper triangular and
+    # the intercept first, so that the others' part of its inverse is the inverse of theirs.
+    scales = solution.scales
+    b = (scales.R @ scales.b0 / scales.y + solution.at.b)[kept]
+    S_inverse = solution.at.S_xx_inverse[np.ix_(kept, kept)]
+    chi2 = float(b @ np.linalg.solve(S_inverse, b)) / solution.s2_scaled
     return Wald(chi2, len(kept), float(chdtrc(len(kept), chi2)))
 
 
