@@ -111,6 +111,21 @@ def prepared(**columns) -> Prepared:
     return Prepared(frame.assign(**columns), {})
 
 
+def test_panels_are_few_enough_to_look_at():
+    explore = {"outcome": "y", "predictor": "t", "by": "many"}
+    values = {"source": {"file": "d.csv"}, "cluster": "g", "explore": explore}
+    model = {"dataset": "d", "formula": "y ~ 1 + (1 | g)"}
+    spec = reading.load({"datasets": {"d": values}, "models": {"m": model}}).datasets["d"]
+    for levels in (40, 41):
+        frame = pd.DataFrame({"g": np.repeat(["a", "b"], levels), "t": np.arange(2.0 * levels)})
+        frame = frame.assign(y=frame["t"] ** 2, many=np.tile(np.arange(levels), 2))
+        if levels == 40:
+            assert len(exploration.explore(Prepared(frame, {}), spec).lines) == 2
+            continue
+        with pytest.raises(DataError, match="by: 'many' has 41 values: too many panels"):
+            exploration.explore(Prepared(frame, {}), spec)
+
+
 @pytest.mark.parametrize(
     ("changes", "time", "message"),
     [

@@ -21,6 +21,7 @@ from refusals import (
 
 from mixedflow import api
 from mixedflow.errors import DataError, FormulaError, ModelError
+from mixedflow.model.posing import check_sizes
 
 
 @pytest.fixture
@@ -70,6 +71,14 @@ class TestClusters:
             X = np.random.default_rng(1).normal(size=(N, p))
             refused_arrays(ModelError, f"{p} fixed effects for {N} rows", X=X)
 
+    @pytest.mark.parametrize(
+        ("p", "q", "text"), [(1001, 1, ""), (800, 3, "beside 3 random effects")]
+    )
+    def test_more_fixed_effects_than_there_is_time_or_memory_for(self, p, q, text):
+        with pytest.raises(ModelError, match=f"^f: {p} fixed effects {text}.*are too many"):
+            check_sizes(np.full(300, 10), p, q, "g", "f")
+        check_sizes(np.full(300, 10), 1000 if q == 1 else 500, q, "g", "f")
+
 
 @pytest.mark.usefixtures("no_search")
 class TestColumns:
@@ -88,6 +97,12 @@ class TestColumns:
             return np.column_stack([X, more(X[:, 1])])
 
         refused_arrays(ModelError, f"collinear fixed effects: {text}", n=n, X=add)
+
+    def test_of_many_columns_a_few_are_named(self):
+        levels = np.arange(N) % 15
+        X = np.column_stack([levels[:, None] == np.arange(15), np.ones(N)]).astype(float)
+        text = "'x15' is a combination of 'x0', .*, 'x7' and 7 more; leave 'x15' out"
+        refused_arrays(ModelError, text, X=X)
 
     @pytest.mark.parametrize("n", [N, LARGE])
     @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mixedflow.config.specs import DatasetSpec, ExploreSpec
     from mixedflow.data.prepared import Prepared
 
+_MOST_PANELS = 40  # groups, or visits each way, that can be looked at in a figure
+
 
 @dataclass(frozen=True)
 class Explored:
@@ -66,6 +68,9 @@ def explore(prepared: Prepared, dataset: DatasetSpec) -> Explored:
         _numeric(frame, dataset.time, f"datasets.{dataset.name}.time")
     if spec.by is not None:
         _values(frame, spec.by, f"{where}.by")
+        if (levels := frame[spec.by].nunique()) > _MOST_PANELS:
+            what = f"{quote(spec.by)} has {levels} values: too many panels"
+            raise DataError(f"{where}.by", what, "use cut() for fewer")
     clusters = frame[dataset.cluster]
     for name in spec.examples:
         if name not in set(clusters):
@@ -190,7 +195,7 @@ def residuals(frame: pd.DataFrame, cluster: str, spec: ExploreSpec, where: str) 
             f"add first_per: [{cluster}, {spec.visit}]",
         )
     wide = long.pivot(index="cluster", columns="visit", values="residual")
-    if wide.shape[1] > 40:
+    if wide.shape[1] > _MOST_PANELS:
         raise DataError(where, f"{wide.shape[1]} visits are too many to correlate", "use cut()")
     visits = [float(visit) for visit in long["visit"].sort_values().unique()]
     names = [f"{visit:g}" for visit in visits]

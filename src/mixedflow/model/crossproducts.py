@@ -30,6 +30,7 @@ from mixedflow.language.names import INTERCEPT
 _SUMS = ("zz", "zf", "FF", "n", "F_sum", "Z_sum")
 _SCALES = ("R", "b0", "T", "y")
 _DEPENDENT = 1e-9  # norm left of a unit column after the others are taken out of it
+_NAMED = 8  # columns in a message, of those that another is a combination of
 _SMALLEST = 1e-300  # value that can be divided by
 VANISHES = 1e-150  # norm below which squares lose digits
 _SAMPLE = 512  # rows that the first scales are taken from
@@ -59,7 +60,9 @@ def collinear(
         what = f"{name} is constant, or varies by less than {_DEPENDENT:.0e} of its mean"
         hint = f"leave {name} out, or subtract its mean if it varies"
         return ModelError(where, f"collinear {kind}: {what}", hint)
-    others = ", ".join(quote(names[k]) for k in error.others)
+    others = ", ".join(quote(names[k]) for k in error.others[:_NAMED])
+    if (more := len(error.others) - _NAMED) > 0:
+        others += f" and {more} more"
     what = f"{name} is a combination of {others}" if others else f"{name} is 0 in every row"
     return ModelError(where, f"collinear {kind}: {what}", f"leave {name} out")
 

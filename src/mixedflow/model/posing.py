@@ -30,6 +30,10 @@ from mixedflow.model.one_factor import OneFactor
 
 # A slope is the outcome's unit over its covariate's, and errors of variances have its fourth power.
 LARGEST = 1e36
+# Each evaluation inverts a matrix of that size.
+MOST_FIXED = 1000
+# Numbers in the sums over clusters that derivatives need (256 MB, of which there are copies).
+_MOST_SUMS = 1 << 25
 
 
 class Sums(Protocol):
@@ -150,6 +154,14 @@ def check_sizes(sizes: Array, p: int, q: int, group: str, where: str) -> None:
         )
     if p >= n:
         raise ModelError(where, f"{p} fixed effects for {n} rows", "leave some out")
+    taken = (q * (q + 1) // 2 + 1) * (q * (p + 1)) ** 2
+    if p > MOST_FIXED or taken > _MOST_SUMS:
+        beside = f" beside {q} random effects a cluster" if p <= MOST_FIXED else ""
+        raise ModelError(
+            where,
+            f"{p} fixed effects{beside} are too many to estimate",
+            "group the levels of a factor, or take a number as it is, without C()",
+        )
     if q * n_clusters >= n:
         largest = int(sizes.max())
         raise ModelError(
