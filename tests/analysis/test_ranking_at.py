@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -143,6 +144,20 @@ def test_slope_only_models_have_a_value(factors):
     fit = api.fit("y ~ x + (0 + x | g)", frame)
     u = fit.solution.effects[0].u[:, 0]
     assert fit.rank({"x": -2.0})["estimate"].to_numpy() == pytest.approx(np.sort(-2 * u)[::-1])
+
+
+def test_values_far_from_the_data(factors):
+    """Far out the slope decides, up to where squares are no numbers of the machine."""
+    frame, _ = factors
+    fit = api.fit("y ~ x + (1 + x | g)", frame)
+    by_slope = fit.rank("x")
+    far = fit.rank({"x": 1e30})
+    assert list(far["cluster"]) == list(by_slope["cluster"])
+    for column in ("rank", "expected_rank"):
+        assert far[column].to_numpy() == pytest.approx(by_slope[column].to_numpy())
+    for model, x in ((fit, -1e300), (fit, 1e40), (api.fit("y ~ x + (0 + x | g)", frame), 1e-300)):
+        with pytest.raises(RankingError, match=re.escape(f"size {abs(x):.0e} at these")):
+            model.rank({"x": x})
 
 
 def test_a_factor_is_swept_from_its_reference_to_a_level(factors):

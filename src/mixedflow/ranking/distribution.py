@@ -35,6 +35,7 @@ DRAWS = 40_000
 DRAWN_UP_TO = 3000  # clusters; above, what the crowd leaves out is below the error of draws
 SEED = 20240229
 SHARE, FDR = 0.1, 0.1
+_FARTHEST = 1e36  # from 1: beyond, squares of what is ranked are no numbers of the machine
 _CHUNK = 2_000_000  # numbers held at once
 
 
@@ -101,11 +102,17 @@ def weights_of(covariates: Covariates, by: By, where: str) -> Array:
     Raises
     ------
     RankingError
-        An effect, a covariate or a level that the model does not have.
+        An effect, a covariate or a level that the model does not have, or values so large or small
+        that their squares cannot be computed with.
     """
     terms = covariates.terms
     if isinstance(by, Mapping):
-        return covariates.columns(by, where)
+        found = covariates.columns(by, where)
+        largest = float(np.abs(found).max())
+        if largest and not 1.0 / _FARTHEST < largest < _FARTHEST:
+            what = f"the random part is of size {largest:.0e} at these values"
+            raise RankingError(where, what, "give values that the data could have")
+        return found
     if by in terms:
         return np.array([float(term == by) for term in terms])
     for name, levels in covariates.factors.items():
