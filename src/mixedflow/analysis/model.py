@@ -101,7 +101,10 @@ def fit_model(
         made["influence"] = influence(fitted)
     if wanted.intervals == "bootstrap":
         made["bootstrap"] = found.bootstrap
-    report = _report(spec, found, axes, gee, products is not None)
+    notes = axes.warnings
+    if wanted.gee and gee is None:
+        notes = (*notes, "GEE did not converge: it has no estimates")
+    report = _report(spec, found, axes, gee, notes, products is not None)
     return ModelResult(found, report, made, posterior(fitted, dataset.derive))
 
 
@@ -114,7 +117,12 @@ def _estimated(spec: ModelSpec, frame: pd.DataFrame, products: Products | None) 
 
 
 def _report(
-    spec: ModelSpec, found: Results, axes: Axes, gee: dict[str, float] | None, sampled: bool
+    spec: ModelSpec,
+    found: Results,
+    axes: Axes,
+    gee: dict[str, float] | None,
+    notes: tuple[str, ...],
+    sampled: bool,
 ) -> ModelReport:
     fitted = found.fitted
     sample = None
@@ -123,7 +131,7 @@ def _report(
         sample = {"rows": len(fitted.y), "clusters": clusters}
     core = found.report().core()
     return ModelReport(
-        **{**core, "warnings": (*core["warnings"], *axes.warnings)},
+        **{**core, "warnings": (*core["warnings"], *notes)},
         model=spec.name,
         title=spec.title or spec.name,
         dataset=spec.dataset,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,7 +39,8 @@ def alternatives(fit: Fitted, gee: bool = False) -> tuple[pd.DataFrame, dict[str
     One row a term and method: ``mixed model``, ``cluster-robust CR0``, ``cluster-robust CR1``,
     ``GEE exchangeable`` (statsmodels; a moment estimate of one correlation, and sandwich standard
     errors). The second part is GEE's correlation beside the model's ICC: close, not the same,
-    because the estimators differ; None without GEE. Robust errors need every row.
+    because the estimators differ; None without GEE, and where GEE did not converge: its rows are
+    missing values then. Robust errors need every row.
     """
     import pandas as pd
 
@@ -74,21 +76,28 @@ def alternatives(fit: Fitted, gee: bool = False) -> tuple[pd.DataFrame, dict[str
     return pd.concat(frames, ignore_index=True), correlation
 
 
-def _gee(fit: Fitted) -> tuple[Array, Array, dict[str, float]]:
+def _gee(fit: Fitted) -> tuple[Array, Array, dict[str, float] | None]:
     """(p,) estimates and standard errors by GEE, and its correlation beside the model's."""
     from statsmodels.genmod.cov_struct import Exchangeable
     from statsmodels.genmod.generalized_estimating_equations import GEE
+    from statsmodels.tools.sm_exceptions import IterationLimitWarning
 
     solution, scales = fit.solution, fit.solution.scales
     root = np.sqrt(solution.objective.n_obs)
     # In the core's scales: raw columns of very different size spoil its solve.
     structure = Exchangeable()
-    found = GEE(
+    posed = GEE(
         (fit.y - fit.X @ scales.b0) / scales.y,
         fit.X @ scales.R_inverse * root,
         groups=fit.groups[0].codes,
         cov_struct=structure,
-    ).fit()
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", IterationLimitWarning)  # told by who asked for GEE
+        found = posed.fit()
+    if not found.converged:
+        missing = np.full(len(fit.terms), np.nan)
+        return missing, missing, None
     back = scales.R_inverse * root * scales.y
     covariance = back @ np.asarray(found.cov_params()) @ back.T
     estimate = scales.b0 + back @ np.asarray(found.params)
