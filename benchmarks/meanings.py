@@ -85,6 +85,7 @@ def _twist(frame: pd.DataFrame, draw: random.Random, rng: np.random.Generator) -
             frame["f"] = draw.choice([np.zeros(n), g, np.arange(n), np.arange(n) % 40])
             frame["f"] = frame["f"].map(lambda value: f"level {value}")
         case 11:
+            frame["f"] = frame["f"].astype(str).astype(object)
             frame.loc[rng.random(n) < 0.5, "f"] = draw.choice([None, "", " a", "a:b", "Intercept"])
         case 12:
             codes = pd.factorize(g)[0]
@@ -336,20 +337,20 @@ def _modelled(spec: ModelSpec, dataset: DatasetSpec, data: Path, results: Path) 
 
 def _related(settings: Config, data: Path, results: Path) -> None:
     """What models say together: comparisons, the order of clusters, families."""
-    from mixedflow.analysis import family, family_table, rank_moves
+    from mixedflow.analysis import comparison, family, family_table, rank_moves
     from mixedflow.artifacts.fit_report import ModelReport
     from mixedflow.figures import family as drawing
     from mixedflow.figures.rank_lines import bump
     from mixedflow.figures.rank_style import colours_of
     from mixedflow.figures.style import save as save_figure
-    from mixedflow.inference import comparison
     from mixedflow.ranking.posterior import Posterior
 
     folders = {name: results / f"models/{name}" for name in settings.models}
     if all((path / "fit.json").exists() for path in folders.values()):
         fits = {name: ModelReport.read(path / "fit.json") for name, path in folders.items()}
         if settings.comparisons:
-            compared = comparison.compare(settings.comparisons, fits, {})
+            frames = {"d": load(data / "data.parquet", data / "data_card.json").frame}
+            compared = comparison.compared(settings.comparisons, fits, {}, frames)
             _written({"comparisons": compared}, results)
         ranked = {n: OrderSpec.within(m.rank) for n, m in settings.models.items() if m.rank}
         if ranked:
