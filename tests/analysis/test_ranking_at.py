@@ -146,6 +146,17 @@ def test_slope_only_models_have_a_value(factors):
     assert fit.rank({"x": -2.0})["estimate"].to_numpy() == pytest.approx(np.sort(-2 * u)[::-1])
 
 
+def test_both_ends_of_a_covariate_that_hardly_varies_have_names(factors):
+    frame, _ = factors
+    x = 1000 + 0.01 * np.tile([0.0, 0.0, 1.0, 1.0], 90)  # its middle 90% are all of it
+    fit = api.fit("y ~ 1 + (1 + x | g)", frame.assign(x=x))
+    found = rank_model(settings(), posterior_of(fit), FIT).tables["rankings"]
+    names = list(dict.fromkeys(found["ranking"]))
+    assert names == ["Intercept", "at x = 1000", "at x = 1000.01", "slope of x"]
+    wide = found.pivot(index="cluster", columns="ranking", values="rank")
+    assert wide.shape == (30, 4)
+
+
 def test_values_far_from_the_data(factors):
     """Far out the slope decides, up to where squares are no numbers of the machine."""
     frame, _ = factors

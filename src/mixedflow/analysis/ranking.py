@@ -288,6 +288,10 @@ def _beside(
     top = distribution.top_of(spec.top, spec.select.share, len(ranks), where)
     main, title = by_of(spec.by), title_of(posterior.covariates, by_of(spec.by))
     wanted: list[tuple[str, By]] = [(name, by_of(by)) for name, by in spec.beside]
+    for name, _ in wanted:
+        if name == title:
+            what = f"{quote(name)} is the name of the ranking itself"
+            raise RankingError(f"{where}.beside", what, "choose another")
     if not wanted:
         wanted = _ends(posterior, main, slope)
         if posterior.covariates.factor_of(slope) is None:
@@ -329,7 +333,8 @@ def _ends(posterior: Posterior, by: By, slope: str) -> list[tuple[str, By]]:
     at: dict[str, float | str] = {} if isinstance(by, str) else dict(by)
     factor = posterior.covariates.factor_of(slope)
     if factor is None:
-        return [(f"at {name} = {x:.3g}", {**at, name: float(x)}) for x in (low, high)]
+        digits = next((d for d in range(3, 17) if f"{low:.{d}g}" != f"{high:.{d}g}"), 17)
+        return [(f"at {name} = {x:.{digits}g}", {**at, name: float(x)}) for x in (low, high)]
     name, reference, level = factor
     return [(f"at {name} = {x}", {**at, name: x}) for x in (reference, level)]
 
