@@ -282,7 +282,7 @@ def test_clusters_without_an_estimate_of_their_own():
          r"mean 's002'\?"),
         ({"top": 15}, r"models\.m\.rank\.top: 15 of 14 clusters; at most 14"),
         ({"by": "z"}, r"models\.m\.rank: unknown random term 'z'"),
-        ({"beside": (("Intercept", "x"),)}, r"rank\.beside: 'Intercept' is the name of the ranking"),
+        ({"beside": (("Intercept", "x"),)}, "'Intercept' is the name of the ranking itself"),
         ({"beside": (("other", "z"),)}, r"models\.m\.rank\.beside\.other: unknown random term 'z'"),
     ],
 )  # fmt: skip

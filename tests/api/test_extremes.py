@@ -91,6 +91,27 @@ def test_a_covariate_that_its_mean_drowns():
     assert api.fit(FORMULA, far).converged
 
 
+@pytest.mark.parametrize("mean", [1e5, 1e7])
+def test_a_random_slope_far_from_zero(mean):
+    """The variance at a value has the digits of its parts, or there is no fit."""
+    far = frame()
+    far["x"] = (far["x"] + mean).round(7)
+    if mean == 1e7:
+        with pytest.raises(ModelError, match=r"random effects.*less than 1e-06 of its mean; .*"):
+            api.fit(FORMULA, far)
+        assert api.fit("y ~ x + (1 | g)", far).converged
+        return
+    moved, plain = api.fit(FORMULA, far), api.fit(FORMULA, far.assign(x=far["x"] - mean))
+    for x in (-1.0, 2.0):
+        z = np.array([1.0, mean + x])
+        there = z @ moved.solution.G[0] @ z
+        assert there == pytest.approx([1, x] @ plain.solution.G[0] @ [1, x], rel=1e-4)
+        ours, theirs = plain.rank({"x": x}), moved.rank({"x": mean + x})
+        assert list(ours["cluster"]) == list(theirs["cluster"])
+        for column in ("estimate", "expected_rank"):
+            assert theirs[column].to_numpy() == pytest.approx(ours[column].to_numpy(), abs=1e-3)
+
+
 def test_a_report_holds_numbers_of_json(monkeypatch):
     """Where rounding decides how far two searches may end apart, it is NumPy that compares."""
     monkeypatch.setattr(searches, "rounding", lambda *_: np.float64(1.0))

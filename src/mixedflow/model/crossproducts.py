@@ -29,7 +29,9 @@ from mixedflow.language.names import INTERCEPT
 
 _SUMS = ("zz", "zf", "FF", "n", "F_sum", "Z_sum")
 _SCALES = ("R", "b0", "T", "y")
-_DEPENDENT = 1e-9  # norm left of a unit column after the others are taken out of it
+# Norm left of a unit column after the others are taken out of it. Of random columns more is needed:
+# the variance z'Gz at a value loses twice the digits that z has in common with the others.
+_DEPENDENT, _DEPENDENT_RANDOM = 1e-9, 1e-6
 _NAMED = 8  # columns in a message, of those that another is a combination of
 _SMALLEST = 1e-300  # value that can be divided by
 VANISHES = 1e-150  # norm below which squares lose digits
@@ -56,8 +58,9 @@ def collinear(
     names = random_terms if error.random else terms
     kind = "random effects" if error.random else "fixed effects"
     name = quote(names[error.column])
+    least = _DEPENDENT_RANDOM if error.random else _DEPENDENT
     if [names[k] for k in error.others] == [INTERCEPT]:
-        what = f"{name} is constant, or varies by less than {_DEPENDENT:.0e} of its mean"
+        what = f"{name} is constant, or varies by less than {least:.0e} of its mean"
         hint = f"leave {name} out, or subtract its mean if it varies"
         return ModelError(where, f"collinear {kind}: {what}", hint)
     others = ", ".join(quote(names[k]) for k in error.others[:_NAMED])
@@ -299,7 +302,8 @@ def _triangle(
     unit = np.where(norms > 0, norms, 1.0)
     Q, R = np.linalg.qr(columns / unit)
     left = np.abs(np.diag(R))
-    dependent = np.flatnonzero(left < (_DEPENDENT if strict else np.sqrt(CONDITION)))
+    least = _DEPENDENT_RANDOM if random else _DEPENDENT
+    dependent = np.flatnonzero(left < (least if strict else np.sqrt(CONDITION)))
     if dependent.size and strict:
         k = int(dependent[0])
         weights = np.linalg.lstsq(R[:k, :k], R[:k, k], rcond=None)[0] if k else np.empty(0)
