@@ -128,8 +128,9 @@ class TestColumns:
             ([ONE, 3 * ONE], (1, 1)),
             ([ONE, COVARIATE, COVARIATE], (2, 1)),
             ([ONE, np.arange(N) // SIZE % 2], (2,)),
+            ([np.arange(N) // SIZE % 2, 1 - np.arange(N) // SIZE % 2], (2,)),
         ],
-        ids=["proportional", "the same slope twice", "two kinds of clusters"],
+        ids=["proportional", "the same slope twice", "two kinds of clusters", "either of two"],
     )
     def test_random_effects_told_apart_by_nothing(self, columns, blocks):
         """Proportional columns of two blocks: only the sum of their variances is in the data.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from itertools import permutations
 
+import dense
 import numpy as np
 import pytest
 from definition import METHODS, assert_is_the_maximum, simulate
@@ -168,3 +169,13 @@ def test_one_block_of_two_is_singular(method, blocks, half):
     assert direction(fit)[outside] == pytest.approx(0, abs=1e-6)
     assert fit.solution.G[0][outside, outside] > 0.01
     assert_is_the_maximum(fit, n_starts=8)
+
+
+def test_an_outcome_that_is_one_number_a_cluster():
+    """There is no likelihood's top, and MixedLM has none to compare: the fit is not accepted."""
+    frame = dense.simulate(0, (1.0,))
+    frame["f"] = np.array(list("abc"))[np.random.default_rng(0).integers(0, 3, len(frame))]
+    frame["y"] = frame["x"].groupby(frame["g"]).transform("mean")
+    fit = api.fit("y ~ x + (0 + f || g)", frame)
+    assert not fit.converged
+    assert any("MixedLM could not be evaluated" in text for text in fit.warnings)

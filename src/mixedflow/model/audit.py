@@ -123,7 +123,7 @@ def _mixedlm(of: _Audited, ridge: float, polish: bool) -> tuple[float, str]:
             exog_re=of.Z @ scales.T_inverse,
         )
         # fit() sets these before its first evaluation; here the evaluation comes first.
-        model.reml, model.cov_pen, model.fe_pen = objective.reml, None, None
+        model.reml, model.cov_pen, model.fe_pen, model._cov_sing = objective.reml, None, None, 0
         try:
             value = float(model.loglike(start))
             if polish:

@@ -235,7 +235,9 @@ def check_objective(objective: OneFactor, random_terms: Sequence[str], where: st
         gram = (objective.pairs.traces @ PP.ravel()).reshape(objective.pairs.m, -1)[
             np.ix_(free, free)
         ]
+        # 0 for the covariance of effects of which no cluster has both.
         size = np.sqrt(np.diag(gram))
+        size = np.where(size > 0, size, 1.0)
         values, vectors = np.linalg.eigh(gram / np.outer(size, size))
         if values[0] < 1e-12:
             among = np.abs(vectors[:, 0]) > 1e-4
