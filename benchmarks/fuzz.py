@@ -1,13 +1,15 @@
 """Broken configurations and data files: each runs, or ends in one clear line.
 
-    python benchmarks/fuzz.py [--configs 2000] [--files 500] [--runs 200] [--meanings 500]
+    python benchmarks/fuzz.py [--configs 2000] [--files 500] [--runs 200] [--meanings 2000]
+                              [--agreements 500]
 
 Valid configurations and data files are damaged at random, the same way for the same seed, and
 given to the code that a run begins with; and as many configurations as --runs says to `snakemake`,
 those that are refused, in a folder with finished results. A case may take 10 s and 2 GiB. As many
 analyses of odd meaning (meanings.py) as --meanings says are made from the file to the report, in
-30 s of the processor each. Printed are the counts that docs/reliability.md reports, and the seed of
-every case that ends otherwise.
+30 s of the processor each; and of as many as --agreements says the models are fitted in other
+words too, whose results must agree (agreement.py). Printed are the counts that docs/reliability.md
+reports, and the seed of every case that ends otherwise.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import agreement
 import faults
 import meanings
 import numpy as np
@@ -48,6 +51,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SECONDS, GIB = 10, 2**30
 OF_AN_ANALYSIS = 30  # seconds of the processor: with many jobs, and beside others
 PATIENCE = 600  # seconds without a sign of life
+SHORT = ("config", "file", "run")  # cases of a single job
 KINDS = (".csv", ".dta", ".sav", ".parquet")
 
 STRANGE: tuple[Any, ...] = (
@@ -288,7 +292,7 @@ def outcome(case: Callable[[int], None], seed: int) -> str:
     """ "runs", "one line", or what went wrong."""
     for sign in (signal.SIGALRM, signal.SIGPROF):
         signal.signal(sign, too_long)
-    whole = case is meanings.try_meaning
+    whole = case in (meanings.try_meaning, agreement.try_agreement)
     timer, seconds = (
         (signal.ITIMER_PROF, OF_AN_ANALYSIS) if whole else (signal.ITIMER_REAL, SECONDS)
     )
@@ -318,6 +322,7 @@ CASES = {
     "file": try_file,
     "run": try_run,
     "meaning": meanings.try_meaning,
+    "agreement": agreement.try_agreement,
 }
 
 
@@ -352,7 +357,7 @@ def campaign(kind: str, count: int, first: int) -> tuple[collections.Counter[str
         running = None
         while waiting:
             try:
-                seed, ended = answers.get(timeout=PATIENCE if kind == "meaning" else 3 * SECONDS)
+                seed, ended = answers.get(timeout=3 * SECONDS if kind in SHORT else PATIENCE)
             except Exception:  # dead, or hanging where no alarm reaches it
                 ended = f"the process {'hangs' if process.is_alive() else 'died'}"
                 seed = running if running is not None else waiting[0]
@@ -365,8 +370,7 @@ def campaign(kind: str, count: int, first: int) -> tuple[collections.Counter[str
             if not good:
                 wrong[seed] = ended
                 print(f"--- {kind} {seed}: {ended}", flush=True)
-            if ended.startswith(("the process", "more than 2 GiB")):
-                break  # of a process only the most that it ever took is known
+                break  # a process that took much stays large, and would be blamed again
         process.kill()
         process.join()
     return counted, wrong
@@ -377,12 +381,13 @@ def main() -> int:
     parser.add_argument("--configs", type=int, default=2000)
     parser.add_argument("--files", type=int, default=500)
     parser.add_argument("--runs", type=int, default=200)
-    parser.add_argument("--meanings", type=int, default=500)
+    parser.add_argument("--meanings", type=int, default=2000)
+    parser.add_argument("--agreements", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     failed = False
     kinds = {"config": given.configs, "file": given.files, "run": given.runs}
-    kinds["meaning"] = given.meanings
+    kinds |= {"meaning": given.meanings, "agreement": given.agreements}
     for kind, count in kinds.items():
         counted, wrong = campaign(kind, count, given.seed)
         print(f"{kind}: {dict(sorted(counted.items()))}", flush=True)

@@ -99,14 +99,17 @@ def _twist(frame: pd.DataFrame, draw: random.Random, rng: np.random.Generator) -
             frame.loc[draw.randrange(n), one] = draw.choice(ODD_NUMBERS)
 
 
-def case(seed: int) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The rows of a case, and its configuration; its one file is d.parquet."""
+def case(seed: int, plain: bool = False) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The rows of a case, and its configuration; its one file is d.parquet.
+
+    ``plain``: the same with the names x and z.
+    """
     draw = random.Random(seed)
     frame = table(draw)
     names = {name: name for name in frame.columns}
     if draw.random() < 0.3:
         names["x"], names["z"] = draw.sample(draw.choice(ALIKE), 2)
-        if len(set(names.values())) < len(names):
+        if plain or len(set(names.values())) < len(names):
             names = {name: name for name in frame.columns}
     q = {name: new if new == name else f"`{new}`" for name, new in names.items()}
     first = _model(draw, names, q)

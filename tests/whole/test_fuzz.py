@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import agreement
 import fuzz
 import meanings
+import numpy as np
 import pytest
 
 from mixedflow.errors import MixedflowError
@@ -15,6 +17,7 @@ from mixedflow.errors import MixedflowError
 SLOW_FILES = [134]
 GOOD = ("runs", "one line")
 # Analyses of parts that are each allowed, and how they end.
+SAME = (10053, 10044)
 MEANINGS = {10005: "runs", 10011: "runs", 10001: "one line", 20001: "one line"}
 
 
@@ -40,6 +43,22 @@ def test_files(seed: int) -> None:
 @pytest.mark.parametrize("seed", MEANINGS)
 def test_meanings(seed: int) -> None:
     assert fuzz.outcome(meanings.try_meaning, seed) == MEANINGS[seed]
+
+
+@pytest.mark.parametrize("tell", agreement.WAYS, ids=lambda tell: tell.__name__)
+def test_agreement(tell: agreement.Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agreement, "WAYS", [tell])
+    ended = [fuzz.outcome(agreement.try_agreement, seed) for seed in SAME]
+    assert set(ended) == {"runs"}
+
+
+def test_a_disagreement_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(frame, config, draw, seed):
+        noise = np.random.default_rng(seed).normal(0.0, 0.05, len(frame))
+        return agreement.Told(frame.assign(y=frame["y"] + noise), config)
+
+    monkeypatch.setattr(agreement, "WAYS", [told])
+    assert "AssertionError" in fuzz.outcome(agreement.try_agreement, SAME[0])
 
 
 @pytest.mark.parametrize("kind", fuzz.KINDS)
