@@ -157,6 +157,23 @@ def test_both_ends_of_a_covariate_that_hardly_varies_have_names(factors):
     assert wide.shape == (30, 4)
 
 
+def test_a_rare_predictor_runs_from_0_to_1(factors):
+    """Its 5% and 95% are both 0: its ends are those of the data."""
+    frame, _ = factors
+    rare = (np.arange(360) % 24 == 0).astype(float)
+    assert np.quantile(rare, 0.95) == 0
+    fit = api.fit("y ~ x + (1 + rare | g)", frame.assign(rare=rare, y=frame["y"] + 5 * rare))
+    league = rank_model(settings(), posterior_of(fit), FIT)
+    order = league.tables["ranking_order"]
+    assert (order["x"].min(), order["x"].max()) == (0.0, 1.0)
+    assert not order.duplicated(["x", "cluster"]).any()
+    names = list(dict.fromkeys(league.tables["rankings"]["ranking"]))
+    assert names == ["Intercept", "at rare = 0", "at rare = 1", "slope of rare"]
+    u = fit.solution.effects[0].u
+    ends = order.query("x == 1").set_index("cluster")["estimate"].to_dict()
+    assert ends == pytest.approx(dict(zip(fit.groups[0].clusters, u @ [1, 1], strict=True)))
+
+
 def test_values_far_from_the_data(factors):
     """Far out the slope decides, up to where squares are no numbers of the machine."""
     frame, _ = factors

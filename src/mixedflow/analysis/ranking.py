@@ -333,8 +333,9 @@ def _ends(posterior: Posterior, by: By, slope: str) -> list[tuple[str, By]]:
     at: dict[str, float | str] = {} if isinstance(by, str) else dict(by)
     factor = posterior.covariates.factor_of(slope)
     if factor is None:
+        ends = dict.fromkeys((low, high))
         digits = next((d for d in range(3, 17) if f"{low:.{d}g}" != f"{high:.{d}g}"), 17)
-        return [(f"at {name} = {x:.{digits}g}", {**at, name: float(x)}) for x in (low, high)]
+        return [(f"at {name} = {x:.{digits}g}", {**at, name: float(x)}) for x in ends]
     name, reference, level = factor
     return [(f"at {name} = {x}", {**at, name: x}) for x in (reference, level)]
 

@@ -73,7 +73,10 @@ def order_over(
     order: pd.DataFrame, swaps: pd.DataFrame, labels: Labels, colours: Mapping[str, str]
 ) -> Figure:
     """Values of the clusters over the covariate; lines that cross change places."""
-    wide = order.pivot(index="x", columns="cluster", values="estimate")
+    # A covariate that has one value is at both ends.
+    wide = order.drop_duplicates(["x", "cluster"]).pivot(
+        index="x", columns="cluster", values="estimate"
+    )
     predictor = str(order["predictor"].iloc[0])
     loud, ends = dict(colours), dict(zip(wide.columns, wide.to_numpy()[-1], strict=True))
     if len(swaps):

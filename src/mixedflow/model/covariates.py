@@ -34,11 +34,12 @@ class Covariates:
     """What the columns of one grouping factor's random part are computed of.
 
     ``formula`` is None for a fit from arrays, whose columns are their own covariates. ``means`` and
-    ``quantiles`` (5%, 50%, 95%) are the numbers' over the rows of the fit; ``factors`` the levels
-    of columns of text, ``levels`` those of each atom that is coded as categories, the reference
-    first. ``derived`` are expressions that compute a column from its own row, in order, with
-    ``summaries`` over rows as they were; ``bound`` are columns that depend on others in a way that
-    is not known for other values. :func:`mixedflow.model.covariates_of.covariates_of` makes it.
+    ``quantiles`` (5%, 50%, 95%) are the numbers' over the rows of the fit, or the ends where 5% and
+    95% are one; ``factors`` the levels of columns of text, ``levels`` those of each atom that is
+    coded as categories, the reference first. ``derived`` are expressions that compute a column from
+    its own row, in order, with ``summaries`` over rows as they were; ``bound`` are columns that
+    depend on others in a way that is not known for other values.
+    :func:`mixedflow.model.covariates_of.covariates_of` makes it.
     """
 
     group: int

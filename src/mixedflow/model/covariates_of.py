@@ -39,10 +39,18 @@ def covariates_of(fitted: Fitted, g: int = 0, derive: Sequence[tuple[str, str]] 
     )
 
 
+def _spread(values: Array) -> tuple[float, ...]:
+    """The quantiles, with the lowest and highest where most rows have one value."""
+    low, middle, high = np.nanquantile(values, _QUANTILES).tolist()
+    if low == high:
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    return low, middle, high
+
+
 def _of_columns(
     terms: tuple[str, ...], Z: Array, mean: Array
 ) -> tuple[dict[str, float], dict[str, tuple[float, ...]]]:
-    spread = np.quantile(Z, _QUANTILES, axis=0).T.tolist()
+    spread = [_spread(column) for column in Z.T]
     return (
         dict(zip(terms, mean.tolist(), strict=True)),
         dict(zip(terms, map(tuple, spread), strict=True)),
@@ -72,7 +80,7 @@ def covariates_in(
         summaries |= usual_summaries(text, frame, positions)
     own = {name: rows[name].to_numpy(dtype=float) for name in numbers if name not in means}
     means |= {name: float(np.nanmean(values)) for name, values in own.items()}
-    quantiles |= {n: tuple(np.nanquantile(v, _QUANTILES).tolist()) for n, v in own.items()}
+    quantiles |= {n: _spread(v) for n, v in own.items()}
     coded = levels_of_atoms(parsed, frame) if len(atoms) else {}
     return Covariates(
         group=g,
