@@ -259,7 +259,15 @@ def try_meaning(seed: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         frame.to_parquet(folder / "d.parquet", index=False)
-        analyse(config, folder)
+        try:
+            analyse(config, folder)
+        finally:
+            for path in folder.rglob("*.json"):
+                json.loads(path.read_text("utf-8"), parse_constant=_no_json)
+
+
+def _no_json(constant: str) -> None:
+    raise AssertionError(f"{constant} in a file of JSON")
 
 
 def analyse(config: dict[str, Any], folder: Path) -> None:
