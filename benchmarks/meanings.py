@@ -80,6 +80,7 @@ def _twist(frame: pd.DataFrame, draw: random.Random, rng: np.random.Generator) -
         case 8:
             frame.loc[rng.random(n) < draw.choice([0.01, 0.3, 0.97]), one] = np.nan
         case 9:
+            frame[one] = frame[one].astype(float)
             frame.loc[g == g[draw.randrange(n)], one] = draw.choice([np.nan, 0.0, np.inf])
         case 10:  # levels: one, one a cluster, one a row, many
             frame["f"] = draw.choice([np.zeros(n), g, np.arange(n), np.arange(n) % 40])
@@ -96,6 +97,7 @@ def _twist(frame: pd.DataFrame, draw: random.Random, rng: np.random.Generator) -
         case 14:
             frame[one] = frame[other] + 1e-9 * frame[one]
         case _:
+            frame[one] = frame[one].astype(float)
             frame.loc[draw.randrange(n), one] = draw.choice(ODD_NUMBERS)
 
 
