@@ -20,7 +20,7 @@ from mixedflow.artifacts.fit_report import Parabola, ShareAt
 from mixedflow.config.specs import DatasetSpec
 from mixedflow.data.prepared import Prepared
 from mixedflow.errors import quote
-from mixedflow.inference.diagnostics import residual_table
+from mixedflow.inference.diagnostics import cluster_columns, residual_table
 from mixedflow.inference.effects import own_estimates
 from mixedflow.inference.prediction import population, thin
 from mixedflow.inference.variance import CovarianceInference, finite, variance_function
@@ -238,7 +238,7 @@ def predictions(fit: Fitted, axes: Axes) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "row": fit.rows + 1,
-            "cluster": fit.groups[0].clusters[fit.groups[0].codes],
+            **cluster_columns(fit.groups),
             "x": axes.rows[axes.x].to_numpy() if axes.x else np.full(n, np.nan),
             "by": [_text(v) for v in axes.rows[axes.by]] if axes.by else [""] * n,
             "observed": fit.y,

@@ -203,8 +203,8 @@ ARTIFACTS = (
     Artifact("cluster_effects", MODEL, TABLE, ("fit",), (), _EFFECTS, "draw", section=FURTHER),
     Artifact(
         "predictions", MODEL, TABLE, ("fit",), twin="draw", section=FURTHER,
-        columns="row cluster:text x by:text observed population population_low population_high "
-        "conditional residual standardised quantile",
+        columns="row cluster:text cluster_*:text x by:text observed population population_low "
+        "population_high conditional residual standardised quantile",
     ),
     Artifact(
         "curves", MODEL, TABLE, ("fit",), twin="draw", section=FURTHER,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.special import chdtrc, ndtri
 from mixedflow.arrays import Array
 from mixedflow.inference.effects import diagnostic_covariance
 from mixedflow.inference.influence import ROUNDING
+from mixedflow.inference.prediction import covariance_of_factors
 from mixedflow.model.fitted import Fitted, Group
 from mixedflow.model.objective import Effects
 from mixedflow.model.solution import Solution
@@ -47,7 +49,8 @@ def residual_table(fit: Fitted) -> pd.DataFrame:
     s2 P y with variance s2^2 P, P = V^-1 - V^-1 X phi X' V^-1 (Gregoire, Schabenberger and Barrett
     1995, Can. J. For. Res. 25; Nobre and Singer 2007, Biometrical J. 49), here in the equal form
     s2 - z'Cz - (x - B'z)' phi (x - B'z). It is NaN in a row that is always fitted exactly.
-    ``quantile`` is the normal quantile of its rank.
+    ``quantile`` is the normal quantile of its rank. ``cluster`` is that of the first grouping
+    factor; those of further factors stand in ``cluster_<name>``.
     """
     import pandas as pd
 
@@ -58,18 +61,28 @@ def residual_table(fit: Fitted) -> pd.DataFrame:
         fitted = fitted + np.einsum("nq,nq->n", Z, effects.u[codes])
         left = left - np.einsum("nq,nqp->np", Z, effects.B[codes])
         taken += np.einsum("na,nab,nb->n", Z, effects.C[codes], Z, optimize=True)
+    if len(fit.groups) > 1:
+        columns, codes_of = [g.Z for g in fit.groups], [g.codes for g in fit.groups]
+        taken += covariance_of_factors(at, columns, codes_of)
     residual = fit.y - fitted
     taken += np.einsum("np,np->n", left @ at.phi, left)
     standardised = residual / _deviation(at.s2 - taken, at.s2)
+    clusters = cluster_columns(fit.groups)
     return pd.DataFrame(
         {
-            "cluster": fit.groups[0].clusters[fit.groups[0].codes],
+            **clusters,
             "fitted": fitted,
             "residual": residual,
             "standardised": standardised,
             "quantile": normal_quantiles(standardised),
         }
-    ).astype({"cluster": "str"})
+    ).astype(dict.fromkeys(clusters, "str"))
+
+
+def cluster_columns(groups: Sequence[Group]) -> dict[str, Array]:
+    """The rows' clusters as columns: ``cluster`` of the first factor, ``cluster_<name>`` of others."""
+    names = ["cluster", *(f"cluster_{group.name}" for group in groups[1:])]
+    return {name: group.clusters[group.codes] for name, group in zip(names, groups, strict=True)}
 
 
 def _deviation(variance: Array, scale: Array | float) -> Array:
