@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mixedflow.model.apart import _gram, _Part, confounded
+from mixedflow.model.apart import confounded, gram_of
+from mixedflow.model.crossproducts import Scales
+from mixedflow.model.factor_products import FactorProducts, by_factor, crossings
 from mixedflow.model.fitted import Group
 
 RNG = np.random.default_rng(3)
@@ -19,28 +21,42 @@ def group(name, codes, columns, blocks):
     return Group(name, labels, tuple("abc"[: columns.shape[1]]), blocks, columns, codes)
 
 
-def found(*groups):
+def products(groups):
+    """In the data's scales."""
     q = sum(group.Z.shape[1] for group in groups)
-    return confounded(groups, np.eye(q))
+    scales = Scales(np.eye(1), np.zeros(1), np.eye(q), 1.0)
+    parts = by_factor(X[:, 1], X[:, :1], groups, scales)
+    return FactorProducts(tuple(parts), crossings(groups, parts))
 
 
-def dense(part):
+def found(*groups):
+    return confounded(products(groups), [group.blocks for group in groups])
+
+
+def dense(group, pairs):
     """V of each pair of columns: z_a z_b' + z_b z_a' within clusters, halved."""
-    same = part.codes[:, None] == part.codes
-    for a, b in part.pairs:
-        product = np.outer(part.Z[:, a], part.Z[:, b])
+    same = group.codes[:, None] == group.codes
+    for a, b in pairs:
+        product = np.outer(group.Z[:, a], group.Z[:, b])
         yield same * (product + product.T) / 2
 
 
 def test_traces_are_those_of_the_rows_matrices():
-    parts = [
-        _Part(X, SCHOOL, [(0, 0), (0, 1), (1, 1)], 0),
-        _Part(X[:, :1], ROOM, [(0, 0)], 2),
-        _Part(X, ITEM, [(0, 0), (1, 1)], 3),
-    ]
-    matrices = [V for part in parts for V in dense(part)] + [np.eye(N)]
-    expected = [[np.trace(V @ W) for W in matrices] for V in matrices]
-    assert _gram(parts) == pytest.approx(np.array(expected))
+    groups = (
+        group("school", SCHOOL, X, (2,)),
+        group("room", ROOM, X[:, :1], (1,)),
+        group("item", ITEM, X, (1, 1)),
+    )
+    pairs = [[(0, 0), (0, 1), (1, 1)], [(0, 0)], [(0, 0), (1, 1)]]
+    each = zip(groups, pairs, strict=True)
+    matrices = [V for one, own in each for V in dense(one, own)] + [np.eye(N)]
+    expected = np.array([[np.trace(V @ W) for W in matrices] for V in matrices])
+    assert gram_of(products(groups), pairs) == pytest.approx(expected)
+    # What the factors' order is changes no trace.
+    turned = products(groups).ordered((2, 0, 1))
+    order = [4, 5, 0, 1, 2, 3, 6]
+    found = gram_of(turned, [pairs[2], pairs[0], pairs[1]])
+    assert found == pytest.approx(expected[np.ix_(order, order)])
 
 
 def test_what_can_be_told_apart_is_not_refused():

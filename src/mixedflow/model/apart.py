@@ -1,4 +1,4 @@
-"""Can the variances of several grouping factors be told apart? Decided on the rows.
+"""Can the variances of several grouping factors be told apart? Decided on their cross-products.
 
 The covariance of the rows is linear in the variances and covariances: sum_i g_i V_i + s2 I, with
 V_i = Z_a Z_b' summed over the clusters of a factor. If the V_i and I depend on each other linearly,
@@ -8,81 +8,63 @@ many values give one likelihood. tr(V_i V_k) is a sum over the cells of two fact
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 import numpy as np
 
 from mixedflow.arrays import Array
-from mixedflow.model.crossing import cells
 from mixedflow.model.crossproducts import slices
-from mixedflow.model.fitted import Group
+from mixedflow.model.factor_products import FactorProducts
 
 _LEAST = 1e-12  # eigenvalue of the V_i of unit size
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A factor's columns, uncorrelated and of unit size, its clusters, and its free (a, b)."""
-
-    Z: Array
-    codes: Array
-    pairs: list[tuple[int, int]]
-    first: int  # of its columns among those of all factors
-
-
-def confounded(groups: Sequence[Group], T_inverse: Array) -> tuple[list[int], bool]:
+def confounded(
+    products: FactorProducts, blocks: Sequence[tuple[int, ...]]
+) -> tuple[list[int], bool]:
     """Columns whose (co)variances cannot be told apart, and whether the residual is among them.
 
-    Columns are counted through all factors, as ``T_inverse`` does, which takes Z to the core's
-    scales: there, no unit and no shift of a covariate makes a matrix look singular. The list is
-    empty if all can be told apart.
+    Columns are counted through all factors; ``blocks`` are the sizes of each one's groups of
+    correlated columns. In the core's scales no unit and no shift of a covariate makes a matrix look
+    singular. The list is empty if all can be told apart.
     """
-    parts, first = [], 0
-    for group in groups:
-        q = group.Z.shape[1]
-        own = slice(first, first + q)
-        pairs = [
+    pairs = [
+        [
             pair
-            for block in slices(group.blocks)
+            for block in slices(sizes)
             for pair in combinations_with_replacement(range(block.start, block.stop), 2)
         ]
-        parts.append(_Part(group.Z @ T_inverse[own, own], group.codes, pairs, first))
-        first += q
-    gram = _gram(parts)
+        for sizes in blocks
+    ]
+    gram = gram_of(products, pairs)
     size = np.sqrt(np.diag(gram))
     values, vectors = np.linalg.eigh(gram / np.outer(size, size))
     if values[0] >= _LEAST:
         return [], False
     *among, residual = np.abs(vectors[:, 0]) > 1e-4
-    every = [(part.first + a, part.first + b) for part in parts for a, b in part.pairs]
+    first = np.cumsum([0, *(part.q for part in products.parts)]).tolist()
+    every = [(first[g] + a, first[g] + b) for g, own in enumerate(pairs) for a, b in own]
     return sorted({k for pair, one in zip(every, among, strict=True) if one for k in pair}), bool(
         residual
     )
 
 
-def _gram(parts: Sequence[_Part]) -> Array:
-    """tr(V_i V_k) of all factors' pairs in order, the identity of the residual last."""
-    starts = np.cumsum([0, *(len(part.pairs) for part in parts)])
+def gram_of(products: FactorProducts, pairs: Sequence[Sequence[tuple[int, int]]]) -> Array:
+    """tr(V_i V_k) of the ``pairs`` (a, b) of all factors in order, the residual's identity last."""
+    starts = np.cumsum([0, *map(len, pairs)])
     gram = np.empty((starts[-1] + 1, starts[-1] + 1))
-    for g, one in enumerate(parts):
+    for g, one in enumerate(pairs):
         rows = slice(starts[g], starts[g + 1])
-        a, b = np.array(one.pairs).T
-        gram[rows, -1] = gram[-1, rows] = (one.Z.T @ one.Z)[a, b]
-        for h, other in enumerate(parts[: g + 1]):
+        a, b = np.array(one).T
+        gram[rows, -1] = gram[-1, rows] = products.parts[g].zz.sum(axis=2)[a, b]
+        for h, other in enumerate(pairs[: g + 1]):
             columns = slice(starts[h], starts[h + 1])
-            c, d = np.array(other.pairs).T
-            W = _cross_products(one, other)
+            c, d = np.array(other).T
+            # (q, q', C) Z_j'Z_k over the rows of each cell of the two factors' clusters.
+            W = products.parts[g].zz if g == h else products.between(g, h)
             squares = np.einsum("abk,cdk->abcd", W, W)  # of pairs of columns of the two
             both = squares[a[:, None], c, b[:, None], d] + squares[a[:, None], d, b[:, None], c]
             gram[rows, columns] = 0.5 * both
             gram[columns, rows] = 0.5 * both.T
-    gram[-1, -1] = len(parts[0].codes)
+    gram[-1, -1] = products.n_obs
     return gram
-
-
-def _cross_products(one: _Part, other: _Part) -> Array:
-    """(q, q', C) Z_j'Z_k over the rows of each cell of two factors' clusters."""
-    codes = one.codes if one is other else cells(one.codes, other.codes).codes
-    many = int(codes.max()) + 1
-    return np.array([[np.bincount(codes, z * w, many) for w in other.Z.T] for z in one.Z.T])

@@ -9,30 +9,22 @@ with nested steps before it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, permutations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixedflow.arrays import Array
-from mixedflow.model.crossing import lies_within
 from mixedflow.model.factor_products import FactorProducts
-from mixedflow.model.fitted import Group
 
 
-def elimination_order(groups: Sequence[Group]) -> tuple[int, ...]:
+def elimination_order(products: FactorProducts) -> tuple[int, ...]:
     """Places of the factors in the order in which they are taken out, the finest first."""
-    left = list(range(len(groups)))
-    levels = [len(group.labels) for group in groups]
-    within = {
-        (g, h)
-        for g in left
-        for h in left
-        if g != h and levels[g] >= levels[h] and lies_within(groups[g].codes, groups[h].codes)
-    }
+    left = list(range(len(products.parts)))
+    columns = [len(part.n) * part.q for part in products.parts]
+    within = {(g, h) for g, h in permutations(left, 2) if products.within(g, h)}
     found = []
     while left:
         # Nothing before what is nested in it; of the others what is nested in all, then the widest.
@@ -43,7 +35,7 @@ def elimination_order(groups: Sequence[Group]) -> tuple[int, ...]:
             finest,
             key=lambda g: (
                 all((g, h) in within for h in left if h != g),
-                levels[g] * groups[g].Z.shape[1],
+                columns[g],
                 -g,
             ),
         )

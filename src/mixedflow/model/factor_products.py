@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,19 @@ from mixedflow.model.crossproducts import (
     slices,
     sound,
 )
-from mixedflow.model.fitted import Group
+
+
+class Grouped(Protocol):
+    """A grouping factor of rows: ``Z`` (N, q) in ``blocks``, ``codes`` (N,) of its ``labels``."""
+
+    @property
+    def labels(self) -> Array: ...
+    @property
+    def blocks(self) -> tuple[int, ...]: ...
+    @property
+    def Z(self) -> Array: ...
+    @property
+    def codes(self) -> NDArray[np.int64]: ...
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,23 @@ class Crossing:
         """Each level of the first factor lies in one of the second."""
         return len(self.first) == 0 or len(self.first) == int(self.first[-1]) + 1
 
+    @property
+    def transposed(self) -> Crossing:
+        """The pairs of the second factor's levels with the first's."""
+        return in_order(self.second, self.first, self.values.transpose(1, 0, 2))
+
+    def turned(self, one: Array, other: Array) -> Crossing:
+        """The same with Z_g K and Z_h K' as columns: ``one`` K (q, r), ``other`` K' (q', r')."""
+        return replace(self, values=np.einsum("ai,abn,bk->ikn", one, self.values, other))
+
+
+def in_order(first: NDArray[np.int64], second: NDArray[np.int64], values: Array) -> Crossing:
+    """The crossing of pairs that stand in any order."""
+    if bool((np.diff(first) > 0).all()):
+        return Crossing(first, second, values)
+    order = np.lexsort((second, first))
+    return Crossing(first[order], second[order], values[:, :, order])
+
 
 @dataclass(frozen=True)
 class FactorProducts:
@@ -60,6 +90,27 @@ class FactorProducts:
 
     parts: tuple[CrossProducts, ...]
     crossings: Mapping[tuple[int, int], Crossing]
+
+    @property
+    def n_obs(self) -> int:
+        return self.parts[0].n_obs
+
+    def within(self, g: int, h: int) -> bool:
+        """Whether each level of factor g lies in one level of factor h."""
+        return len(self.crossings[min(g, h), max(g, h)].first) == len(self.parts[g].n)
+
+    def between(self, g: int, h: int) -> Array:
+        """(q, q', n) Z_g'Z_h of every pair of levels that shares rows, factors in any order."""
+        if g < h:
+            return self.crossings[g, h].values
+        return self.crossings[h, g].values.transpose(1, 0, 2)
+
+    def ordered(self, order: Sequence[int]) -> FactorProducts:
+        """The same with the factors in another order."""
+        crossings = {}
+        for (s, g), (t, h) in combinations(enumerate(order), 2):
+            crossings[s, t] = self.crossings[g, h] if g < h else self.crossings[h, g].transposed
+        return FactorProducts(tuple(self.parts[g] for g in order), crossings)
 
     def scales_of(self, order: Sequence[int]) -> Scales:
         """With T of all factors' columns, the factors in this order."""
@@ -73,7 +124,7 @@ class FactorProducts:
         return FactorProducts(found, self.crossings) if len(found) == len(parts) else None
 
 
-def reduce_factors(y: Array, X: Array, groups: Sequence[Group]) -> FactorProducts:
+def reduce_factors(y: Array, X: Array, groups: Sequence[Grouped]) -> FactorProducts:
     """Reduce rows to the cross-products of several grouping factors.
 
     Parameters
@@ -92,24 +143,28 @@ def reduce_factors(y: Array, X: Array, groups: Sequence[Group]) -> FactorProduct
     blocks = tuple(size for group in groups for size in group.blocks)
     rows = sampled(len(y), X.shape[1] + Z.shape[1])
     scales = scales_of(y[rows], X[rows], Z[rows], blocks, strict=isinstance(rows, slice))
-    turned = _accumulated(y, X, groups, scales)
+    turned = by_factor(y, X, groups, scales)
     if not all(sound(part, group.blocks) for part, group in zip(turned, groups, strict=True)):
         for part in turned:
             refuse_missing(part)
         scales = scales_of(y, X, Z, blocks, strict=True)
-        turned = _accumulated(y, X, groups, scales)
+        turned = by_factor(y, X, groups, scales)
     parts = tuple(settled(part, g.blocks) for part, g in zip(turned, groups, strict=True))
-    columns = [g.Z @ part.scales.T_inverse for g, part in zip(groups, parts, strict=True)]
-    crossings = {
-        (g, h): crossing(groups[g].codes, groups[h].codes, columns[g], columns[h])
-        for g, h in combinations(range(len(groups)), 2)
+    return FactorProducts(parts, crossings(groups, parts))
+
+
+def crossings(
+    groups: Sequence[Grouped], parts: Sequence[CrossProducts]
+) -> dict[tuple[int, int], Crossing]:
+    """Between any two factors, in the scales of their cross-products ``parts``."""
+    pairs = list(combinations(range(len(groups)), 2))
+    columns = [g.Z @ part.scales.T_inverse for g, part in zip(groups, parts, strict=True) if pairs]
+    return {
+        (g, h): crossing(groups[g].codes, groups[h].codes, columns[g], columns[h]) for g, h in pairs
     }
-    return FactorProducts(parts, crossings)
 
 
-def _accumulated(
-    y: Array, X: Array, groups: Sequence[Group], scales: Scales
-) -> list[CrossProducts]:
+def by_factor(y: Array, X: Array, groups: Sequence[Grouped], scales: Scales) -> list[CrossProducts]:
     """Each factor's sums; FF, which rounding would make differ, from the first."""
     found: list[CrossProducts] = []
     columns = slices(tuple(group.Z.shape[1] for group in groups))
@@ -128,13 +183,7 @@ def crossing(
 ) -> Crossing:
     """Z_g'Z_h of each pair of levels; ``first``, ``second`` (N,), ``one`` (N, q), ``other``."""
     found = cells(first, second)
-    pairs, index = (found.one, found.other), found.codes
-    if not bool((np.diff(found.one) > 0).all()):
-        order = np.lexsort((found.other, found.one))
-        place = np.empty(len(order), dtype=np.int64)
-        place[order] = np.arange(len(order))
-        pairs, index = (found.one[order], found.other[order]), place[index]
-    n = len(pairs[0])
+    index, n = found.codes, len(found.one)
     values = np.empty((one.shape[1], other.shape[1], n))
     counts: Array | None = None
     constant = [bool((column == column[0]).all()) for column in one.T]
@@ -146,4 +195,4 @@ def crossing(
                 values[i, k] = column[0] * against[0] * counts
             else:
                 values[i, k] = np.bincount(index, column * against, n)
-    return Crossing(*pairs, values)
+    return in_order(found.one, found.other, values)

@@ -18,7 +18,7 @@ import numpy as np
 from mixedflow.arrays import Array
 from mixedflow.model.as_fixed import LARGE, AsFixed
 from mixedflow.model.crossed_step import CrossedStep, crossed_step
-from mixedflow.model.crossproducts import CollinearError, Scales, slices
+from mixedflow.model.crossproducts import Scales, slices
 from mixedflow.model.factor_covariances import between
 from mixedflow.model.factor_effects import FactorEffects, as_fixed
 from mixedflow.model.factor_order import Plan, elimination_order
@@ -81,26 +81,36 @@ class ManyFactors:
 
         Raises
         ------
-        CollinearError, NotFiniteError
+        NotFiniteError
             As :func:`mixedflow.model.crossproducts.reduce`.
         TooLargeError
             Crossed factors with more columns than a dense matrix can hold.
         """
-        order = elimination_order(groups)
-        try:
-            products = reduce_factors(y, X, [groups[g] for g in order])
-        except CollinearError as error:
-            if not error.random:
-                raise
-            # Columns of Z are counted as the factors stand, not as they are taken out.
-            starts = np.cumsum([0, *(group.Z.shape[1] for group in groups)])
-            place = [k for g in order for k in range(starts[g], starts[g + 1])]
-            others = tuple(place[k] for k in error.others)
-            raise CollinearError(place[error.column], others, random=True) from None
+        names = tuple(group.name for group in groups)
+        blocks = tuple(group.blocks for group in groups)
+        return cls.of_products(reduce_factors(y, X, groups), names, blocks, reml)
+
+    @classmethod
+    def of_products(
+        cls,
+        products: FactorProducts,
+        names: tuple[str, ...],
+        blocks: tuple[tuple[int, ...], ...],
+        reml: bool,
+    ) -> ManyFactors:
+        """From cross-products of factors in the model's order, called ``names``.
+
+        Raises
+        ------
+        TooLargeError
+            As ``of``.
+        """
+        order = elimination_order(products)
+        products = products.ordered(order)
         plan = Plan(products)
         if plan.width > MOST_COLUMNS:
-            raise TooLargeError(plan.width, tuple(groups[order[t]].name for t in plan.dense))
-        return cls(products, order, tuple(group.blocks for group in groups), reml, plan)
+            raise TooLargeError(plan.width, tuple(names[order[t]] for t in plan.dense))
+        return cls(products, order, blocks, reml, plan)
 
     @property
     def n_obs(self) -> int:

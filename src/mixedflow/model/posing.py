@@ -10,7 +10,8 @@ import numpy as np
 
 from mixedflow.arrays import Array
 from mixedflow.errors import DataError, ModelError, quote
-from mixedflow.language.grouping import effects, written
+from mixedflow.language.formula import show
+from mixedflow.language.grouping import Columns, effects, written
 from mixedflow.model.apart import confounded
 from mixedflow.model.clusters import index
 from mixedflow.model.crossing import lies_within
@@ -47,7 +48,7 @@ class Sums(Protocol):
     def n_obs(self) -> int: ...
 
 
-def structured(y: Array, X: Array, groups: Sequence[Group], reml: bool) -> Objective:
+def structured(y: Array, X: Array, groups: Sequence[Group], reml: bool) -> OneFactor | ManyFactors:
     """The objective of ``y`` (N,), ``X`` (N, p) and the grouping factors' random effects.
 
     Here a model gets the class of its covariance structure.
@@ -91,17 +92,32 @@ def posed(design: Design, reml: bool, where: str) -> tuple[tuple[Group, ...], Ob
     except NotFiniteError:
         raise _not_finite(y, X, groups, where) from None
     except TooLargeError as error:
-        raise _no_room(error, where) from None
-    check_range(objective, design.terms, random_terms, where)
-    check_residual(objective, y.min() == y.max(), where)
-    if isinstance(objective, OneFactor):
-        check_objective(objective, random_terms, where)
-    else:
-        check_apart(objective, groups, random_terms, where)
+        raise no_room(error, where) from None
+    check_posed(objective, design.terms, random_terms, y.min() == y.max(), where)
     return groups, objective
 
 
-def _no_room(error: TooLargeError, where: str) -> ModelError:
+def check_posed(
+    objective: OneFactor | ManyFactors,
+    terms: Sequence[str],
+    random_terms: Sequence[str],
+    constant: bool,
+    where: str,
+) -> None:
+    """Refuse what cannot be computed, or has no optimum, or many.
+
+    ``random_terms`` are those of all factors in the model's order, and ``constant`` says that the
+    outcome is.
+    """
+    check_range(objective, terms, random_terms, where)
+    check_residual(objective, constant, where)
+    if isinstance(objective, OneFactor):
+        check_objective(objective, random_terms, where)
+    else:
+        check_apart(objective, random_terms, where)
+
+
+def no_room(error: TooLargeError, where: str) -> ModelError:
     room = 5 * error.columns**2 * 8 / 2**30  # GiB: the dense matrix and those computed of it
     named = ", ".join(map(quote, error.names))
     return ModelError(
@@ -117,22 +133,26 @@ def check_factors(designs: Sequence[GroupDesign], groups: Sequence[Group], where
     for (one, a), (other, b) in combinations(zip(designs, groups, strict=True), 2):
         if len(a.labels) != len(b.labels) or not lies_within(a.codes, b.codes):
             continue
-        above, below = sorted((one, other), key=lambda part: len(part.columns))
-        inner = [name for name in below.columns if name not in above.columns]
-        if len(inner) == 1 and len(above.columns) + 1 == len(below.columns):
-            outer = quote(above.name)
-            other_way = f"{written(tuple(inner))}/{written(above.columns)}"
-            raise ModelError(
-                where,
-                f"{quote(below.name)} makes no more clusters than {outer}: {quote(inner[0])} is "
-                f"the same in all rows of each {outer}",
-                f"leave it out, or write (1 | {other_way}) if {outer} lies within it",
-            )
-        raise ModelError(
+        raise same_clusters(one.columns, other.columns, len(a.labels), where)
+
+
+def same_clusters(one: Columns, other: Columns, n_clusters: int, where: str) -> ModelError:
+    """Two grouping factors, by their columns, that put the rows into the same clusters."""
+    above, below = sorted((one, other), key=len)
+    inner = [name for name in below if name not in above]
+    if len(inner) == 1 and len(above) + 1 == len(below):
+        outer, other_way = quote(show(above)), f"{written(tuple(inner))}/{written(above)}"
+        return ModelError(
             where,
-            f"{quote(a.name)} and {quote(b.name)} are the same {len(a.labels)} clusters of rows",
-            "leave one out",
+            f"{quote(show(below))} makes no more clusters than {outer}: {quote(inner[0])} is "
+            f"the same in all rows of each {outer}",
+            f"leave it out, or write (1 | {other_way}) if {outer} lies within it",
         )
+    return ModelError(
+        where,
+        f"{quote(show(one))} and {quote(show(other))} are the same {n_clusters} clusters of rows",
+        "leave one out",
+    )
 
 
 def check_sizes(sizes: Array, p: int, q: int, group: str, where: str) -> None:
@@ -211,11 +231,10 @@ def _exact(products: Sums) -> bool:
     return left <= 1e-20 * float(fitted @ fitted) or not products.FF[-1, -1] > 0
 
 
-def check_apart(
-    objective: Sums, groups: Sequence[Group], random_terms: Sequence[str], where: str
-) -> None:
+def check_apart(objective: ManyFactors, random_terms: Sequence[str], where: str) -> None:
     """Refuse several grouping factors whose variances have many optima."""
-    columns, residual = confounded(groups, objective.scales.T_inverse)
+    products = objective.products.ordered(objective.place)
+    columns, residual = confounded(products, objective.blocks)
     if columns:
         names = ", ".join(quote(random_terms[k]) for k in columns)
         raise ModelError(
