@@ -80,7 +80,7 @@ def residual_table(fit: Fitted) -> pd.DataFrame:
 
 
 def cluster_columns(groups: Sequence[Group]) -> dict[str, Array]:
-    """The rows' clusters as columns: ``cluster`` of the first factor, ``cluster_<name>`` of others."""
+    """The rows' clusters: ``cluster`` of the first factor, ``cluster_<name>`` of others."""
     names = ["cluster", *(f"cluster_{group.name}" for group in groups[1:])]
     return {name: group.clusters[group.codes] for name, group in zip(names, groups, strict=True)}
 
