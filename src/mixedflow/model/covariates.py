@@ -38,8 +38,7 @@ class Covariates:
     95% are one; ``factors`` the levels of columns of text, ``levels`` those of each atom that is
     coded as categories, the reference first. ``derived`` are expressions that compute a column from
     its own row, in order, with ``summaries`` over rows as they were; ``bound`` are columns that
-    depend on others in a way that is not known for other values.
-    :func:`mixedflow.model.covariates_of.covariates_of` makes it.
+    depend on others in a way that is not known for other values. ``covariates_of`` makes it.
     """
 
     group: int
