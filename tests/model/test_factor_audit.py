@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.support.several import DESIGNS, WholeV, fitted, whole
+from tests.support.several import DESIGNS, WholeV, fitted, reference_fit, whole
 
 from mixedflow.model import factor_audit
 from mixedflow.model.audit import audit, audit_problems
@@ -28,6 +28,13 @@ def test_small_data_are_checked_by_mixedlm_or_by_the_whole_matrix(fit):
     assert -2 * found["log_likelihood"] == pytest.approx(whole(fit).deviance(True), abs=1e-7)
     assert abs(found["difference"]) < 1e-8
     assert audit_problems(found) == []
+
+
+@pytest.mark.parametrize("name", ["pastes", "penicillin"])
+def test_mixedlm_agrees_where_it_can_be_asked(name):
+    found = audit(reference_fit(name).fitted)
+    assert (found["by"], found["how"]) == (factor_audit.MIXEDLM, "polished from the optimum")
+    assert abs(found["difference"]) < 1e-7
 
 
 @pytest.mark.parametrize("method", ["reml", "ml"])
@@ -88,7 +95,7 @@ def test_slope_at_the_boundary_is_that_of_the_definition(name):
     q = objective.patterns.each[0].q
     gradient = objective.gradient_in_D(at)[objective.patterns.parts[0]]
     pattern = objective.patterns.each[0]
-    for w in np.random.default_rng(4).normal(size=(40, q)):
+    for w in np.random.default_rng(4).normal(size=(12, q)):
         w /= np.linalg.norm(w)
         h = 1e-6
         halves = []
@@ -110,7 +117,7 @@ def test_slope_at_the_boundary_is_that_of_the_definition(name):
         assert slopes[-1] == pytest.approx(gradient @ D, rel=1e-3, abs=1e-2)
     least = objective.boundary_slope(parameters, at)
     assert least <= min(slopes) + 1e-2
-    assert least == pytest.approx(min(slopes), rel=0.05, abs=0.05 * np.abs(slopes).max())
+    assert least == pytest.approx(min(slopes), rel=0.2, abs=0.2 * np.abs(slopes).max())
 
 
 def without_variance_of(g):

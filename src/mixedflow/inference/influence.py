@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedflow.arrays import Array
+from mixedflow.inference.factor_influence import influence_of
 from mixedflow.model.fitted import Fitted
 
 if TYPE_CHECKING:
@@ -21,8 +22,11 @@ ROUNDING = 1e-10  # a variance or an information this small beside its scale is 
 _CHUNK = 4_000_000  # numbers that one array of the clusters' derivatives may hold
 
 
-def influence(fit: Fitted) -> pd.DataFrame:
-    """What each cluster does to the estimates: a row a cluster of the first factor.
+def influence(fit: Fitted, group: str | None = None) -> pd.DataFrame:
+    """What each cluster does to the estimates: a row a cluster of the only factor.
+
+    Of several factors it is that called ``group``, by default the one that holds the others:
+    :func:`mixedflow.inference.factor_influence.influence_of`.
 
     Every change is the estimate with the cluster less that without it: a positive one says that
     the cluster raises the estimate. Nothing is refitted. Without cluster j the estimates are
@@ -49,7 +53,9 @@ def influence(fit: Fitted) -> pd.DataFrame:
     """
     import pandas as pd
 
-    standard, (group,) = _Standard.of(fit), fit.groups
+    if len(fit.groups) > 1:
+        return influence_of(fit, group)
+    standard, (factor,) = _Standard.of(fit), fit.groups
     singular = fit.solution.singular
     total = _Totals.of(standard)
     parts = [_without(part, total, fit.method == "reml", singular) for part in standard.split()]
@@ -62,11 +68,11 @@ def influence(fit: Fitted) -> pd.DataFrame:
     relative = np.column_stack([moved / variances, step[:, -1]])
     with np.errstate(divide="ignore"):
         spread = -0.5 * np.log1p(np.maximum(relative, -1.0))
-    names = [*(f"log_sd_{term}" for term in group.random_terms), "log_sigma"]
+    names = [*(f"log_sd_{term}" for term in factor.random_terms), "log_sigma"]
     return pd.DataFrame(
         {
-            "group": group.name,
-            "cluster": group.clusters,
+            "group": factor.name,
+            "cluster": factor.clusters,
             "n": standard.n,
             "cooks_distance": np.einsum("jp,jp->j", d, d) / len(fit.terms),
             "covratio": np.exp(log_det),
