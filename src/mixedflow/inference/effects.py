@@ -30,7 +30,8 @@ def own_estimates(solution: Solution, effects: Effects) -> tuple[Array, Array]:
     """Each cluster's own least-squares effects, as deviations from the fixed part, and their SEs.
 
     Both (J, q), NaN where a cluster's rows cannot give its own line. The SE uses the model's
-    residual variance, so that it compares with the others.
+    residual variance, so that it compares with the others. Of several factors, the EB effects of
+    the others are taken out first, as if known: what is shrunk to the estimate is this.
     """
     ZZ = effects.ZZ
     values, vectors = np.linalg.eigh(ZZ)
@@ -38,7 +39,12 @@ def own_estimates(solution: Solution, effects: Effects) -> tuple[Array, Array]:
     inverse = np.full_like(ZZ, np.nan)
     turned = vectors[able] / values[able][:, None, :]
     inverse[able] = turned @ vectors[able].transpose(0, 2, 1)
-    score = effects.ZF @ solution.at.v
+    if len(solution.effects) > 1:
+        # E v = Z'(r - Zu) of all factors: what this one takes comes back.
+        taken = np.einsum("jab,bc,jc->ja", ZZ, effects.T, effects.u) / solution.scales.y
+        score = effects.E @ solution.at.v + taken
+    else:
+        score = effects.ZF @ solution.at.v
     back = effects.T_inverse
     estimates = np.einsum("ka,jab,jb->jk", back, inverse, score) * solution.scales.y
     errors = np.sqrt(np.einsum("ka,jab,kb->jk", back, inverse, back) * solution.s2)

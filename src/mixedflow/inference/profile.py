@@ -57,7 +57,9 @@ def of_fixed_effects(solution: Solution, contrasts: Array) -> Array:
 def _found(find: Callable[..., float], *given: Any) -> float:
     """An end; NaN where the search for it left what can be computed."""
     try:
-        return find(*given)
+        # A search may try what overflows, and comes back.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return find(*given)
     except np.linalg.LinAlgError:
         return np.nan
 
