@@ -84,6 +84,24 @@ def test_a_family_brings_its_models_its_tests_and_its_adjustment() -> None:
     assert keys([FIT], [CARD]).isdisjoint({"holm1979", "benjamini1995", "benjamini2001"})
 
 
+NESTED = ({"name": "school"}, {"name": "school:room", "n_groups": 20, "within": ["school"]})
+CROSSED = ({"name": "school"}, {"name": "area", "n_groups": 7})
+
+
+def test_several_grouping_factors_are_nested_or_crossed() -> None:
+    def said(*fits: ModelReport) -> str:
+        return plain(Markup(" ").join(methods.paragraphs(fits, [CARD | {"dataset": "schools"}])))
+
+    nested, crossed = (fitted(groups=groups, method="ml") for groups in (NESTED, CROSSED))
+    one = "one grouping factor (Laird and Ware 1982)"
+    assert f"models with {one} were fitted" in said(fitted())
+    assert "models with nested grouping factors (Goldstein 1986) were fitted" in said(nested)
+    assert f"models with {one} or crossed grouping factors (Raudenbush 1993) were" in said(
+        fitted(), crossed
+    )
+    assert "clusters (school) and 7 area clusters of " in said(crossed)
+
+
 FAMILIES = [
     {"name": how, "method": "reml", "df": "normal", "adjust": how}
     for how in ("holm", "bonferroni", "fdr_bh", "fdr_by")
@@ -106,6 +124,7 @@ def test_the_file_has_what_the_sentences_cite_and_nothing_else() -> None:
         for df, intervals in kinds
     ]
     fits.append(fitted(gee={"model_correlation": 0.5}, r2={"marginal": 0.3, "level1": 0.2}))
+    fits += [fitted(groups=NESTED), fitted(groups=CROSSED)]
     written = re.findall(r'"([a-z]+\d{4})"', Path(methods.__file__).read_text("utf-8"))
     assert keys(fits, [CARD], [[1]], FAMILIES) == set(written) == set(references.by_key())
 

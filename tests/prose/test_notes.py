@@ -39,3 +39,13 @@ def test_remedies() -> None:
     (text,) = notes.sentences({"notes": [{"kind": "alike", **NOTES["alike"]}]})
     assert "U+03BC in place of U+00B5" in text
     assert notes.sentences({}) == []
+
+
+def test_levels_that_models_have_already_are_not_asked_for() -> None:
+    found = {"notes": [{"kind": kind, **NOTES[kind]} for kind in NOTES]}
+    (text,) = notes.sentences(
+        {"notes": [{"kind": "other_in_cluster", **NOTES["other_in_cluster"]}]}
+    )
+    assert text.endswith("then (1 | school/room) in the formula.")
+    left = notes.sentences(found, frozenset({"room", "school"}))
+    assert len(left) == len(NOTES) - 2 and not any("school/room" in text for text in left)

@@ -406,14 +406,16 @@ def variance_parts(fit: Fitted, axes: Axes) -> Parabola | None:
 
 def vpc_at_mean(fit: Fitted, inference: CovarianceInference, axes: Axes) -> ShareAt | None:
     """The variance partition coefficient at the mean of x: one ICC does not exist with a slope."""
-    if fit.random_terms == (INTERCEPT,):
+    if all(group.random_terms == (INTERCEPT,) for group in fit.groups):
         return None
     moved = [part for part in axes.covariates if axes.x in part.means]
     name = axes.x if moved else None
     at = moved[0].means[name] if name is not None else 0.0
     x = np.array([at])
-    row = variance_function(inference, x, _columns(fit, axes, x)).iloc[0]
+    names = [group.name for group in fit.groups]
+    row = variance_function(inference, x, _columns(fit, axes, x), names).iloc[0]
     share, low, high = (finite(row[column]) for column in ("vpc", "vpc_low", "vpc_high"))
     set_at: dict[str, float | str] = {} if name is None else {name: at}
     held = {key: value for part in axes.covariates for key, value in part.held(set_at).items()}
-    return ShareAt(name, at, share, low, high, held or None)
+    parts = {one: float(row[f"between_{one}"] / row["total"]) for one in names if len(names) > 1}
+    return ShareAt(name, at, share, low, high, held or None, parts or None)

@@ -110,7 +110,8 @@ class LevelShare:
 class ShareAt:
     """The share of the variance that lies between clusters at ``mean_x`` of ``predictor``.
 
-    ``held`` are the other covariates of the random effects: means, and levels of factors.
+    ``held`` are the other covariates of the random effects: means, and levels of factors. ``parts``
+    are the shares of several grouping factors, which add up to it.
     """
 
     predictor: str | None
@@ -119,6 +120,7 @@ class ShareAt:
     conf_low: float | None
     conf_high: float | None
     held: dict[str, float | str] | None = None
+    parts: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -193,8 +195,9 @@ class FitReport:
         if len(self.groups) == 1:
             for name in ("within", "constant"):
                 del values["groups"][0][name]
-        if (values.get("vpc") or {}).get("held", ...) is None:
-            del values["vpc"]["held"]
+        for rare in ("held", "parts"):
+            if (values.get("vpc") or {}).get(rare, ...) is None:
+                del values["vpc"][rare]
         for rare in ("sample", "shares", "outcome_doubt"):
             if values.get(rare, ...) is None:
                 del values[rare]

@@ -10,6 +10,7 @@ from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.language import terms
 from mixedflow.language.terms import Factor
 from mixedflow.prose.covariates import Covariate, Variables
+from mixedflow.prose.levels import Called, Levels
 
 Row = Mapping[str, Any]
 
@@ -41,7 +42,11 @@ class CodedModel:
         self.estimates = {str(row["term"]): row["estimate"] for row in fixed}
         parsed = terms.parsed(fit.formula)
         expression = self.expression = parsed.atoms if parsed else {}
+        self.grouped, self.called = Levels.of(fit), Called(fit)
         self.varies = fit.varies_within
+        if self.called.several:
+            constant = self.grouped.constant
+            self.varies = {name: name not in constant for name in fit.varies_within}
         names = [str(row["term"]) for row in fixed]
         self.factors = terms.split(names, parsed)
         random_factors = terms.split(fit.random_terms, parsed)
@@ -68,9 +73,14 @@ class CodedModel:
             if (term, c.factor) not in self.full
         }
 
-    def component(self, scale: str, *names: str) -> Row | None:
-        """A row of the variance components, by its scale (var, sd, cov, corr) and its terms."""
+    def component(self, scale: str, *names: str, of: str | None = None) -> Row | None:
+        """A row of the variance components, by its scale (var, sd, cov, corr) and its terms.
+
+        ``of`` names the grouping factor, which tells apart what several have.
+        """
         for row in self.components:
+            if of is not None and self.called.several and row["group"] != of:
+                continue
             if row["scale"] == scale and {row["term1"], row["term2"]} - {"", None} == set(names):
                 return row
         return None

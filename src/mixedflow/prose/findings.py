@@ -9,9 +9,11 @@ from markupsafe import Markup
 
 from mixedflow.artifacts import formatting
 from mixedflow.artifacts.fit_report import ModelReport, ShareAt
+from mixedflow.language import terms
 from mixedflow.language.names import INTERCEPT
 from mixedflow.prose import notes, outcomes
-from mixedflow.prose.markup import count, isolated, number, p_value, synthetic
+from mixedflow.prose.levels import Called, further
+from mixedflow.prose.markup import conjoined, count, isolated, number, p_value, synthetic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,15 +54,24 @@ def interval(row: Row) -> str:
     return f"95% CI {number(low)} to {number(high)}"
 
 
-def data_sentence(card: Mapping[str, Any]) -> Markup:
+def data_sentence(card: Mapping[str, Any], fits: Sequence[ModelReport] = ()) -> Markup:
+    """Rows and clusters of a data set, and those of the other factors of its models ``fits``."""
     sizes = card["cluster_sizes"]
-    return Markup("{} rows in {} clusters of {}, {} to {} rows each (mean {}).").format(
+    others = Markup("").join(
+        Markup("; {} {}, {} to {} rows each").format(
+            count(group.n_groups), clusters, count(group.group_size.min),
+            count(group.group_size.max),
+        )
+        for group, clusters in further(card, fits).values()
+    )  # fmt: skip
+    return Markup("{} rows in {} clusters of {}, {} to {} rows each (mean {}){}.").format(
         count(card["rows"]),
         count(card["clusters"]),
         Markup("<code>{}</code>").format(card["cluster"]),
         count(int(sizes["min"])),
         count(int(sizes["max"])),
         f"{sizes['mean']:.1f}",
+        others,
     )
 
 
@@ -171,18 +182,31 @@ def label(card: Mapping[str, Any], name: str) -> Markup:
 
 
 def share_between(fit: ModelReport, card: Mapping[str, Any]) -> Markup | None:
-    """The ICC, or the VPC at the mean of the covariate whose slope is random."""
-    icc, vpc = fit.icc, fit.vpc
+    """The ICC, or the VPC at the mean of the covariate whose slope is random; a share a factor."""
+    icc, vpc, called = fit.icc, fit.vpc, Called(fit)
+    shares = [(one.group, one.share) for one in fit.shares or () if one.group and one.share]
+    if shares:
+        told = [
+            Markup("{}%{} between {} ({})").format(
+                count(round(100 * (share.estimate or 0.0))),
+                "" if k else " of the residual variance lies",
+                called.clusters(name),
+                _percents(vars(share)).removeprefix(", ") or "no interval",
+            )
+            for k, (name, share) in enumerate(shares)
+        ]
+        return conjoined(told)
     if icc and icc.estimate is not None:
         return Markup("{}% of the residual variance lies between clusters (ICC {}{})").format(
             count(round(100 * icc.estimate)), formatting.share(icc.estimate), _percents(vars(icc))
         )
     if vpc and vpc.estimate is not None:
         return Markup(
-            "at the mean of {}, {}% of the residual variance lies between clusters (VPC {}{})"
+            "at the mean of {}, {}% of the residual variance lies between clusters{} (VPC {}{})"
         ).format(
             _mean_of(vpc, card),
             count(round(100 * vpc.estimate)),
+            called.parts(vpc),
             formatting.share(vpc.estimate),
             _percents(vars(vpc)),
         )
@@ -261,7 +285,7 @@ def cautions(
     found += [
         Markup("{}: {}").format(isolated(card["title"]), text)
         for card in cards
-        for text in notes.sentences(card)
+        for text in notes.sentences(card, _grouping(fits, card))
     ]
     found += [caution for card in cards for caution in _incomplete(card)]
     return found + [text for fit in fits for text in _left_out(fit)]
@@ -291,6 +315,12 @@ def empty_ends(fit: ModelReport, *tables: pd.DataFrame) -> str:
         "region where the deviance is less than 3.84 above its minimum. It is not infinite; "
         "intervals: bootstrap gives one."
     )
+
+
+def _grouping(fits: Sequence[ModelReport], card: Mapping[str, Any]) -> frozenset[str]:
+    """The columns that some model of a data set groups by."""
+    found = [terms.parsed(fit.formula) for fit in fits if fit.dataset == card.get("dataset")]
+    return frozenset[str]().union(*(parsed.grouping for parsed in found if parsed))
 
 
 def outcome_caution(fit: ModelReport) -> list[Markup]:

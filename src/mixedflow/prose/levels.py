@@ -6,13 +6,15 @@ Goldstein and Rasbash (2001, Stat. Modelling 1, 103-124) and Raudenbush write th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
-from mixedflow.artifacts.fit_report import FitReport, GroupReport, ModelReport
+from mixedflow.artifacts.fit_report import FitReport, GroupReport, ModelReport, ShareAt
 from mixedflow.language import terms
+from mixedflow.prose.markup import conjoined
 
 _LETTERS = "jklmnopqrst"
 _SYMBOLS = "uvwrsgh"
@@ -151,6 +153,27 @@ class Called:
             return found
         shown = Markup(" and one ").join(self.factor(one) for one in above)
         return Markup("{} of one {}").format(found, shown)
+
+    def parts(self, vpc: ShareAt) -> Markup:
+        """What of a share lies between the clusters of each of several factors."""
+        told = [
+            Markup("{}% between {}").format(round(100 * part), self.clusters(name))
+            for name, part in (vpc.parts or {}).items()
+        ]
+        return Markup(": {}").format(conjoined(told)) if told else Markup("")
+
+
+def further(
+    card: Mapping[str, Any], fits: Iterable[ModelReport]
+) -> dict[str, tuple[GroupReport, Markup]]:
+    """Grouping factors of a data set's models besides its cluster, and what to call them."""
+    found: dict[str, tuple[GroupReport, Markup]] = {}
+    for fit in fits:
+        called = Called(fit)
+        for group in fit.groups:
+            if fit.dataset == card.get("dataset") and group.name != card["cluster"]:
+                found.setdefault(group.name, (group, called.clusters(group.name)))
+    return found
 
 
 def described(fit: ModelReport) -> Markup:

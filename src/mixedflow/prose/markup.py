@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -46,3 +46,8 @@ def breakable(text: str) -> Markup:
 def isolated(text: object) -> Markup:
     """A stranger's words inside ours: their direction of writing must not turn ours around."""
     return Markup("<bdi>{}</bdi>").format(str(text))
+
+
+def conjoined(parts: Iterable[Markup]) -> Markup:
+    *first, last = list(parts)
+    return Markup(" and ").join([Markup(", ").join(first), last]) if first else last

@@ -6,6 +6,7 @@ The sentences are for pasting. Nothing is said of a method that no model of the 
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from markupsafe import Markup
 
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.prose import references
+from mixedflow.prose.levels import further
 from mixedflow.prose.markup import count, isolated, synthetic
 
 _SOFTWARE = ("numpy", "scipy", "pandas", "statsmodels", "snakemake")
@@ -89,7 +91,7 @@ def _parts(
         ),
     ]
     tests = [*_inference(every), *_families(families)]
-    parts = [_models(every, cards), tests, _clusters(every), _ranking(ranks), _software()]
+    parts = [_models(every, cards, families), tests, _clusters(every), _ranking(ranks), _software()]
     return [part for part in parts if part]
 
 
@@ -137,12 +139,18 @@ _INTERVALS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-def _models(models: Sequence[_Used], cards: Sequence[Mapping[str, Any]]) -> list[_Said]:
+def _models(
+    models: Sequence[_Used], cards: Sequence[Mapping[str, Any]], families: Families
+) -> list[_Said]:
     found: list[_Said] = []
     for card in cards:
+        others = Markup("").join(
+            Markup(" and {} {}").format(count(group.n_groups), clusters)
+            for group, clusters in further(card, _reports(models)).values()
+        )
         made = " These data are simulated." if synthetic(card) else ""
-        text = Markup("{} rows in {} clusters ({}) of {} were analysed.{}").format(
-            count(card["rows"]), count(card["clusters"]), isolated(card["cluster"]),
+        text = Markup("{} rows in {} clusters ({}){} of {} were analysed.{}").format(
+            count(card["rows"]), count(card["clusters"]), isolated(card["cluster"]), others,
             isolated(card["title"]), made,
         )  # fmt: skip
         found.append((text, ()))
@@ -155,10 +163,11 @@ def _models(models: Sequence[_Used], cards: Sequence[Mapping[str, Any]]) -> list
         frozenset(("ml",)): "maximum likelihood (ML)",
     }
     how = names.get(frozenset(methods), f"{reml} or, where a model says so, maximum likelihood")
+    grouped, cited = _grouped(_reports(models), families)
     found.append(
         _say(
-            f"Linear mixed models with one grouping factor ({{}}) were fitted by {how}.",
-            "laird1982",
+            f"Linear mixed models with {grouped} were fitted by {how}.",
+            *cited,
             *(("patterson1971",) if "reml" in methods else ()),
         )
     )
@@ -175,6 +184,30 @@ def _models(models: Sequence[_Used], cards: Sequence[Mapping[str, Any]]) -> list
             _say("Rows with a missing value in a variable of a model were left out of it.")
         )
     return found
+
+
+def _grouped(fits: Sequence[ModelReport], families: Families) -> tuple[str, list[str]]:
+    """How many grouping factors the models have and how they lie, and the references in order."""
+    several = [fit for fit in fits if len(fit.groups) > 1]
+    told, cited = [], []
+    if len(several) < len(fits) or families or not fits:
+        told.append("one grouping factor ({})")
+        cited.append("laird1982")
+    if any(group.within for fit in several for group in fit.groups):
+        told.append("nested grouping factors ({})")
+        cited.append("goldstein1986")
+    if any(_crossed(fit) for fit in several):
+        told.append("crossed grouping factors ({})")
+        cited.append("raudenbush1993")
+    return " or ".join(told), cited
+
+
+def _crossed(fit: ModelReport) -> bool:
+    """Whether two factors are, each with clusters that lie in several of the other's."""
+    return any(
+        one.name not in other.within and other.name not in one.within
+        for one, other in itertools.combinations(fit.groups, 2)
+    )
 
 
 def _reports(models: Sequence[_Used]) -> list[ModelReport]:

@@ -14,9 +14,24 @@ from mixedflow.errors import quote, told_apart
 from mixedflow.language.names import backquoted
 
 
-def sentences(card: Mapping[str, Any]) -> list[str]:
-    """The notes of a data card, one sentence or two each."""
-    return [_WORDS[note["kind"]](note) for note in card.get("notes", [])]
+def sentences(card: Mapping[str, Any], grouping: frozenset[str] = frozenset()) -> list[str]:
+    """The notes of a data card, one sentence or two each.
+
+    ``grouping`` are columns that models group by already, of which a note that asks for them to be
+    a level says nothing.
+    """
+    return [
+        _WORDS[note["kind"]](note)
+        for note in card.get("notes", [])
+        if note["kind"] not in _LEVELS or not {note["column"], note["other"]} <= grouping
+    ]
+
+
+_LEVELS = ("cluster_in_other", "other_in_cluster", "ids_restart")
+
+
+def _nested(outer: str, inner: str) -> str:
+    return f"(1 | {backquoted(outer)}/{backquoted(inner)})"
 
 
 def _rows(number: int) -> str:
@@ -62,9 +77,9 @@ def _cluster_in_other(note: Mapping[str, Any]) -> str:
     return (
         f"Each of {count(note['clusters'])} clusters of {column} lies in one of "
         f"{count(note['groups'])} groups of {other}: if {other} is a level above, its clusters "
-        "are alike, and standard errors of its covariates are too small; then cluster: "
-        f"{backquoted(note['other'])}, or put {backquoted(note['other'])} into the formula as a "
-        "factor."
+        "are alike, and standard errors of its covariates are too small; then "
+        f"{_nested(note['other'], note['column'])} in the formula, or put "
+        f"{backquoted(note['other'])} into it as a factor."
     )
 
 
@@ -73,8 +88,8 @@ def _other_in_cluster(note: Mapping[str, Any]) -> str:
     return (
         f"Each of {count(note['groups'])} groups of {other} has several rows and lies in one "
         f"cluster of {column}: if {other} is a level below, its rows are alike beyond the cluster, "
-        f"which this model leaves out; then average over {other} (first_per with mean(x, "
-        f"by={backquoted(note['other'])})), or cluster: {backquoted(note['other'])}."
+        f"which a model of {column} alone leaves out; then "
+        f"{_nested(note['column'], note['other'])} in the formula."
     )
 
 

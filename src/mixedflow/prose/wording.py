@@ -10,7 +10,7 @@ from markupsafe import Markup
 from mixedflow.artifacts import formatting
 from mixedflow.prose.coding import CodedModel, Row
 from mixedflow.prose.covariates import Covariate, key
-from mixedflow.prose.markup import isolated, p_value
+from mixedflow.prose.markup import conjoined, isolated, p_value
 
 _DIGITS = 3
 _UNIT = re.compile(r"^(?P<name>.*\S)\s*\((?P<unit>[^()]+)\)$", re.DOTALL)
@@ -70,11 +70,6 @@ def supported(row: Row, signed: bool = False, times: float = 1.0) -> Markup:
     return Markup("({})").format("; ".join(parts))
 
 
-def conjoined(parts: Iterable[Markup]) -> Markup:
-    *first, last = list(parts)
-    return Markup(" and ").join([Markup(", ").join(first), last]) if first else last
-
-
 def located(where: Sequence[Markup]) -> Markup:
     """`` where A and B``; nothing without a place."""
     return Markup(" where {}").format(conjoined(where)) if where else Markup("")
@@ -108,6 +103,10 @@ class Words:
         outcome = model.data.label(model.fit.outcome) or str(model.fit.outcome)
         name, self.unit = _unit_of(outcome)
         self.outcome = isolated(name)
+        # A unit of the data set's level, which expressions call the cluster.
+        self.cluster = Markup("cluster")
+        if model.called.several and model.data.cluster:
+            self.cluster = Markup("<code>{}</code> cluster").format(model.data.cluster)
 
     def name(self, column: str) -> Markup:
         label = self.model.data.label(column)
@@ -117,6 +116,14 @@ class Words:
         if level is None:
             return Markup("the reference")
         return isolated(self.model.levels(covariate.name).get(level, level))
+
+    def between(self, covariate: str) -> Markup:
+        """The clusters that a covariate of a level tells apart."""
+        subscript = self.model.grouped.subscript_of(covariate)
+        for level in self.model.grouped.ordered:
+            if level.subscript == subscript:
+                return self.model.called.clusters(level.name)
+        return Markup("clusters")
 
     def _pair(self, covariate: Covariate) -> tuple[Markup, Markup]:
         low = covariate.at or 0.0
@@ -130,13 +137,17 @@ class Words:
             case "number" if c.at:
                 return Markup("{} is {}").format(base, exact(c.at))
             case "within":
-                return Markup("{} is at its cluster’s mean").format(base)
+                return Markup("{} is at its {}’s mean").format(base, self.cluster)
             case "centred":
                 return Markup("{} is at its mean").format(base)
             case "cluster mean" if c.at is None:
-                return Markup("the cluster’s mean of {} is at the overall mean").format(base)
+                return Markup("the {}’s mean of {} is at the overall mean").format(
+                    self.cluster, base
+                )
             case "cluster mean":
-                return Markup("the cluster’s mean of {} is {}").format(base, exact(c.at or 0.0))
+                return Markup("the {}’s mean of {} is {}").format(
+                    self.cluster, base, exact(c.at or 0.0)
+                )
             case "spline":
                 side = "at most" if c.scale > 0 else "at least"
                 return Markup("{} is {} {}").format(base, side, exact(c.at or 0.0))
@@ -155,15 +166,15 @@ class Words:
         own, base = self.name(c.name), self.name(c.base)
         match c.kind:
             case "within":
-                return Markup("within a cluster, for one unit more of {}").format(
-                    base if c.scale == 1.0 else own
+                return Markup("within a {}, for one unit more of {}").format(
+                    self.cluster, base if c.scale == 1.0 else own
                 )
             case "centred" if c.standardised:
                 return Markup("for one standard deviation more of {}").format(base)
             case "centred" if c.scale == 1.0:
                 own = base
             case "cluster mean" if c.scale == 1.0:
-                return Markup("for one unit more of the cluster’s mean of {}").format(base)
+                return Markup("for one unit more of the {}’s mean of {}").format(self.cluster, base)
             case "log":
                 return Markup("for each multiplication of {} by e (2.718)").format(base)
             case "indicator":
@@ -176,7 +187,7 @@ class Words:
                     base, self.level(c, c.factor.level), self.level(c, c.reference)
                 )
         if self.model.varies.get(c.name) is False:
-            return Markup("between clusters, for one unit more of {}").format(own)
+            return Markup("between {}, for one unit more of {}").format(self.between(c.name), own)
         return Markup("for one unit more of {}").format(own)
 
     def quantity(self, c: Covariate) -> Markup:
@@ -184,15 +195,15 @@ class Words:
         own, base = self.name(c.name), self.name(c.base)
         match c.kind:
             case "within":
-                return Markup("the slope of {} within clusters").format(
-                    base if c.scale == 1.0 else own
+                return Markup("the slope of {} within {}s").format(
+                    base if c.scale == 1.0 else own, self.cluster
                 )
             case "centred" if c.standardised:
                 return Markup("the slope of {} in standard deviations").format(base)
             case "centred" if c.scale == 1.0:
                 return Markup("the slope of {}").format(base)
             case "cluster mean" if c.scale == 1.0:
-                return Markup("the slope of the cluster’s mean of {}").format(base)
+                return Markup("the slope of the {}’s mean of {}").format(self.cluster, base)
             case "spline" if c.scale == 1.0:
                 return Markup("the change of slope at {} = {}").format(base, exact(c.at or 0.0))
             case "power" if c.scale == 1.0:

@@ -74,9 +74,9 @@ def convergence(fit: ModelReport) -> str:
     if len(starts) > 1:
         text += f", {count(len(starts))} starts end at the same log-likelihood"
     if audit.get("difference") is not None:
+        by = audit.get("by", "statsmodels MixedLM")
         text += (
-            f", and that of statsmodels MixedLM ({audit['how']}) differs from it by "
-            f"{number(audit['difference'])}"
+            f", and that of {by} ({audit['how']}) differs from it by {number(audit['difference'])}"
         )
     if fit.singular:
         text += (
@@ -99,7 +99,7 @@ def evidence_table(fit: ModelReport) -> Markup:
             for key in sorted(start)
         ]
     rows += [
-        {"what": f"MixedLM: {key.replace('_', ' ')}", "value": audit[key]}
+        {"what": f"{audit.get('by', 'MixedLM')}: {key.replace('_', ' ')}", "value": audit[key]}
         for key in ("log_likelihood", "difference", "tolerance")
         if audit.get(key) is not None
     ]

@@ -51,7 +51,7 @@ class Dataset:
 
     @cached_property
     def sentence(self) -> Markup:
-        return findings.data_sentence(self.card)
+        return findings.data_sentence(self.card, [model.fit for model in self.models])
 
     @property
     def moves(self) -> list[Shown]:

@@ -69,7 +69,8 @@ def side_by_side(fits: Sequence[Fitted]) -> SideBySide:
     correlations, which are in the units of the outcome or none.
     """
     fixed = [{row["term"]: _cell(row) for row in one.fixed.to_dict("records")} for one in fits]
-    random = [_random(one.components) for one in fits]
+    several = any(len(one.fit.groups) > 1 for one in fits)
+    random = [_random(one.components, several) for one in fits]
     # The residual's row comes last, whichever model has the most terms.
     names = [name for name in _union(random) if name != _RESIDUAL]
     return SideBySide(
@@ -94,25 +95,28 @@ def _cell(row: Mapping[Any, Any]) -> Cell:
     return formatting.number(row["estimate"]), f"({error})" if error else ""
 
 
-def _random(components: pd.DataFrame) -> dict[str, Cell]:
+def _random(components: pd.DataFrame, several: bool) -> dict[str, Cell]:
+    """The SDs and correlations; where models have several factors, in blocks by factor."""
     found = {}
     for row in components.to_dict("records"):
         if row["scale"] == "sd":
             what = f"SD of {row['term1']}: {row['group']}" if row["term1"] else _RESIDUAL
             found[what] = _cell(row)
         elif row["scale"] == "corr":
-            found[f"Correlation of {row['term1']} and {row['term2']}"] = _cell(row)
+            whose = f": {row['group']}" if several else ""
+            found[f"Correlation of {row['term1']} and {row['term2']}{whose}"] = _cell(row)
     return found
 
 
 def _fit_rows(fits: Sequence[ModelReport]) -> list[tuple[str, list[Cell]]]:
     rows = [
         ("ICC", [_estimate(fit.icc) for fit in fits]),
+        *_shares(fits),
         ("VPC at the mean", [_estimate(fit.vpc) for fit in fits]),
         ("R² marginal", [_of(fit.r2, "marginal") for fit in fits]),
         ("R² conditional", [_of(fit.r2, "conditional") for fit in fits]),
         ("Observations", [formatting.count(fit.n_obs) for fit in fits]),
-        ("Clusters", [_clusters(fit) for fit in fits]),
+        *_clusters(fits),
         ("Parameters", [formatting.count(fit.n_parameters) for fit in fits]),
         ("Method", [fit.method.upper() for fit in fits]),
         ("Log-likelihood", [formatting.number(fit.log_likelihood) for fit in fits]),
@@ -126,8 +130,22 @@ def _estimate(found: Share | ShareAt | None) -> str:
     return formatting.share(found.estimate) if found else ""
 
 
-def _clusters(fit: ModelReport) -> str:
-    return ", ".join(formatting.count(group.n_groups) for group in fit.groups)
+def _shares(fits: Sequence[ModelReport]) -> list[tuple[str, list[str]]]:
+    """Of models with several factors, a row a factor."""
+    found = [
+        {one.group: _estimate(one.share) for one in fit.shares or () if one.group} for fit in fits
+    ]
+    names = dict.fromkeys(name for shares in found for name in shares)
+    return [(f"Share of {name}", [shares.get(name, "") for shares in found]) for name in names]
+
+
+def _clusters(fits: Sequence[ModelReport]) -> list[tuple[str, list[str]]]:
+    """A row for all, or one for each factor where a model has several."""
+    if all(len(fit.groups) == 1 for fit in fits):
+        return [("Clusters", [formatting.count(fit.groups[0].n_groups) for fit in fits])]
+    found = [{group.name: formatting.count(group.n_groups) for group in fit.groups} for fit in fits]
+    names = dict.fromkeys(name for sizes in found for name in sizes)
+    return [(f"Clusters: {name}", [sizes.get(name, "") for sizes in found]) for name in names]
 
 
 def _of(found: Mapping[str, Any] | None, name: str) -> str:

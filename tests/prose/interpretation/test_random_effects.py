@@ -18,7 +18,7 @@ from interpreted import (
     row,
 )
 
-from mixedflow.artifacts.fit_report import ModelReport, Parabola, Share
+from mixedflow.artifacts.fit_report import LevelShare, ModelReport, Parabola, Share, ShareAt
 from mixedflow.prose import interpretation
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -189,4 +189,99 @@ def test_levels_with_a_random_effect_each() -> None:
         "The larger the expected value of Score where Type is mixed in a cluster, the larger the "
         "expected value of Score where Type is boys tends to be (correlation 0.600, 95% CI 1.00 to "
         "2.00)."
+    )
+
+
+SCHOOLS = {"name": "school", "n_groups": 8, "random_terms": ["Intercept", "x"], "correlated": True}
+ROOMS = {"name": "school:room", "n_groups": 40, "within": ["school"]}
+
+
+def test_nested_factors_are_told_apart() -> None:
+    parts = [
+        component("sd", 4.0, "Intercept") | {"group": "school"},
+        component("sd", 0.5, "x") | {"group": "school"},
+        component("corr", 0.5, "Intercept", "x") | {"group": "school"},
+        component("sd", 2.0, "Intercept") | {"group": "school:room"},
+        component("sd", 7.0),
+    ]
+    formula = "y ~ x + (1 + x | school) + (1 | school:room)"
+    vpc = {"predictor": "x", "mean_x": 0.0, "estimate": 0.29, "conf_low": 0.2, "conf_high": 0.4}
+    fit = fitted(
+        "", formula=formula, groups=[SCHOOLS, ROOMS],
+        vpc=ShareAt(**vpc, parts={"school": 0.232, "school:room": 0.058}),
+    )  # fmt: skip
+    told = [text for _, text in random_part(fit, parts, [row("Intercept", 70.0), row("x")], X)]
+    assert told[0].startswith(
+        "school clusters differ in the expected value of Score where Reading test is 0: the "
+        "standard deviation between them is 4.00 points"
+    )
+    # Rooms within a school average out; of rooms, the school is an average one.
+    assert "By the model, 95% of school clusters have expected values between 62.2 and" in told[0]
+    assert "being average" not in told[0] and "95% of school clusters have slopes" in told[1]
+    assert told[2].startswith(
+        "room clusters of one school differ in the expected value of Score: the standard deviation "
+        "between them is 2.00 points (95% CI 1.00 to 2.00; variance 4.00). By the model, 95% of "
+        "room clusters have expected values between 66.1 and 73.9 points where Reading test is 0, "
+        "school being average (70.0 ± 1.96 × 2.00)."
+    )
+    assert told[3].startswith("school clusters with a higher intercept tend to have ")
+    assert told[4].startswith("Rows that share all their clusters scatter about their common ")
+    assert told[5].startswith(
+        "Where Reading test is at its mean, 0, 29% of the variance that the covariates leave lies "
+        "between clusters: 23% between school clusters and 6% between room clusters of one school "
+        "(VPC 0.290, 95% CI 0.200 to 0.400)."
+    )
+
+
+def test_shares_of_nested_factors() -> None:
+    def share(estimate: float) -> Share:
+        return Share(estimate, None, estimate / 2, 2 * estimate)
+
+    schools = {"name": "school", "n_groups": 8}
+    shares = (
+        LevelShare("school", ("school",), share(0.12), share(0.12)),
+        LevelShare("school:room", ("school", "school:room"), share(0.07), share(0.19)),
+    )
+    fit = fitted("", formula="y ~ 1 + (1 | school/room)", groups=[schools, ROOMS], shares=shares)
+    told = dict(random_part(fit, [component("sd", 7.0)], []))
+    assert told["shares"] == (
+        "Of the variance that the covariates leave, 12% lies between school clusters (95% CI "
+        "0.0600 to 0.240), 7% between room clusters of one school (95% CI 0.0350 to 0.140) and 81% "
+        "between rows that share all their clusters."
+    )
+    assert told["correlations"] == (
+        "The correlation of two rows is 0.120 (95% CI 0.0600 to 0.240) if they are of the same "
+        "school but another room and 0.190 (95% CI 0.0950 to 0.380) if they are of the same room."
+    )
+
+
+def test_shares_of_crossed_factors() -> None:
+    def share(estimate: float) -> Share:
+        return Share(estimate, None, None, None)
+
+    groups = [{"name": "primary"}, {"name": "secondary"}]
+    shares = (
+        LevelShare("primary", ("primary",), share(0.25), share(0.25)),
+        LevelShare("secondary", ("secondary",), share(0.5), share(0.5)),
+        LevelShare(None, ("primary", "secondary"), None, share(0.75)),
+    )
+    text = "y ~ 1 + (1 | primary) + (1 | secondary)"
+    fit = fitted("", formula=text, groups=groups, shares=shares, singular=True)
+    parts = [
+        component("sd", 0.0, "Intercept") | {"group": "primary"},
+        component("sd", 5.0, "Intercept") | {"group": "secondary"},
+        component("sd", 7.0),
+    ]
+    told = random_part(fit, parts, [row("Intercept", 70.0)])
+    # The factor whose variance is 0 is named, and the other is not touched by it.
+    assert told[0][1].startswith(
+        "The standard deviation between primary clusters of the expected value of Score is "
+        "estimated as zero"
+    )
+    assert "95% of secondary clusters have expected values between 60.2 and 79.8 points, primary " \
+        "being average" in told[1][1]  # fmt: skip
+    assert dict(told)["correlations"] == (
+        "The correlation of two rows is 0.250 (no interval) if they are of the same primary but "
+        "another secondary, 0.500 (no interval) if they are of the same secondary but another "
+        "primary and 0.750 (no interval) if they are of the same primary and secondary."
     )

@@ -73,16 +73,25 @@ def variance(
     words = Words(CodedModel(fit, fixed, components, card))
     effects = RandomEffects(words)
     correlations = Correlations(effects)
-    found = [Interpretation(term, effects.sentence(term)) for term in fit.random_terms]
+    found = [
+        Interpretation(term, effects.sentence(term, group))
+        for group in fit.groups
+        for term in group.random_terms
+    ]
     found += [
         Interpretation(f"{row['term1']}, {row['term2']}", correlations.sentence(row))
         for row in components
         if row["scale"] == "corr"
     ]
-    if not fit.correlated and len(fit.random_terms) > 1:
-        text = "The model takes the random effects to be uncorrelated. "
-        text += "That holds for one choice only of where their covariates are 0."
-        found.append(Interpretation(", ".join(fit.random_terms), Markup(text)))
+    for group in fit.groups:
+        if group.correlated or len(group.random_terms) == 1:
+            continue
+        of = Markup(" of {}").format(words.model.called.factor(group.name))
+        text = Markup(
+            "The model takes the random effects{} to be uncorrelated. "
+            "That holds for one choice only of where their covariates are 0."
+        ).format(of if words.model.called.several else "")
+        found.append(Interpretation(", ".join(group.random_terms), text))
     found.append(Interpretation(RESIDUAL, effects.residual()))
     found += [Interpretation(name, text) for name, text in share_between(words)]
     return found

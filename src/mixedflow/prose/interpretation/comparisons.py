@@ -8,7 +8,7 @@ from mixedflow.artifacts import formatting
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.prose.coding import Row
 from mixedflow.prose.covariates import Variables
-from mixedflow.prose.markup import p_value
+from mixedflow.prose.markup import conjoined, p_value
 from mixedflow.prose.wording import number, sentences, strength
 
 
@@ -32,7 +32,10 @@ def against_linear(fit: ModelReport, data: Variables) -> Markup:
             f"The p-value, from chi-squared with {lr.df} degrees of freedom, is conservative: "
             "variances cannot lie below 0, so that the right one is smaller."
         )
-    cluster = Markup("<code>{}</code>").format(data.cluster or fit.groups[0].name)
+    names = [group.name for group in fit.groups]
+    if len(names) == 1:
+        names = [data.cluster or names[0]]
+    cluster = conjoined(Markup("<code>{}</code>").format(name) for name in names)
     return Markup(
         "Against the linear model without random effects of {}, the likelihood-ratio statistic "
         "({}) is {} ({}): {}. {}"

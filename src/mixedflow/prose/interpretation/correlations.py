@@ -10,7 +10,8 @@ from mixedflow.arrays import Z95
 from mixedflow.prose.coding import Row
 from mixedflow.prose.covariates import Covariate
 from mixedflow.prose.interpretation.random_effects import RandomEffects
-from mixedflow.prose.wording import conjoined, interval, number, sentences
+from mixedflow.prose.markup import conjoined
+from mixedflow.prose.wording import capital, interval, number, sentences
 
 
 class Correlations:
@@ -25,7 +26,8 @@ class Correlations:
         if random.get(first) and not random.get(second):
             first, second = second, first
         rho = row["estimate"]
-        sds = [self.model.component("sd", name) for name in (first, second)]
+        group = row["group"]
+        sds = [self.model.component("sd", name, of=group) for name in (first, second)]
         zero_variance = any(
             sd is not None and self.effects.is_zero(name, sd["estimate"] or 0.0)
             for name, sd in zip((first, second), sds, strict=True)
@@ -38,8 +40,11 @@ class Correlations:
         other = random[second]
         if random[first]:
             one, another = self.effects.about(first), self.effects.about(second)
-            text = Markup("The larger {} in a cluster, the {} {} tends to be {}.").format(
-                one, "larger" if rho > 0 else "smaller", another, figures
+            cluster = Markup("cluster")
+            if self.model.called.several:
+                cluster = Markup("{} cluster").format(self.model.called.factor(group))
+            text = Markup("The larger {} in a {}, the {} {} tends to be {}.").format(
+                one, cluster, "larger" if rho > 0 else "smaller", another, figures
             )
             return sentences(text, _undecided(row))
         if len(other) == 1 and other[0].a_slope:
@@ -48,8 +53,9 @@ class Correlations:
         else:
             of = Markup("for {}").format(self.effects.about(second))
         tend = _steeper(rho, other, self.model.estimates.get(second), sds[1])
-        text = Markup("Clusters with a higher intercept tend to have {} {} {}.").format(
-            tend, of, figures
+        clusters = capital(self.model.called.clusters(group))
+        text = Markup("{} with a higher intercept tend to have {} {} {}.").format(
+            clusters, tend, of, figures
         )
         zero = Markup("The intercept is where {}; with another zero the correlation is another.")
         return sentences(

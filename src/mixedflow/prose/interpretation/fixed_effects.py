@@ -10,10 +10,10 @@ from mixedflow.prose.coding import Row
 from mixedflow.prose.covariates import Covariate
 from mixedflow.prose.interpretation.curves import bend, knot
 from mixedflow.prose.interpretation.logarithms import doubling, median, ratio
+from mixedflow.prose.markup import conjoined
 from mixedflow.prose.wording import (
     Words,
     capital,
-    conjoined,
     exact,
     interval,
     located,
@@ -106,7 +106,7 @@ class Coefficients:
             )  # fmt: skip
         step = self.words.step(c)
         if self.model.has_cluster_mean(c):
-            step = Markup("within a cluster, {}").format(step)
+            step = Markup("within a {}, {}").format(self.words.cluster, step)
         if c.kind == "cluster mean":
             step = self._between(c)
         if c.kind == "number" and splines and len(splines) == len(sharing):
@@ -131,7 +131,9 @@ class Coefficients:
             )
         elif not splines and self.model.blended(c):
             remarks.append(
-                Markup("The model takes it to be the same within clusters and between them.")
+                Markup("The model takes it to be the same within {}s and between them.").format(
+                    self.words.cluster
+                )
             )
         return sentences(text, *remarks)
 
@@ -176,8 +178,10 @@ class Coefficients:
             apart = Markup("whose means of it are one unit apart")
             if c.scale != 1.0:
                 apart = Markup("one unit of {} apart").format(self.words.name(c.name))
-            return Markup(
-                "of two rows with the same {} in clusters {}, in the higher cluster"
-            ).format(self.words.name(c.base), apart)
+            return Markup("of two rows with the same {} in {}s {}, in the higher {}").format(
+                self.words.name(c.base), self.words.cluster, apart, self.words.cluster
+            )
         step = self.words.step(c)
-        return step if step.startswith("between") else Markup("between clusters, {}").format(step)
+        if step.startswith("between"):
+            return step
+        return Markup("between {}s, {}").format(self.words.cluster, step)

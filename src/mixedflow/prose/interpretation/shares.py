@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
+from mixedflow.artifacts.fit_report import LevelShare
+from mixedflow.prose.levels import Called
+from mixedflow.prose.markup import conjoined
 from mixedflow.prose.wording import Words, interval, number
 
 
 def share_between(words: Words) -> list[tuple[str, Markup]]:
-    """The ICC or, where it does not exist, the VPC, with its sentence; nothing without either."""
+    """The ICC or, where it does not exist, the VPC, with its sentence; nothing without either.
+
+    Of several factors with random intercepts, a share each and how alike rows are.
+    """
     icc, vpc = words.model.fit.icc, words.model.fit.vpc
+    if words.model.fit.shares:
+        return _by_level(words, words.model.fit.shares)
     if icc and icc.estimate is not None:
         text = Markup(
             "{}% of the variance that the covariates leave lies between clusters (ICC {}, {}). "
@@ -32,8 +42,51 @@ def share_between(words: Words) -> list[tuple[str, Markup]]:
         )
         at += Markup(" ({})").format(", ".join(others))
     text = Markup(
-        "{}, {}% of the variance that the covariates leave lies between clusters (VPC {}, {}). "
+        "{}, {}% of the variance that the covariates leave lies between clusters{} (VPC {}, {}). "
         "With a random slope this share is another at other values, and one intraclass "
         "correlation does not exist."
-    ).format(at, round(100 * vpc.estimate), number(vpc.estimate), interval(vars(vpc)))
+    ).format(
+        at,
+        round(100 * vpc.estimate),
+        words.model.called.parts(vpc),
+        number(vpc.estimate),
+        interval(vars(vpc)),
+    )
     return [("VPC", text)]
+
+
+def _by_level(words: Words, shares: Sequence[LevelShare]) -> list[tuple[str, Markup]]:
+    called, left = words.model.called, 1.0
+    told: list[Markup] = []
+    for entry in shares:
+        if entry.group is None or entry.share is None or entry.share.estimate is None:
+            continue
+        lies = "lies " if not told else ""
+        told.append(
+            Markup("{}% {}between {} ({})").format(
+                round(100 * entry.share.estimate), lies, called.clusters(entry.group),
+                interval(vars(entry.share)),
+            )
+        )  # fmt: skip
+        left -= entry.share.estimate
+    told.append(Markup("{}% between rows that share all their clusters").format(round(100 * left)))
+    text = Markup("Of the variance that the covariates leave, {}.").format(conjoined(told))
+    return [("shares", text), ("correlations", _alike(called, shares))]
+
+
+def _alike(called: Called, shares: Sequence[LevelShare]) -> Markup:
+    """How two rows of the same clusters correlate."""
+    told = []
+    for entry in shares:
+        if entry.correlation.estimate is None:
+            continue
+        far = {name for one in entry.same for name in called.groups[one].within}
+        same = conjoined(called.factor(name) for name in entry.same if name not in far)
+        others = [called.factor(name) for name in called.groups if name not in entry.same]
+        but = Markup(" but another {}").format(conjoined(others)) if others else Markup("")
+        told.append(
+            Markup("{} ({}) if they are of the same {}{}").format(
+                number(entry.correlation.estimate), interval(vars(entry.correlation)), same, but
+            )
+        )
+    return Markup("The correlation of two rows is {}.").format(conjoined(told))
