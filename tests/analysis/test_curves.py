@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mixedflow import api
 from mixedflow.analysis import curves
 from mixedflow.analysis.curves import Axes
 from mixedflow.analysis.model import fit_model
@@ -259,3 +260,30 @@ def test_a_factor_is_at_its_reference_and_said():
     said = str(findings.share_between(found.report, prepared.card))
     assert said.startswith("at the mean of the covariates (") and " = F), " in said
     assert ModelReport.of(json.loads(found.report.to_json())) == found.report
+
+
+def test_lines_of_each_of_several_factors():
+    """A room's empirical-Bayes line is what its rows are predicted, the school's effect in it."""
+    rng = np.random.default_rng(4)
+    school, room = np.repeat(np.arange(6), 20), np.repeat(np.arange(24), 5)
+    frame = pd.DataFrame({"school": school.astype(str), "room": (room % 4).astype(str)})
+    frame["x"] = rng.normal(size=120)
+    frame["y"] = rng.normal(size=6)[school] * (2 + frame["x"]) + rng.normal(size=24)[room]
+    frame["y"] += rng.normal(size=120)
+    fit = api.fit("y ~ x + (1 + x | school) + (1 | school:room)", frame)
+    dataset = replace(CONFIG.datasets["london"], derive=(), explore=None, cluster="school")
+    axes = Axes.of(fit.fitted, Prepared(frame, {}), dataset)
+    rows = curves.predictions(fit.fitted, axes)
+    table = curves.curves(fit.fitted, axes)
+    assert list(table["group"].unique()) == ["", "school", "school:room"]
+    lines = table[(table["group"] == "school:room") & (table["level"] == "eb")]
+    assert lines["cluster"].nunique() == 4
+    for name, line in lines.groupby("cluster"):
+        own = rows[rows["cluster_school:room"] == name].sort_values("x")
+        np.testing.assert_allclose(line["x"], own["x"])
+        np.testing.assert_allclose(line["estimate"], own["conditional"])
+    schools = table[(table["group"] == "school") & (table["level"] == "eb")]
+    for name, line in schools.groupby("cluster"):
+        j = list(fit.groups[0].clusters).index(name)
+        b = fit.solution.beta + fit.solution.effects[0].u[j]
+        np.testing.assert_allclose(line["estimate"], b[0] + b[1] * line["x"])

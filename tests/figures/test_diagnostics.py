@@ -23,7 +23,14 @@ def frames(n_clusters):
     rng = np.random.default_rng(n_clusters)
     names = [f"<{c}> $x_{c}$ {'long ' * 20}" for c in range(n_clusters)]
     effects = pd.concat(
-        pd.DataFrame({"cluster": names, "term": term, "standardised": rng.normal(size=n_clusters)})
+        pd.DataFrame(
+            {
+                "group": "g",
+                "cluster": names,
+                "term": term,
+                "standardised": rng.normal(size=n_clusters),
+            }
+        )
         for term in ("Intercept", "x")
     )
     effects["quantile"] = effects.groupby("term")["standardised"].transform(
@@ -32,7 +39,11 @@ def frames(n_clusters):
     n = 100 * n_clusters
     residuals = pd.DataFrame({"fitted": rng.normal(size=n), "standardised": rng.normal(size=n)})
     residuals["quantile"] = normal_quantiles(residuals["standardised"].to_numpy())
-    cooks = {"cluster": names, "cooks_distance": rng.exponential(size=n_clusters) / n_clusters}
+    cooks = {
+        "group": "g",
+        "cluster": names,
+        "cooks_distance": rng.exponential(size=n_clusters) / n_clusters,
+    }
     return {
         "residuals": residuals,
         "effects_diagnostic": effects,

@@ -30,6 +30,7 @@ from mixedflow.language.formula import Parsed
 from mixedflow.language.names import INTERCEPT, level_name
 from mixedflow.model.covariates import Covariates, ancestors
 from mixedflow.model.covariates_of import covariates_of
+from mixedflow.model.crossing import lies_within
 from mixedflow.model.design import (
     fixed_matrix,
     levels_in_use,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PANEL = 8  # clusters shown with their own lines
+_SHARED_PANEL = 4  # of each of several grouping factors
 _POINTS = 31  # points of a cluster's line
 _MOST_LEVELS = 6  # of a variable that splits the mean curves
 _VARIANCE_POINTS = 101
@@ -227,7 +229,8 @@ def _held(
 def predictions(fit: Fitted, axes: Axes) -> pd.DataFrame:
     """One row per row of the fit: observed, population mean with 95% interval, conditional.
 
-    ``standardised`` and ``quantile`` are the residual's, for a normal Q-Q plot.
+    ``standardised`` and ``quantile`` are the residual's, for a normal Q-Q plot; ``cluster`` is that
+    of the first grouping factor, of which further ones have a column each.
     """
     import pandas as pd
 
@@ -273,33 +276,38 @@ def curves(fit: Fitted, axes: Axes) -> pd.DataFrame:
     """Population means over x for each level of by, and lines of a panel of clusters.
 
     Levels: ``population`` (95% confidence interval of the mean), and for each cluster of the panel
-    ``own`` (its least-squares line), ``eb`` and ``mean`` (the population line over its rows).
+    ``own`` (its least-squares line), ``eb`` and ``mean`` (the population line over its rows). Of
+    several grouping factors each has a panel, named by ``group``; the EB line of a cluster has the
+    effects of those that it lies within too.
     """
     import pandas as pd
 
     columns = ["level", "by", "cluster", "x", "estimate", "conf_low", "conf_high"]
+    several = len(fit.groups) > 1
+    columns = ["group", *columns] if several else columns
     if axes.x is None:
         return pd.DataFrame(columns=columns)
     assert fit.parsed is not None and fit.frame is not None
-    levels, panel = axes.levels(), _panel(fit, axes)
+    levels = axes.levels()
+    panel = [(g, j) for g in range(len(fit.groups)) for j in _panel(fit, axes, g)]
     grids = [_population_grid(axes, level) for level in levels]
-    grids += [_cluster_grid(fit, axes, j) for j in panel]
+    grids += [_cluster_grid(fit, axes, g, j) for g, j in panel]
     # One evaluation of the formula for all of them: it costs more than the rows do.
     whole = pd.concat(grids, ignore_index=True)
     X, _ = fixed_matrix(fit.parsed, whole, fit.frame)
     if any(expressions.within_groups(text) for text in fit.parsed.atoms.values()):
         n = sum(len(grid) for grid in grids[: len(levels)])  # rows of no cluster
         X[:n], _ = fixed_matrix(fit.parsed, whole[:n], fit.frame, usual=fit.rows)
-    Z = random_matrices(fit.parsed, whole, fit.frame)[0]
-    group, effects = fit.groups[0], fit.solution.effects[0]
+    Z = random_matrices(fit.parsed, whole, fit.frame)
     mean, low, high = population(fit.solution, X)
-    own, _ = own_estimates(fit.solution, effects)
+    own = [own_estimates(fit.solution, effects)[0] for effects in fit.solution.effects]
     ends = np.cumsum([0, *(len(grid) for grid in grids)])
     parts: list[dict[str, Any]] = []
     for k, level in enumerate(levels):
         rows = slice(ends[k], ends[k + 1])
         parts.append(
             {
+                "group": "",
                 "level": "population",
                 "by": _text(level),
                 "cluster": "",
@@ -309,18 +317,22 @@ def curves(fit: Fitted, axes: Axes) -> pd.DataFrame:
                 "conf_high": high[rows],
             }
         )
-    for k, j in enumerate(panel, start=len(levels)):
-        rows = slice(ends[k], ends[k + 1])
+    for k, (g, j) in enumerate(panel, start=len(levels)):
+        rows, group = slice(ends[k], ends[k + 1]), fit.groups[g]
         by = axes.rows[axes.by][group.codes == j].unique() if axes.by else np.array([])
         shown: dict[str, Any] = {
+            "group": group.name,
             "by": _text(by[0]) if len(by) == 1 else "",
             "cluster": group.clusters[j],
             "x": whole[axes.x].to_numpy()[rows],
             "conf_low": np.nan,
             "conf_high": np.nan,
         }
-        for level, added in (("mean", 0.0), ("own", Z @ own[j]), ("eb", Z @ effects.u[j])):
-            values = (mean + added)[rows]
+        eb = sum(
+            (Z[h][rows] @ fit.solution.effects[h].u[i] for h, i in _above(fit, g, j)), np.zeros(1)
+        )
+        for level, added in (("mean", 0.0), ("own", Z[g][rows] @ own[g][j]), ("eb", eb)):
+            values = mean[rows] + added
             if np.isfinite(values).all():
                 parts.append({**shown, "level": level, "estimate": values})
     return pd.concat([pd.DataFrame(part) for part in parts], ignore_index=True)[columns]
@@ -338,24 +350,35 @@ def _population_grid(axes: Axes, level: Any) -> pd.DataFrame:
     return grid.assign(**{name: donor[name] for name in {axes.by, *axes.with_by}})
 
 
-def _cluster_grid(fit: Fitted, axes: Axes, j: int) -> pd.DataFrame:
+def _above(fit: Fitted, g: int, j: int) -> list[tuple[int, int]]:
+    """A cluster and those of other factors that it lies within, by factor and number."""
+    codes = fit.groups[g].codes
+    first = int(np.argmax(codes == j))
+    return [
+        (h, int(other.codes[first]))
+        for h, other in enumerate(fit.groups)
+        if h == g or lies_within(codes, other.codes)
+    ]
+
+
+def _cluster_grid(fit: Fitted, axes: Axes, g: int, j: int) -> pd.DataFrame:
     """A cluster's own rows along x, its other covariates held at what is usual in it."""
-    rows = axes.rows.iloc[np.flatnonzero(fit.groups[0].codes == j)]
+    rows = axes.rows.iloc[np.flatnonzero(fit.groups[g].codes == j)]
     order = np.argsort(rows[axes.x].to_numpy(), kind="stable")
     grid = rows.iloc[thin(order, _POINTS)].reset_index(drop=True)
     usual = {name: rows[name].mode().iloc[0] for name in axes.references}
     return _held(rows, grid, (str(axes.x), *axes.with_x), usual)
 
 
-def _panel(fit: Fitted, axes: Axes) -> list[int]:
+def _panel(fit: Fitted, axes: Axes, g: int) -> list[int]:
     """The named examples, then clusters spread over the order of the first EB effect."""
-    group = fit.groups[0]
+    group, size = fit.groups[g], _PANEL if len(fit.groups) == 1 else _SHARED_PANEL
     place = {label: j for j, label in enumerate(group.clusters)}
-    chosen = [place[name] for name in axes.examples if name in place][:_PANEL]
-    order = np.argsort(fit.solution.effects[0].u[:, 0], kind="stable")
+    chosen = [place[name] for name in axes.examples if name in place][:size]
+    order = np.argsort(fit.solution.effects[g].u[:, 0], kind="stable")
     # Of a data set in chunks only the clusters of the sample have rows.
     order = order[np.isin(order, group.codes) & ~np.isin(order, chosen)]
-    return sorted([*chosen, *thin(order, _PANEL - len(chosen)).tolist()])
+    return sorted([*chosen, *thin(order, size - len(chosen)).tolist()])
 
 
 # The variance function

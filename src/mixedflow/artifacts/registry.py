@@ -208,7 +208,7 @@ ARTIFACTS = (
     ),
     Artifact(
         "curves", MODEL, TABLE, ("fit",), twin="draw", section=FURTHER,
-        columns="level:text by:text cluster:text x estimate conf_low conf_high",
+        columns="group*:text level:text by:text cluster:text x estimate conf_low conf_high",
     ),
     Artifact(
         "variance_function", MODEL, TABLE, ("fit",), twin="draw", section=FURTHER,

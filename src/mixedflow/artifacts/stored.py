@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from csv import reader
+from fnmatch import fnmatchcase
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,14 +30,14 @@ def read(csv: Path | str, texts: Sequence[str] = (), most: int | None = None) ->
 
     with open(csv, encoding="utf-8", newline="") as file:
         header = next(reader(file))
-    known = labels() | set(texts)
-    text = {name: "str" for name in header if name in known}
+    known = [*labels(), *map(escape, texts)]
+    text = {name: "str" for name in header if any(fnmatchcase(name, one) for one in known)}
     frame = pd.read_csv(
         csv,
         nrows=most,
         dtype=text,
         keep_default_na=False,
-        na_values={name: [""] for name in header if name not in known},
+        na_values={name: [""] for name in header if name not in text},
     )
     for name in text:
         frame[name] = frame[name].map(unguarded).astype("str")  # without rows too

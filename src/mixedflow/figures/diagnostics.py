@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.artifacts.formatting import count, number
+from mixedflow.figures.models import by_term, of_term
 from mixedflow.figures.style import (
     BLUE,
     GREY,
@@ -117,13 +118,17 @@ def residuals_fitted(residuals: pd.DataFrame, fit: ModelReport, labels: Labels) 
 
 
 def effects_qq(effects: pd.DataFrame, labels: Labels) -> Figure:
-    """Q-Q plots of the clusters' standardised effects, a panel a term; the extreme are named."""
-    terms = list(dict.fromkeys(effects["term"]))[:4]
-    made, axes = panels(len(terms), (_PANEL, _PANEL), 2, gap=(0.65, 0.75))
-    for term, axis in zip(terms, axes, strict=True):
-        table = _quantiles(axis, effects[effects["term"] == term], "clusters", 4.0)
+    """Q-Q plots of the clusters' standardised effects, a panel a term; the extreme are named.
+
+    Of several grouping factors each has its panels.
+    """
+    shown, several = by_term(effects), len(set(effects["group"])) > 1
+    made, axes = panels(len(shown), (_PANEL, _PANEL), 2, gap=(0.65, 0.75))
+    for (group, term), axis in zip(shown, axes, strict=True):
+        table = _quantiles(axis, of_term(effects, group, term), "clusters", 4.0)
         axis.set_ylabel("Standardised effect")
-        axis.set_title(term if term == INTERCEPT else _short(term, labels, 40))
+        title = term if term == INTERCEPT else _short(term, labels, 40 - 16 * several)
+        axis.set_title(f"{label(group)}: {title}" if several else title)
         axis.margins(x=0.08, y=0.17)
         named = min(_NAMED, len(table) // 2)
         _name(axis, table.iloc[:named].iloc[::-1], -1)
@@ -175,7 +180,7 @@ def influence(table: pd.DataFrame, fit: ModelReport, labels: Labels) -> Figure:
     axes.ticklabel_format(axis="x", style="plain", useOffset=False)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("Cook's distance of the fixed effects")
-    axes.set_ylabel(_short(fit.groups[0].name, labels, 22))
+    axes.set_ylabel(_short(table["group"].iloc[0], labels, 22))
     above = int((known["cooks_distance"] > cut).sum())
     shown = f"{count(len(rows))} of {count(n)} clusters" if len(rows) < n else f"{n} clusters"
     missing = f"; {count(n - len(known))} not estimable" if len(known) < n else ""

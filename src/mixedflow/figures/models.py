@@ -51,47 +51,88 @@ def in_sample(frames: Mapping[str, pd.DataFrame], fit: ModelReport) -> dict[str,
     """Tables as figures show them: of a data set in chunks the clusters of its sample."""
     if fit.sample is None:
         return dict(frames)
-    kept = {"", *frames["predictions"]["cluster"].unique()}
-    return {
-        name: table[table["cluster"].isin(kept)] if "cluster" in table else table
-        for name, table in frames.items()
+    kept = {
+        group.name: {"", *clusters(frames["predictions"], fit, group.name).unique()}
+        for group in fit.groups
     }
+    first = fit.groups[0].name
+    found = dict(frames)
+    for name, table in frames.items():
+        if "cluster" in table:
+            whose = table["group"] if "group" in table else [first] * len(table)
+            pairs = zip(whose, table["cluster"], strict=True)
+            found[name] = table[[label in kept.get(group, {""}) for group, label in pairs]]
+    return found
+
+
+def clusters(points: pd.DataFrame, fit: ModelReport, group: str) -> pd.Series:
+    """The clusters of the rows of ``predictions`` by one of the grouping factors."""
+    return points["cluster" if group == fit.groups[0].name else f"cluster_{group}"]
 
 
 def shrinkage(effects: pd.DataFrame, labels: Labels) -> Figure:
     """EB estimates against own least-squares ones, a panel a random term, sized by rows.
 
     With two terms a further panel has an arrow for each cluster, from its own pair of
-    estimates to its EB pair.
+    estimates to its EB pair. Of several grouping factors each has its panels.
     """
-    terms = list(dict.fromkeys(effects["term"]))[:4]
-    pair = len(terms) == 2
-    made, axes = panels(len(terms) + pair, (3.1, 3.1), 3, gap=(0.75, 0.85))
+    shown = by_term(effects)
+    pairs = {
+        group: terms
+        for group in dict.fromkeys(group for group, _ in shown)
+        if len(terms := [term for whose, term in shown if whose == group]) == 2
+    }
+    several = len(set(effects["group"])) > 1
+    made, axes = panels(len(shown) + len(pairs), (3.1, 3.1), 3, gap=(0.75, 0.85))
     made.subplots_adjust(bottom=made.subplotpars.bottom + 0.15 / made.get_figheight())
-    tables = [effects[effects["term"] == term].reset_index(drop=True) for term in terms]
-    for term, table, axis in zip(terms, tables, axes, strict=False):
-        shown, beyond = table.dropna(subset=["ols"]), 0
-        shown = shown.iloc[sample(len(shown), MOST_POINTS)] if len(shown) else shown
-        if len(shown):
-            low, high = _central(shown["ols"])
-            inside = shown[shown["ols"].between(low, high)]
-            axis.axline((0, 0), slope=1, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
-            axis.axhline(0, color=GREY, linewidth=0.6)
-            bubbles(
-                axis,
-                inside["ols"].to_numpy(),
-                inside["estimate"].to_numpy(),
-                inside["n"].to_numpy(),
-            )
-            axis.set_xlim(low, high)
-            axis.margins(y=0.08)
-            beyond = len(shown) - len(inside)
-        axis.set_title(_term(term, labels))
-        axis.set_xlabel(f"Own least-squares estimate{_drawn(len(shown), len(table), beyond)}")
-        axis.set_ylabel("Empirical-Bayes estimate")
-    if pair:
-        _arrows(axes[2], tables, terms, labels)
+    tables = [of_term(effects, *which) for which in shown]
+    for (group, term), table, axis in zip(shown, tables, axes, strict=False):
+        title = f"{label(group)}: {_term(term, labels)}" if several else _term(term, labels)
+        _shrunk(axis, table, title)
+    for (group, terms), axis in zip(pairs.items(), axes[len(shown) :], strict=True):
+        own = [of_term(effects, group, term) for term in terms]
+        _arrows(axis, own, terms, labels, f"{label(group, 12)}: " if several else "")
     return made
+
+
+def by_term(effects: pd.DataFrame) -> list[tuple[str, str]]:
+    """The grouping factors and random terms of a table of effects, those that panels show."""
+    each = 4 if len(set(effects["group"])) == 1 else 2
+    pairs = list(dict.fromkeys(zip(effects["group"], effects["term"], strict=True)))
+    return [
+        pair
+        for group in dict.fromkeys(group for group, _ in pairs)
+        for pair in [pair for pair in pairs if pair[0] == group][:each]
+    ]
+
+
+def of_term(effects: pd.DataFrame, group: str, term: str) -> pd.DataFrame:
+    """The rows of a grouping factor and a random term of it."""
+    chosen = (effects["group"] == group) & (effects["term"] == term)
+    return effects[chosen].reset_index(drop=True)
+
+
+def _shrunk(axis: Any, table: pd.DataFrame, title: str) -> None:
+    """EB estimates against own ones, one of a random term."""
+    shown, beyond = table.dropna(subset=["ols"]), 0
+    shown = shown.iloc[sample(len(shown), MOST_POINTS)] if len(shown) else shown
+    if len(shown):
+        low, high = _central(shown["ols"])
+        inside = shown[shown["ols"].between(low, high)]
+        axis.axline((0, 0), slope=1, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
+        axis.axhline(0, color=GREY, linewidth=0.6)
+        bubbles(
+            axis,
+            inside["ols"].to_numpy(),
+            inside["estimate"].to_numpy(),
+            inside["n"].to_numpy(),
+        )
+        axis.set_xlim(low, high)
+        axis.margins(y=0.08)
+        beyond = len(shown) - len(inside)
+    axis.set_title(title)
+    axis.set_xlabel(f"Own least-squares estimate{_drawn(len(shown), len(table), beyond)}")
+    axis.set_ylabel("Empirical-Bayes estimate")
 
 
 def _central(values: pd.Series) -> tuple[float, float]:
@@ -110,7 +151,9 @@ def _drawn(shown: int, n: int, beyond: int) -> str:
     return f"\n({', '.join(told)})" if told else ""
 
 
-def _arrows(axis: Any, tables: list[pd.DataFrame], terms: list[str], labels: Labels) -> None:
+def _arrows(
+    axis: Any, tables: list[pd.DataFrame], terms: list[str], labels: Labels, whose: str
+) -> None:
     own = np.column_stack([table["ols"] for table in tables])
     eb = np.column_stack([table["estimate"] for table in tables])
     kept = np.flatnonzero(np.isfinite(own).all(axis=1))
@@ -130,7 +173,7 @@ def _arrows(axis: Any, tables: list[pd.DataFrame], terms: list[str], labels: Lab
             own[kept] <= [limits[0][1], limits[1][1]]
         )
         beyond = int((~inside.all(axis=1)).sum())
-    axis.set_title("From own (orange) to EB (blue)")
+    axis.set_title(f"{whose}{'from' if whose else 'From'} own (orange) to EB (blue)")
     axis.set_xlabel(f"{_term(terms[0], labels)}{_drawn(len(kept), len(own), beyond)}")
     axis.set_ylabel(_term(terms[1], labels))
 
@@ -142,9 +185,14 @@ def _term(term: str, labels: Labels) -> str:
 def fitted_lines(
     curves: pd.DataFrame, points: pd.DataFrame, fit: ModelReport, labels: Labels
 ) -> Figure:
-    """A panel of clusters: their points, own line, EB line and the population's."""
+    """A panel of clusters: their points, own line, EB line and the population's.
+
+    Of several grouping factors each has a row of clusters.
+    """
     lines = curves[curves["cluster"] != ""]
-    names = list(dict.fromkeys(lines["cluster"]))
+    several, first = "group" in lines, fit.groups[0].name
+    whose = lines["group"] if several else [first] * len(lines)
+    names = list(dict.fromkeys(zip(whose, lines["cluster"], strict=True)))
     if not names:
         return _own_means(points, fit, labels)
     made, axes = panels(len(names), (1.8, 1.5), 4, sharex=True, sharey=True)
@@ -155,15 +203,17 @@ def fitted_lines(
         "own": {"color": ORANGE, "linewidth": 3.2, "alpha": 0.55, "label": "own least squares"},
         "eb": {"color": BLUE, "linewidth": 1.3, "label": "empirical Bayes"},
     }
-    for name, axis in zip(names, axes, strict=True):
-        rows = points[points["cluster"] == name]
-        rows = rows.iloc[sample(len(rows), 40)]
+    for (group, name), axis in zip(names, axes, strict=True):
+        rows = points[clusters(points, fit, group) == name]
+        n, rows = len(rows), rows.iloc[sample(len(rows), 40)]
         axis.plot(rows["x"], rows["observed"], "o", color=GREY, markersize=3, alpha=0.7, mew=0)
         own = lines[lines["cluster"] == name]
+        own = own[own["group"] == group] if several else own
         for level, look in looks.items():
             line = own[own["level"] == level]
             axis.plot(line["x"], line["estimate"], **look)
-        axis.set_title(f"{label(name, 16)} (n = {int((points['cluster'] == name).sum())})", size=8)
+        title = f"{labels.unit(group, name, 12)}" if several else label(name, 16)
+        axis.set_title(f"{title} (n = {n})", size=8)
     spread = points["observed"].quantile([0.001, 0.999]).to_numpy()
     margin = 0.08 * float(np.ptp(spread)) or 1.0
     axes[0].set_ylim(spread[0] - margin, spread[1] + margin)
@@ -175,11 +225,39 @@ def fitted_lines(
     return made
 
 
+_Band = tuple["pd.Series", "pd.Series", "pd.Series", str, str]
+
+
+def _between(table: pd.DataFrame, fit: ModelReport) -> list[_Band]:
+    """What lies between clusters: from where to where, how much, its name and its colour."""
+    low = table["residual"]
+    if len(fit.groups) == 1:
+        return [(low, table["total"], table["between"], "between clusters", ORANGE)]
+    bands = []
+    colours = [colour for colour in CYCLE if colour != BLUE]
+    for k, group in enumerate(sorted(fit.groups, key=lambda group: -len(group.within))):
+        size = table[f"between_{group.name}"]
+        bands.append((low, low + size, size, label(group.name, 18), colours[k % len(colours)]))
+        low = low + size
+    return bands
+
+
 def _own_means(points: pd.DataFrame, fit: ModelReport, labels: Labels) -> Figure:
-    """Without a covariate: clusters' own means and EB means, in order."""
-    made = figure(5.5, 3.6)
-    axes = made.subplots()
-    table = points.groupby("cluster", sort=False).agg(
+    """Without a covariate: clusters' own means and EB means, in order, a panel a factor."""
+    if len(fit.groups) == 1:
+        made = figure(5.5, 3.6)
+        _ordered_means(made.subplots(), points, fit, fit.groups[0].name, labels)
+        return made
+    made, axes = panels(len(fit.groups), (3.9, 2.9), 2, gap=(0.7, 0.65))
+    for group, axis in zip(fit.groups, axes, strict=True):
+        _ordered_means(axis, points, fit, group.name, labels)
+    return made
+
+
+def _ordered_means(
+    axes: Any, points: pd.DataFrame, fit: ModelReport, group: str, labels: Labels
+) -> None:
+    table = points.groupby(clusters(points, fit, group).rename("of"), sort=False).agg(
         own=("observed", "mean"), eb=("conditional", "mean")
     )
     table = table.sort_values("eb", kind="stable")
@@ -193,9 +271,8 @@ def _own_means(points: pd.DataFrame, fit: ModelReport, labels: Labels) -> Figure
     axes.legend(loc="upper left")
     drawn = f" ({len(table)} of {n} drawn)" if len(table) < n else ""
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    axes.set_xlabel(f"{labels.axis(fit.groups[0].name)}, in order of the EB mean{drawn}")
+    axes.set_xlabel(f"{labels.axis(group)}, in order of the EB mean{drawn}")
     axes.set_ylabel(labels.axis(fit.outcome))
-    return made
 
 
 def means(curves: pd.DataFrame, points: pd.DataFrame, fit: ModelReport, labels: Labels) -> Figure:
@@ -247,7 +324,10 @@ def _group_means(points: pd.DataFrame, fit: ModelReport, labels: Labels) -> Figu
 
 
 def variance(table: pd.DataFrame, fit: ModelReport, labels: Labels) -> Figure:
-    """Residual variance in total against x, and its parts within and between clusters."""
+    """Residual variance in total against x, and its parts within and between clusters.
+
+    Of several grouping factors each has its part, the finest undermost.
+    """
     made = figure(6.4, 3.8, right=1.15)
     axes = made.subplots()
     if len(table) == 1:
@@ -255,20 +335,23 @@ def variance(table: pd.DataFrame, fit: ModelReport, labels: Labels) -> Figure:
         axes.set_xticks([])
     x = table["x"].to_numpy()
     axes.fill_between(x, 0, table["residual"], color=SKY, alpha=0.45, linewidth=0)
-    axes.fill_between(x, table["residual"], table["total"], color=ORANGE, alpha=0.35, linewidth=0)
+    between = _between(table, fit)
+    for low, high, _, _, colour in between:
+        axes.fill_between(x, low, high, color=colour, alpha=0.35, linewidth=0)
     axes.plot(x, table["total"], color="#222222")
     for end in ("total_low", "total_high"):
         axes.plot(x, table[end], color=GREY, linewidth=0.9, linestyle=(0, (3, 2)))
     top = float(table[["total", "total_high"]].max().max()) * 1.12
     axes.set_ylim(0, top)
     last = table.iloc[-1]
-    right, middle = float(last["x"]), (last["residual"] + last["total"]) / 2
+    right = float(last["x"])
     bands = [
         (right, float(last["residual"]) / 2, "within clusters", BLUE),
         (right, float(last["total"]), "total, 95% CI", "#222222"),
     ]
-    if last["between"] > 0:
-        bands.append((right, float(middle), "between clusters", ORANGE))
+    for low, high, size, name, colour in between:
+        if size.iloc[-1] > 0:
+            bands.append((right, float((low.iloc[-1] + high.iloc[-1]) / 2), name, colour))
     end_labels(axes, bands)
     parts = fit.variance_function
     if parts:
