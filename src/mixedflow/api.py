@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -40,16 +40,19 @@ class Fit(Results):
         by: str | Mapping[str, float | str] = INTERCEPT,
         best: Literal["high", "low"] = "high",
         group: str | None = None,
+        with_: Sequence[str] = (),
         **options: Any,
     ) -> pd.DataFrame:
         """Ranks of clusters with their uncertainty: :func:`mixedflow.ranking.distribution.rank`.
 
         ``by`` is a random effect (``"f[b]"`` for a factor's level), or values of covariates with
         random effects at which clusters are compared (``{"age": 12, "f": "b"}``), the others at
-        their mean or reference; ``group`` the grouping factor, the first by default; ``options``
-        are share, fdr and top.
+        their mean or reference; ``group`` the grouping factor, the first by default, and ``with_``
+        those in which each of its clusters lies and whose effects are added to its own;
+        ``options`` are share, fdr and top.
         """
-        found = Posterior.of(posterior(self.fitted), group)
+        added = (with_,) if isinstance(with_, str) else with_
+        found = Posterior.of(posterior(self.fitted), group, added)
         return distribution.rank(found, by, best, **options)
 
     def predict(self, frame: pd.DataFrame, conditional: bool = True) -> Array:

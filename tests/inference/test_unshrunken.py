@@ -21,7 +21,7 @@ def test_unshrunken_is_the_within_fit():
     w = rng.normal(size=len(y))
     X = np.column_stack([X, w])
     solution = api.fit_arrays(y, X, X[:, :2], cluster).solution
-    own = unshrunken(solution, 0)
+    own = unshrunken(solution, 0, {})
     dummies = (cluster[:, None] == np.arange(6)).astype(float)
     full = np.column_stack([dummies, dummies * X[:, 1:2], w])
     coefficients, rss, *_ = np.linalg.lstsq(full, y, rcond=None)
@@ -50,7 +50,7 @@ def test_a_covariate_of_clusters_is_adjusted_for_with_its_error():
     y = 1.0 + 0.5 * w[cluster] + rng.normal(size=9)[cluster] + rng.normal(size=len(cluster))
     X = np.column_stack([np.ones(len(y)), w[cluster]])
     solution = api.fit_arrays(y, X, X[:, :1], cluster).solution
-    own = unshrunken(solution, 0)
+    own = unshrunken(solution, 0, {})
     means = np.array([y[cluster == j].mean() for j in range(9)])
     expected = means - w * solution.beta[1]
     assert own.theta[:, 0] - own.theta[0, 0] == pytest.approx(expected - expected[0], abs=1e-9)
@@ -66,7 +66,7 @@ def test_a_cluster_too_small_for_its_own_line_has_no_estimate():
     y, X, cluster, _ = simulate(21, n_clusters=6, size=9)
     kept = ~((cluster == 2) & (np.arange(len(y)) % 9 > 0))  # one row of the third
     solution = api.fit_arrays(y[kept], X[kept], X[kept], cluster[kept]).solution
-    own = unshrunken(solution, 0)
+    own = unshrunken(solution, 0, {})
     assert np.isnan(own.theta[2]).all()
     assert np.isfinite(np.delete(own.theta, 2, axis=0)).all()
     combination = distribution.combine(
@@ -80,14 +80,15 @@ def test_a_cluster_too_small_for_its_own_line_has_no_estimate():
 
 
 # Several factors: what lies above a factor may be taken in by its coefficients.
-ALONE = [(name, g, ()) for name in DESIGNS for g in range(len(DESIGNS[name]))]
+ALONE = [(name, g, {}) for name in DESIGNS for g in range(len(DESIGNS[name]))]
 WITH = [
-    ("nested", 1, (0,)),
-    ("three levels", 2, (0,)),
-    ("three levels", 2, (0, 1)),
-    ("nested and crossed", 0, (1,)),
-    ("pupil in two crossed", 0, (1,)),
-    ("four", 1, (0,)),
+    ("nested", 1, {0: [0]}),
+    ("nested, slopes", 1, {0: [0, 1]}),
+    ("three levels", 2, {0: [0]}),
+    ("three levels", 2, {0: [0], 1: [0]}),
+    ("nested and crossed", 0, {1: [0]}),
+    ("pupil in two crossed", 0, {1: [0]}),
+    ("four", 1, {0: [0]}),
 ]
 
 
@@ -110,7 +111,9 @@ def test_coefficients_are_dense_generalised_least_squares(fitted_designs, name, 
     """A column of Z for each cluster and effect beside X, and V of the other factors, N x N."""
     y, X, groups, solution, halves = fitted_designs[name]
     own = unshrunken(solution, g, without)
-    random = [0 * half if h in (g, *without) else half for h, half in enumerate(halves)]
+    random = [0 * half if h == g else half.copy() for h, half in enumerate(halves)]
+    for h, effects in without.items():
+        random[h][effects] = 0.0
     inverse = WholeV(y, X, groups, random, 1.0).inverse
     F = np.column_stack([wide(groups[g]), X])
     information = np.linalg.pinv(F.T @ inverse @ F, rcond=1e-10)

@@ -2,13 +2,16 @@
 # between the models of a data set. With a random slope the order depends on the covariate.
 
 from mixedflow.language import formula
+from mixedflow.config.grouping import ranked
 from mixedflow.config.specs import OrderSpec
 
 RANKED = sorted(name for name, model in MODELS.items() if model.rank)
 SLOPED = {
     name
     for name in RANKED
-    if formula.slope_of(formula.parse(MODELS[name].formula, name).random_terms)
+    if formula.slope_of(
+        ranked(name, MODELS[name].rank, formula.parse(MODELS[name].formula, name))[0].random_terms
+    )
 }
 MOVED = {
     dataset: [name for name, model in MODELS.items() if model.dataset == dataset]

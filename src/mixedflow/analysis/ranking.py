@@ -22,12 +22,12 @@ from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.artifacts.storage import write_text
 from mixedflow.errors import RankingError, nearest, quote
 from mixedflow.language.names import INTERCEPT
-from mixedflow.model.covariates import Covariates
 from mixedflow.prose import verdicts
 from mixedflow.ranking import distribution, swaps
 from mixedflow.ranking.confidence_sets import RankSets
 from mixedflow.ranking.distribution import By, Combination
 from mixedflow.ranking.posterior import Posterior
+from mixedflow.ranking.together import Together
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +97,7 @@ def rank_model(spec: RankSpec, posterior: Posterior, fit: ModelReport, noun: str
         "ranking_probabilities": _probabilities(posterior, drawn.probabilities, shown, edges),
         "ranking_sensitivity": _sensitivity(posterior, combination, sign, top, ranks),
     }
-    slope, crossing = posterior.covariates.moving(), None
+    slope, crossing = posterior.covariates.own.moving(), None
     if slope is not None:
         made["rankings"] = _beside(posterior, spec, slope, where, ranks)
         made["ranking_order"], made["ranking_swaps"], crossing = swaps.along(
@@ -126,7 +126,7 @@ def _separation(combination: Combination, sign: float, sets: RankSets) -> dict[s
     n = len(combination.mean)
     return {
         "clusters": n,
-        "overlap_factor": distribution.overlap_factor(np.sqrt(combination.own)),
+        "overlap_factor": combination.overlap_factor,
         "pairs": n * (n - 1) // 2,
         "separable": sets.separable,
         "separable_alone": _alone(combination, sign),
@@ -192,8 +192,7 @@ def _pairs(
     import pandas as pd
 
     i, k = (chosen[part] for part in np.triu_indices(len(chosen), 1))
-    shared = combination.factor[i] - combination.factor[k]
-    sd = np.sqrt(combination.own[i] + combination.own[k] + np.einsum("ij,ij->i", shared, shared))
+    sd = combination.deviations(i, k)
     difference = combination.mean[i] - combination.mean[k]
     estimates = combination.estimates(sign)
     known = np.isin(chosen, estimates.known)
@@ -294,7 +293,7 @@ def _beside(
             raise RankingError(f"{where}.beside", what, "choose another")
     if not wanted:
         wanted = _ends(posterior, main, slope)
-        if posterior.covariates.factor_of(slope) is None:
+        if posterior.covariates.own.factor_of(slope) is None:
             wanted.append((f"slope of {slope}", slope))
         elif INTERCEPT in posterior.random_terms:  # else it is the value at the level
             wanted.append((f"effect of {slope}", slope))
@@ -331,7 +330,7 @@ def _ends(posterior: Posterior, by: By, slope: str) -> list[tuple[str, By]]:
     """The value at both ends of the covariate of a slope, or at a factor's two levels."""
     name, low, high = swaps.span(posterior, slope)
     at: dict[str, float | str] = {} if isinstance(by, str) else dict(by)
-    factor = posterior.covariates.factor_of(slope)
+    factor = posterior.covariates.own.factor_of(slope)
     if factor is None:
         ends = dict.fromkeys((low, high))
         digits = next((d for d in range(3, 17) if f"{low:.{d}g}" != f"{high:.{d}g}"), 17)
@@ -340,17 +339,17 @@ def _ends(posterior: Posterior, by: By, slope: str) -> list[tuple[str, By]]:
     return [(f"at {name} = {x}", {**at, name: x}) for x in (reference, level)]
 
 
-def _evaluated(covariates: Covariates, by: By) -> dict[str, Any]:
+def _evaluated(covariates: Together, by: By) -> dict[str, Any]:
     """At which values of other covariates the clusters are compared, where there are any."""
     held = {} if isinstance(by, str) else covariates.held(by)
     return {"held": held} if held else {}
 
 
-def title_of(covariates: Covariates, by: By) -> str:
+def title_of(covariates: Together, by: By) -> str:
     """A ranked quantity in the terms of the model, or by the covariates and what else is held."""
     if isinstance(by, str):
         return by
-    if sorted([INTERCEPT, *by]) == sorted(covariates.terms):
+    if sorted([INTERCEPT, *by]) == sorted(set(covariates.terms)):
         return " + ".join([INTERCEPT, *(f"{x:g} {term}" for term, x in sorted(by.items()))])
     held = covariates.held(by)
     parts = [f"{name} = {shown(value)}" for name, value in sorted(by.items())]

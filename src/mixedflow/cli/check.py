@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mixedflow.analysis import exploration, ranking
 from mixedflow.config.reading import read, working_folder
 from mixedflow.data.download import DOWNLOADS
@@ -16,14 +18,18 @@ from mixedflow.data.raw import RawData
 from mixedflow.data.sources import read_dataset
 from mixedflow.errors import FormulaError, MixedflowError, plain, quote
 from mixedflow.language import contrasts, formula
-from mixedflow.model import estimation, factor_notes, outcome
+from mixedflow.model import crossing, estimation, factor_notes, outcome
+from mixedflow.model.clusters import index
 from mixedflow.model.covariates_of import covariates_in
 from mixedflow.model.nesting import Candidate, check_nested
 from mixedflow.prose import notes, outcomes
-from mixedflow.ranking import distribution
+from mixedflow.ranking import distribution, factors
+from mixedflow.ranking.together import Together
 
 if TYPE_CHECKING:
     from mixedflow.config.specs import ComparisonSpec, Config, DatasetSpec, ModelSpec, RankSpec
+    from mixedflow.language.formula import Parsed
+    from mixedflow.model.covariates import Covariates
     from mixedflow.model.design import Design
 
 
@@ -138,20 +144,29 @@ def model(wanted: ModelSpec, data: Data) -> Design:
 
 def _rank(wanted: ModelSpec, rank: RankSpec, design: Design, data: Data) -> None:
     where, parsed = f"models.{wanted.name}.rank", formula.parse(wanted.formula)
-    distribution.check_clusters(_clusters(design), where)
-    part = design.groups[0]
-    covariates = covariates_in(
+    codes = [index(part.cluster)[0] for part in design.groups]
+    lying = {f"{g}/parents": crossing.parents(codes, g) for g in range(len(codes))}
+    names = np.array([part.name for part in design.groups])
+    line = factors.line_of({"groups": names, **lying}, rank.group, rank.added, where)
+    distribution.check_clusters(int(codes[line[0]].max()) + 1, where)
+    covariates = Together(tuple(_covariates(parsed, design, data, g) for g in line))
+    for key, by in (("by", rank.by), *((f"beside.{name}", by) for name, by in rank.beside)):
+        distribution.weights_of(covariates, ranking.by_of(by), f"{where}.{key}")
+
+
+def _covariates(parsed: Parsed, design: Design, data: Data, g: int) -> Covariates:
+    """Those of a grouping factor's random part."""
+    part = design.groups[g]
+    return covariates_in(
         parsed,
         data.prepared.frame,
         design.rows,
-        0,
+        g,
         part.random_terms,
         part.Z,
         part.Z.mean(0),
         data.spec.derive,
     )
-    for key, by in (("by", rank.by), *((f"beside.{name}", by) for name, by in rank.beside)):
-        distribution.weights_of(covariates, ranking.by_of(by), f"{where}.{key}")
 
 
 def comparison(

@@ -175,7 +175,10 @@ def _titled(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rank(rank: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return {**rank, "beside": order.beside(rank["beside"])} if rank else None
+    if not rank:
+        return None
+    kept = {key: value for key, value in rank.items() if key != "with"}
+    return {**kept, "added": rank["with"], "beside": order.beside(rank["beside"])}
 
 
 def _family(part: Mapping[str, Any]) -> dict[str, Any]:

@@ -173,6 +173,8 @@ class SelectSpec(_Spec):
 
 @dataclass(frozen=True)
 class RankSpec(_Spec):
+    """``group`` is the ranked factor, the first if None; effects of those ``added`` count too."""
+
     by: str | AtSpec
     best: str
     top: int | None
@@ -180,6 +182,8 @@ class RankSpec(_Spec):
     beside: tuple[tuple[str, str | AtSpec], ...]
     highlight: tuple[str, ...]
     pairs: tuple[str, ...] | None
+    group: str | None = None
+    added: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -192,6 +196,8 @@ class RankSpec(_Spec):
             beside=tuple((str(name), _ranked(by)) for name, by in values["beside"]),
             highlight=tuple(map(str, values["highlight"])),
             pairs=None if pairs is None else tuple(map(str, pairs)),
+            group=values["group"],
+            added=tuple(values["added"]),
         )
 
 
@@ -202,14 +208,17 @@ class OrderSpec(_Spec):
     by: str | AtSpec
     best: str
     highlight: tuple[str, ...]
+    group: str | None = None
+    added: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        return cls(_ranked(values["by"]), values["best"], tuple(values["highlight"]))
+        texts = {name: tuple(values[name]) for name in ("highlight", "added")}
+        return cls(**{**values, **texts, "by": _ranked(values["by"])})
 
     @classmethod
     def within(cls, rank: RankSpec) -> Self:
-        return cls(rank.by, rank.best, rank.highlight)
+        return cls(rank.by, rank.best, rank.highlight, rank.group, rank.added)
 
 
 def _ranked(by: str | Mapping[str, Any]) -> str | AtSpec:

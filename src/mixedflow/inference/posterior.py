@@ -10,8 +10,8 @@ import numpy as np
 from mixedflow.arrays import Array
 from mixedflow.inference.unshrunken import unshrunken
 from mixedflow.language.names import INTERCEPT
+from mixedflow.model import crossing
 from mixedflow.model.covariates_of import covariates_of
-from mixedflow.model.crossing import lies_within
 from mixedflow.model.fitted import Fitted, Group
 from mixedflow.model.objective import Effects
 from mixedflow.model.solution import Solution
@@ -112,7 +112,7 @@ def _of_group(fitted: Fitted, g: int, uncertain: Array) -> dict[str, Array]:
         "G": effects.G,
         "n": n,
         "variance_factor": uncertain,
-        **_own_coefficients(fitted, g, ()),
+        **_own_coefficients(fitted, g),
         "raw_mean": mean,
         "raw_se": np.sqrt(spread / n),
         "z_quantiles": np.quantile(group.Z, (0.05, 0.5, 0.95), axis=0).T,
@@ -121,12 +121,16 @@ def _of_group(fitted: Fitted, g: int, uncertain: Array) -> dict[str, Array]:
     }
 
 
-def _own_coefficients(fitted: Fitted, g: int, without: tuple[int, ...]) -> dict[str, Array]:
+def _own_coefficients(fitted: Fitted, g: int, added: tuple[int, ...] = ()) -> dict[str, Array]:
     """The unshrunken estimates; of several factors none where their covariances are not kept.
 
     Beside theta, theta_own, theta_factor and theta_df there is theta_root of several factors,
-    (J, q, m), and ``+h`` stands before the names for each factor h whose effects are taken in.
+    (J, q, m), and ``+h`` stands before the names for each factor h that is ``added``: of its
+    effects the coefficients take in those that vary by ``g`` too.
     """
+    terms = fitted.groups[g].random_terms
+    effects = {h: fitted.groups[h].random_terms for h in added}
+    without = {h: [k for k, t in enumerate(effects[h]) if t in terms] for h in added}
     own = unshrunken(fitted.solution, g, without)
     found = {
         "theta": own.theta,
@@ -138,7 +142,7 @@ def _own_coefficients(fitted: Fitted, g: int, without: tuple[int, ...]) -> dict[
         return found
     if not own.whole or (own.root.shape[2] and len(own.theta) > MOST_LEVELS):
         return {}
-    prefix = "".join(f"+{h}" for h in without)
+    prefix = "".join(f"+{h}" for h in added)
     return {f"{prefix}{name}": values for name, values in {**found, "theta_root": own.root}.items()}
 
 
@@ -149,12 +153,11 @@ def _among(fitted: Fitted, g: int) -> dict[str, Array]:
     they do not. own, own_root (J, q, q) and root (J, q, m): the conditional covariance within this
     factor, and with those that it lies within (:class:`mixedflow.model.objective.Effects`); whole
     is False where it was too large to keep: then own = C, and joint (J, Q, Q) the conditional
-    covariance of each cluster's effects and of those in which it lies, in the factors' order. The
-    unshrunken estimates of the clusters alone, and together with any of those that they lie within
-    if these have no effects that they lack.
+    covariance of each cluster's effects and of those in which it lies, in the factors' order; and
+    the unshrunken estimates of the clusters together with any of those that they lie within.
     """
     solution, group, effects = fitted.solution, fitted.groups[g], fitted.solution.effects[g]
-    parents = _parents(fitted.groups, g)
+    parents = crossing.parents([group.codes for group in fitted.groups], g)
     above = [int(h) for h in np.flatnonzero(parents.min(axis=0) >= 0) if h != g]
     root, whole = effects.root, effects.whole
     if root.shape[2] and len(group.labels) > MOST_LEVELS:
@@ -168,20 +171,9 @@ def _among(fitted: Fitted, g: int) -> dict[str, Array]:
     }
     if not whole and above:
         found["joint"] = _joint(solution, parents, sorted([g, *above]))
-    taken_in = [h for h in above if set(fitted.groups[h].random_terms) <= set(group.random_terms)]
-    for size in range(1, len(taken_in) + 1):
-        for without in combinations(taken_in, size):
-            found |= _own_coefficients(fitted, g, without)
-    return found
-
-
-def _parents(groups: Sequence[Group], g: int) -> Array:
-    """(J, K) in which cluster of each factor those of factor ``g`` lie, -1 where they do not."""
-    codes = groups[g].codes
-    found = np.full((len(groups[g].labels), len(groups)), -1, dtype=np.int64)
-    for h, other in enumerate(groups):
-        if lies_within(codes, other.codes):
-            found[codes, h] = other.codes
+    for size in range(1, len(above) + 1):
+        for added in combinations(above, size):
+            found |= _own_coefficients(fitted, g, added)
     return found
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedflow.arrays import Array
+from mixedflow.model.as_fixed import Without
 from mixedflow.model.solution import Solution
 
 
@@ -28,11 +29,12 @@ class Unshrunken:
     whole: bool
 
 
-def unshrunken(solution: Solution, g: int, without: tuple[int, ...] = ()) -> Unshrunken:
+def unshrunken(solution: Solution, g: int, without: Without) -> Unshrunken:
     """Least squares with one set of coefficients on Z for each cluster of factor ``g``.
 
     Generalised, with the effects of other factors as random as the model estimates them, but for
-    those ``without``, which the coefficients take in: a cluster's are then its own and theirs.
+    those ``without`` (their places, by factor), which the coefficients take in: a cluster's are
+    then the sum of its own and theirs.
 
     A fixed effect that only varies between clusters cannot be told from the clusters' own
     coefficients; it is taken, with its error, as the mixed model estimates it. All others are

@@ -51,6 +51,22 @@ def effects(random_terms: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
     return [tuple(f"{t} | {name}" for t in terms) for name, terms in random_terms.items()]
 
 
+def called(name: str, factors: Sequence[str]) -> int | None:
+    """The place of the factor ``name`` among ``factors``, where ``class`` may mean school:class.
+
+    None of a name that no factor has, and that ends none or several of theirs.
+    """
+    if name in factors:
+        return list(factors).index(name)
+    ends = [place for place, factor in enumerate(factors) if factor.endswith(f":{name}")]
+    return ends[0] if len(ends) == 1 else None
+
+
+def finest(factor: str) -> str:
+    """The last column of a factor's name: what its clusters are called."""
+    return factor.rsplit(":", 1)[-1]
+
+
 def _product(scanner: Scanner) -> Columns:
     names = [_column(scanner)]
     while scanner.accept(":"):

@@ -8,6 +8,7 @@ model at a very large L has both, without a matrix of all levels where there is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from mixedflow.arrays import Array
 from mixedflow.model.crossproducts import CrossProducts
+
+Without = Mapping[int, Sequence[int]]  # places of effects by factor
 
 DEPENDENT = 1e-10  # smallest eigenvalue of a cluster's Z'Z, relative, that still gives a line
 LARGE = 1e5  # L, on the core's scale, of effects without a prior: 1e-10 of a row's information

@@ -83,6 +83,11 @@ class Covariates:
         return frozenset[str]().union(*map(expressions.row_names, self.atoms.values()))
 
     @cached_property
+    def settable(self) -> frozenset[str]:
+        """Covariates that values can be given to: those used, and what they follow from."""
+        return self.used.union(*map(self.above, self.used))
+
+    @cached_property
     def _ancestors(self) -> dict[str, frozenset[str]]:
         return ancestors(self.derived)
 
@@ -234,11 +239,10 @@ class Covariates:
 
 def _checked(known: Covariates, at: Mapping[str, Value], where: str) -> dict[str, Value]:
     """Values that can be set together; RankingError for others."""
-    names = {*known.used, *(a for v in known.used for a in known.above(v))}
     given = {}
     for name, value in at.items():
-        if name not in names:
-            raise _unknown(known, name, names, where)
+        if name not in known.settable:
+            raise _unknown(known, name, known.settable, where)
         given[name] = _value(known, name, value, where)
     for name in given:
         _alone(known, name, given, where)
@@ -261,7 +265,7 @@ def _value(known: Covariates, name: str, value: Value, where: str) -> Value:
     return float(value)
 
 
-def _unknown(known: Covariates, name: str, names: set[str], where: str) -> RankingError:
+def _unknown(known: Covariates, name: str, names: frozenset[str], where: str) -> RankingError:
     if name in known.atoms:
         of = " and ".join(map(quote, sorted(expressions.row_names(known.atoms[name]))))
         return RankingError(where, f"{quote(name)} is computed of {of}", f"set {of}")

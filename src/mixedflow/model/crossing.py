@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,18 @@ def lies_within(fine: Array, coarse: Array) -> bool:
     parent = np.zeros(int(fine.max(initial=-1)) + 1, dtype=np.int64)
     parent[fine] = coarse
     return bool((parent[fine] == coarse).all())
+
+
+def parents(codes: Sequence[Array], g: int) -> Array:
+    """(J, K) in which cluster of each of K factors those of the ``g``-th lie, -1 where in several.
+
+    ``codes`` (N,) of the rows' clusters, a factor each.
+    """
+    found = np.full((int(codes[g].max(initial=-1)) + 1, len(codes)), -1, dtype=np.int64)
+    for h, other in enumerate(codes):
+        if lies_within(codes[g], other):
+            found[codes[g], h] = other
+    return found
 
 
 def cells(one: Array, other: Array) -> Cells:

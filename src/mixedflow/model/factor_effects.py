@@ -121,4 +121,7 @@ def as_fixed(at: Factored, place: int) -> AsFixed:
     _, _, kept = directions(at.plan.products.parts[place].ZZ)
     own, root, whole = independent(at, place)
     projected = at.of_F[0][place].transpose(2, 0, 1)
+    # What no row of a level informs has a variance as large as LARGE makes it: it is no estimate.
+    known = np.asarray(kept.all(axis=1), dtype=float)
+    own, root = own * known, root * known[:, None]
     return AsFixed(kept, projected, at.S, own.transpose(2, 0, 1), root.transpose(1, 0, 2), whole)

@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from mixedflow.arrays import Array
-from mixedflow.model.as_fixed import LARGE, AsFixed
+from mixedflow.model.as_fixed import LARGE, AsFixed, Without
 from mixedflow.model.crossed_step import CrossedStep, crossed_step
 from mixedflow.model.crossproducts import Scales, slices
 from mixedflow.model.factor_covariances import between
@@ -321,10 +321,13 @@ class ManyFactors:
         s2 = at.rss / self.n_effective * self.scales.y**2
         return np.asarray(s2 * (one @ found @ other.T))
 
-    def as_fixed(self, parameters: Array, g: int, without: tuple[int, ...] = ()) -> AsFixed:
+    def as_fixed(self, parameters: Array, g: int, without: Without) -> AsFixed:
         L = list(self.patterns.matrices(parameters))
-        for h in without:
-            L[h] = np.zeros_like(L[h])
+        for h, effects in without.items():
+            scales = self.products.parts[self.place[h]].scales
+            half = scales.T_inverse @ L[h]
+            half[list(effects)] = 0.0
+            L[h] = scales.T @ half
         L[g] = LARGE * np.eye(len(L[g]))
         return as_fixed(self.factored(L), self.place[g])
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.linalg.lapack import dpotrf, dtrtri
 
 from mixedflow.arrays import Array
-from mixedflow.model.as_fixed import AsFixed
+from mixedflow.model.as_fixed import AsFixed, Without
 from mixedflow.model.crossproducts import Scales
 
 
@@ -230,10 +230,10 @@ class Objective(Protocol):
         These are (grouping factor, its levels (m,)) twice; data's units.
         """
 
-    def as_fixed(self, parameters: Array, g: int, without: tuple[int, ...] = ()) -> AsFixed:
+    def as_fixed(self, parameters: Array, g: int, without: Without) -> AsFixed:
         """Factor ``g``'s effects as fixed coefficients, those ``without`` left out, others random.
 
-        What it lies within may be left out: its coefficients take that in.
+        These are places of effects by factor: what the coefficients of ``g`` can take in.
         """
 
     def kenward_roger(self, parameters: Array, at: Evaluation) -> tuple[Array, Array, Array]:

@@ -21,7 +21,7 @@ from functools import cached_property
 import numpy as np
 
 from mixedflow.arrays import Array
-from mixedflow.model.as_fixed import AsFixed, of_clusters
+from mixedflow.model.as_fixed import AsFixed, Without, of_clusters
 from mixedflow.model.cluster_effects import ClusterEffects
 from mixedflow.model.crossproducts import CrossProducts, Scales
 from mixedflow.model.elimination import inverse_of, products
@@ -270,7 +270,7 @@ class OneFactor:
         (effects,) = self.effects(parameters, at)
         return np.asarray(effects.C[a] * (a == b)[:, None, None])
 
-    def as_fixed(self, parameters: Array, g: int, without: tuple[int, ...] = ()) -> AsFixed:
+    def as_fixed(self, parameters: Array, g: int, without: Without) -> AsFixed:
         return of_clusters(self.products)
 
     def kenward_roger(self, parameters: Array, at: Evaluation) -> tuple[Array, Array, Array]:

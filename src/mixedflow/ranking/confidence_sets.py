@@ -64,7 +64,7 @@ class Estimates:
 
     @cached_property
     def known(self) -> Array:
-        return np.flatnonzero(np.isfinite(self.value) & (self.own > 0))
+        return np.flatnonzero(np.isfinite(self.value) & (self.total > 0))
 
     @cached_property
     def total(self) -> Array:

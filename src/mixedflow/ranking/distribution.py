@@ -2,7 +2,8 @@
 
 What is ranked is a linear combination c'u_j of a cluster's effects. Over clusters its posterior
 covariance is a diagonal plus a term of rank p, and it is kept in that form:
-S = diag(d) + F F', d_j = c'C_j c, F_j = (B_j' c)' chol(phi).
+S = diag(d) + F F', d_j = c'C_j c, F_j = (B_j' c)' chol(phi). Of several grouping factors F has more
+columns: what the clusters' effects share, with fixed effects known, and d is what each has beside.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from scipy.stats import rankdata
 from mixedflow.arrays import Z95, Array
 from mixedflow.errors import RankingError, nearest, quote
 from mixedflow.language.names import INTERCEPT
-from mixedflow.model.covariates import Covariates
 from mixedflow.ranking.confidence_sets import Estimates, RankSets, rank_sets
 from mixedflow.ranking.many_clusters import Crowd
 from mixedflow.ranking.posterior import Posterior
+from mixedflow.ranking.together import Together
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,11 +42,13 @@ _CHUNK = 2_000_000  # numbers held at once
 
 @dataclass(frozen=True)
 class Combination:
-    """c'u over clusters: ``mean`` (J,), ``own`` (J,) = d, ``factor`` (J, p) = F, ``prior_sd``.
+    """c'u over clusters: ``mean`` (J,), ``own`` (J,) = d, ``factor`` (J, m + p) = F, ``prior_sd``.
 
-    ``variances`` (J, k) is the further factor that uncertain variance parameters add, and
-    ``unshrunken`` is c'theta of the fixed-effects fit, high as given. ``like`` (J,) is the place of
-    the first cluster that has the same numbers: what is drawn or chosen is the same for all these.
+    The first ``shared`` = m columns of F are there with fixed effects known too: none of a single
+    grouping factor. ``variances`` (J, k) is the further factor that uncertain variance parameters
+    add, and ``unshrunken`` is c'theta of the fixed-effects fit, high as given; ``unestimated`` says
+    why there is none. ``like`` (J,) is the place of the first cluster that has the same numbers:
+    what is drawn or chosen is the same for all these.
     """
 
     mean: Array
@@ -55,6 +58,8 @@ class Combination:
     variances: Array
     unshrunken: Estimates
     like: Array
+    shared: int = 0
+    unestimated: str = ""
 
     @cached_property
     def tied(self) -> list[Array]:
@@ -65,6 +70,29 @@ class Combination:
     @cached_property
     def variance(self) -> Array:
         return np.asarray(self.own + np.einsum("jp,jp->j", self.factor, self.factor))
+
+    @cached_property
+    def conditional(self) -> Array:
+        """(J,) variances with fixed effects known."""
+        root = self.factor[:, : self.shared]
+        return np.asarray(self.own + np.einsum("jm,jm->j", root, root)) if self.shared else self.own
+
+    @cached_property
+    def overlap_factor(self) -> float:
+        """As :func:`overlap_factor` of the conditional standard errors."""
+        return overlap_factor(np.sqrt(self.conditional), self.factor[:, : self.shared])
+
+    def deviations(self, i: Array, k: Array) -> Array:
+        """(m,) standard deviations of the differences of clusters ``i`` and ``k`` (m,)."""
+        fixed = self.factor[:, self.shared :]
+        apart = fixed[i] - fixed[k]
+        squared = self.own[i] + self.own[k] + np.einsum("ij,ij->i", apart, apart)
+        if self.shared:
+            among, places = np.unique(np.concatenate([i, k]), return_inverse=True)
+            root = self.factor[among, : self.shared]
+            products, (a, b) = root @ root.T, np.split(places, 2)
+            squared += products[a, a] + products[b, b] - 2.0 * products[a, b]
+        return np.sqrt(np.maximum(squared, 0.0))
 
     def places(self, sign: float) -> Array:
         """(J,) ranks of the means, 1 = best; what only rounding tells apart shares a rank."""
@@ -93,11 +121,12 @@ class Combination:
         return found
 
 
-def weights_of(covariates: Covariates, by: By, where: str) -> Array:
-    """(q,) weights c of the ranked quantity c'u: a random effect, or the value at covariates.
+def weights_of(covariates: Together, by: By, where: str) -> Array:
+    """(Q,) weights c of the ranked quantity c'u: a random effect, or the value at covariates.
 
     An effect is a random term or that of a factor's level, against the reference. The value is
-    c'u with c the columns of the random part at ``by``, other covariates held.
+    c'u with c the columns of the random part at ``by``, other covariates held. With factors added,
+    an effect counts of each of them that has it.
 
     Raises
     ------
@@ -105,7 +134,7 @@ def weights_of(covariates: Covariates, by: By, where: str) -> Array:
         An effect, a covariate or a level that the model does not have, or values so large or small
         that their squares cannot be computed with.
     """
-    terms = covariates.terms
+    terms = covariates.own.terms
     if isinstance(by, Mapping):
         found = covariates.columns(by, where)
         largest = float(np.abs(found).max())
@@ -114,9 +143,9 @@ def weights_of(covariates: Covariates, by: By, where: str) -> Array:
             raise RankingError(where, what, "give values that the data could have")
         return found
     if by in terms:
-        return np.array([float(term == by) for term in terms])
-    for name, levels in covariates.factors.items():
-        if by == f"{name}[{levels[0]}]" and name in covariates.used:
+        return covariates.effect(by)
+    for name, levels in covariates.own.factors.items():
+        if by == f"{name}[{levels[0]}]" and name in covariates.own.used:
             what = f"{quote(levels[0])} is the reference of {quote(name)}: its effect is 0"
             raise RankingError(where, what, f"rank by {{at: {{{name}: {levels[0]}}}}}")
     parts = [term for term in terms if term.startswith(f"{by}[")]
@@ -142,20 +171,35 @@ def combine(posterior: Posterior, by: By, where: str) -> Combination:
     check_clusters(len(posterior.u), where)
     c = weights_of(posterior.covariates, by, where)
     like = posterior.like  # a product may round equal rows in two ways
+    root = _narrowed(np.einsum("a,jam->jm", c, posterior.root))
+    fixed = np.einsum("a,jap,pk->jk", c, posterior.B, posterior.phi_root)[like]
+    why = posterior.unestimated(c)
+    theta_root = _narrowed(np.einsum("a,jam->jm", c, posterior.theta_root))
+    theta_factor = np.einsum("a,jap->jp", c, posterior.theta_factor)[like]
     return Combination(
         mean=(posterior.u @ c)[like],
-        own=np.maximum(np.einsum("a,jab,b->j", c, posterior.C, c), 0.0)[like],
-        factor=np.einsum("a,jap,pk->jk", c, posterior.B, posterior.phi_root)[like],
+        own=np.maximum(np.einsum("a,jab,b->j", c, posterior.own, c), 0.0)[like],
+        factor=np.hstack([root, fixed]),
         prior_sd=math.sqrt(max(float(c @ posterior.G @ c), 0.0)),
         variances=np.einsum("a,jak->jk", c, posterior.variance_factor)[like],
         unshrunken=Estimates(
-            (posterior.theta @ c)[like],
+            np.full(len(like), np.nan) if why else (posterior.theta @ c)[like],
             np.einsum("a,jab,b->j", c, posterior.theta_own, c)[like],
-            np.einsum("a,jap->jp", c, posterior.theta_factor)[like],
+            np.hstack([theta_root, theta_factor]),
             float(posterior.theta_df),
         ),
         like=like,
+        shared=root.shape[1],
+        unestimated=why,
     )
+
+
+def _narrowed(root: Array) -> Array:
+    """(J, J at most) a root of the same covariance as ``root`` (J, m)."""
+    J, m = root.shape
+    if m <= J:
+        return root
+    return np.asarray(np.linalg.qr(root.T, mode="r")).T
 
 
 def expected_ranks(combination: Combination, sign: float) -> Array:
@@ -292,15 +336,19 @@ def _placed(combination: Combination, sign: float, top: int, shown: Array, edges
     )
 
 
-def overlap_factor(conditional: Array) -> float:
+def overlap_factor(conditional: Array, shared: Array | None = None) -> float:
     """z such that bars estimate +- z SE overlap for a tested pair at 5% on average.
 
     Goldstein and Healy (1995); conditional SEs (J,), because the error that the clusters share
-    cancels in a difference.
+    cancels in a difference. ``shared`` (J, m) is a root of what they share beside that.
     """
     i, k = np.triu_indices(min(len(conditional), 1000), 1)
-    s = conditional[np.linspace(0, len(conditional) - 1, min(len(conditional), 1000)).astype(int)]
-    both = np.sqrt(s[i] ** 2 + s[k] ** 2)
+    picked = np.linspace(0, len(conditional) - 1, min(len(conditional), 1000)).astype(int)
+    s = conditional[picked]
+    squared = s[i] ** 2 + s[k] ** 2
+    if shared is not None and shared.shape[1]:
+        squared = np.maximum(squared - 2.0 * (shared[picked] @ shared[picked].T)[i, k], 0.0)
+    both = np.sqrt(squared)
     kept = both > 0
     if not kept.any():
         return Z95 / np.sqrt(2.0)
@@ -396,7 +444,7 @@ def table(
     mean, n = combination.mean, len(combination.mean)
     sd = np.sqrt(combination.variance)
     expected = drawn.expected
-    bar = overlap_factor(np.sqrt(combination.own)) * np.sqrt(combination.own)
+    bar = combination.overlap_factor * np.sqrt(combination.conditional)
     selected = [select(combination, side * sign, *selection) for side in (1.0, -1.0)]
     frame = pd.DataFrame(
         {

@@ -74,34 +74,33 @@ def along(
     if back:
         numbers["back"] = back
     held = posterior.covariates.held({**({} if isinstance(by, str) else by), name: low})
-    if held and name in posterior.covariates.means:
+    if held and name in posterior.covariates.own.means:
         numbers["held"] = held
     return lines, swaps.head(_MOST_SWAPS), numbers
 
 
 def span(posterior: Posterior, slope: str) -> tuple[str, float, float]:
     """A term's covariate and the ends of its middle 90%; of a factor's level, 0 and 1."""
-    name = posterior.covariates.covariate_of(slope)
+    name = posterior.covariates.own.covariate_of(slope)
     if name is None:
         return slope, 0.0, 1.0
-    low, _, high = posterior.covariates.quantiles[name]
+    low, _, high = posterior.covariates.own.quantiles[name]
     return name, low, high
 
 
 def _weights(posterior: Posterior, by: By, slope: str, grid: Array) -> Array:
     """(m, q) weights of the value where the covariate of ``slope`` has the values ``grid``."""
     at: dict[str, float | str] = {} if isinstance(by, str) else dict(by)
-    name = posterior.covariates.covariate_of(slope)
+    name = posterior.covariates.own.covariate_of(slope)
     if name is not None:
         return posterior.covariates.along(name, grid, at)
-    factor = posterior.covariates.factor_of(slope)
+    factor = posterior.covariates.own.factor_of(slope)
     if factor is not None:
         name, *levels = factor
         first, last = (posterior.covariates.columns({**at, name: x}) for x in levels)
         return np.asarray(first + grid[:, None] * (last - first))
     c = np.tile(posterior.covariates.columns(at), (len(grid), 1))
-    c[:, posterior.random_terms.index(slope)] = grid
-    return c
+    return np.where(posterior.covariates.effect(slope) > 0, grid[:, None], c)
 
 
 def _curves(posterior: Posterior, by: By, slope: str, ends: tuple[float, float]) -> Array | None:
@@ -154,12 +153,24 @@ def _crossing(ends: Array, shown: Array) -> tuple[Array, Array]:
 
 def _sure(posterior: Posterior, i: Array, k: Array, c: Array, first: Array, last: Array) -> Array:
     """P(i leads k at the low end and k leads i at the high one); ``c`` (2, q) are their weights."""
-    covariance = np.einsum("ea,jab,fb->jef", c, posterior.C[i] + posterior.C[k], c)
+    covariance = np.einsum("ea,jab,fb->jef", c, posterior.own[i] + posterior.own[k], c)
     shared = np.einsum("ea,jap,pk->jek", c, posterior.B[i] - posterior.B[k], posterior.phi_root)
     covariance += shared @ shared.transpose(0, 2, 1)
+    if posterior.root.shape[2]:
+        covariance += _shared(posterior, i, k, c)
     sd = np.sqrt(np.maximum(covariance[:, [0, 1], [0, 1]], 1e-300))
     correlation = covariance[:, 0, 1] / (sd[:, 0] * sd[:, 1])
     return binormal(first / sd[:, 0], -last / sd[:, 1], -correlation)
+
+
+def _shared(posterior: Posterior, i: Array, k: Array, c: Array) -> Array:
+    """(pairs, 2, 2) what the root adds to the covariances of ``c`` times the differences."""
+    among, places = np.unique(np.concatenate([i, k]), return_inverse=True)
+    root = np.einsum("ea,jam->jem", c, posterior.root[among])
+    whole = np.einsum("jem,kfm->jekf", root, root, optimize=True)
+    a, b = np.split(places, 2)
+    across = whole[a, :, b]
+    return np.asarray(whole[a, :, a] + whole[b, :, b] - across - across.transpose(0, 2, 1))
 
 
 def discordant(one: Array, other: Array) -> int:

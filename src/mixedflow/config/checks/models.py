@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mixedflow.config.checks import chunks
+from mixedflow.config.grouping import ranked
 from mixedflow.config.specs import AtSpec, DatasetSpec, ModelSpec
 from mixedflow.errors import ConfigError, nearest, quote
 from mixedflow.language import expressions, formula, terms
@@ -26,8 +27,9 @@ def parsed(where: str, model: ModelSpec, datasets: Mapping[str, DatasetSpec]) ->
         chunks.check_model(where, model, dataset, found)
     if model.rank is not None:
         beside = [(f"beside.{name}", by) for name, by in model.rank.beside]
+        groups = ranked(f"{where}.rank", model.rank, found)
         for key, by in (("by", model.rank.by), *beside):
-            _ranked(f"{where}.rank.{key}", by, found, dataset)
+            _ranked(f"{where}.rank.{key}", by, found, groups, dataset)
     return found
 
 
@@ -59,16 +61,26 @@ def kenward_roger(where: str, df: str, method: str) -> None:
         )
 
 
-def _ranked(where: str, by: str | AtSpec, found: formula.Parsed, dataset: DatasetSpec) -> None:
-    """A random effect, ``f[a]`` for a level of a factor, or covariates with random effects."""
+def _ranked(
+    where: str,
+    by: str | AtSpec,
+    found: formula.Parsed,
+    groups: Sequence[formula.GroupTerm],
+    dataset: DatasetSpec,
+) -> None:
+    """A random effect, ``f[a]`` for a level of a factor, or covariates with random effects.
+
+    ``groups`` is the ranked factor, whose effect it has to be, and those added to it.
+    """
     if isinstance(by, str):
         factors = terms.split([by], found)[by]
         plain = formula.show(tuple(factor.name for factor in factors))
-        if by not in found.random_terms and plain not in found.random_terms:
-            hint = nearest(by, found.random_terms, "random terms")
+        if by not in groups[0].random_terms and plain not in groups[0].random_terms:
+            hint = nearest(by, groups[0].random_terms, "random terms")
             raise ConfigError(where, f"unknown random term {quote(by)}", hint)
         return
-    atoms = {a for block in found.blocks for term in block.terms for a in term}
+    blocks = [block for group in groups for block in group.blocks]
+    atoms = {a for block in blocks for term in block.terms for a in term}
     used = set[str]().union(*(expressions.row_names(found.atoms[atom]) for atom in atoms))
     above: dict[str, set[str]] = {}
     for name, text in dataset.derive:
