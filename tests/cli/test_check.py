@@ -60,6 +60,11 @@ def _crossed(config: dict[str, Any]) -> None:
     config["comparisons"] = {"c": {"null": "random_slope", "alternative": "crossed"}}
 
 
+def _ranked_with_wave(config: dict[str, Any]) -> None:
+    with_formula("score ~ severity + (1 | clinic) + (1 | wave)")(config)
+    slope(config).update(rank={"with": ["wave"]})
+
+
 FAULTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "unknown column": (
         with_formula("score ~ severty + (1 | clinic)"),
@@ -72,6 +77,7 @@ FAULTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         "more random effects than the clusters can bear",
     ),
     "unknown ranked term": (lambda c: slope(c).update(rank={"by": "sevrity_c"}), "'severity_c'"),
+    "ranked with what is crossed": (_ranked_with_wave, "'clinic' does not lie within 'wave'"),
     "contrast": (
         lambda c: slope(c).update(inference={"contrasts": {"x": "severity_d"}}),
         "'severity_c'",

@@ -249,3 +249,53 @@ def test_ranked_by_covariates_and_levels(random, by):
     values["models"]["school_slope"]["rank"] = {"by": by}
     values["comparisons"] = {}
     reading.load(values)
+
+
+SEVERAL = "gcse ~ lrt_groupc + (1 + lrt_groupc | school) + (1 | school:class)"
+
+
+def ranked_in(rank):
+    values = changed("models/school_slope/formula", SEVERAL)
+    values["models"]["school_slope"]["rank"] = rank
+    values["comparisons"] = {}
+    return reading.load(values).models["school_slope"].rank
+
+
+@pytest.mark.parametrize(
+    "rank,group,added",
+    [
+        ({}, None, ()),
+        ({"by": "lrt_groupc"}, None, ()),
+        ({"group": "school:class"}, "school:class", ()),
+        ({"group": "class", "with": ["school"]}, "class", ("school",)),
+        (
+            {"group": "class", "with": ["school"], "by": {"at": {"lrt_groupc": 1}}},
+            "class",
+            ("school",),
+        ),
+    ],
+)
+def test_the_ranked_factor_and_those_added(rank, group, added):
+    found = ranked_in(rank)
+    assert (found.group, found.added) == (group, added)
+    assert type(found).from_json(found.to_json()) == found
+
+
+@pytest.mark.parametrize(
+    "rank,message",
+    [
+        ({"group": "clas"}, "rank.group: unknown grouping factor 'clas'; factors: 'school', 'sch"),
+        ({"group": "scool"}, "rank.group: unknown grouping factor 'scool'; did you mean 'school'"),
+        ({"with": ["form"]}, "rank.with: unknown grouping factor 'form'"),
+        ({"with": ["school"]}, "rank.with: 'school' is what is ranked; leave it out"),
+        ({"group": "class", "with": "school"}, "rank.with: must be a list"),
+        ({"group": "class", "by": "lrt_groupc"}, "unknown random term 'lrt_groupc'; .*'Intercept'"),
+        (
+            {"group": "class", "by": {"at": {"lrt_groupc": 1}}},
+            "no random effect depends on 'lrt_groupc'",
+        ),
+    ],
+)
+def test_what_no_factor_of_the_formula_can_give(rank, message):
+    with pytest.raises(ConfigError, match=message):
+        ranked_in(rank)

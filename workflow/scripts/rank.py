@@ -7,6 +7,7 @@ from mixedflow.config.specs import RankSpec
 from mixedflow.figures import ranking as draw
 from mixedflow.figures.style import Labels, save
 from mixedflow.jobs.job import job
+from mixedflow.language.grouping import finest
 from mixedflow.prose import captions
 from mixedflow.ranking.posterior import Posterior
 
@@ -14,8 +15,10 @@ with job(snakemake) as task:
     given, output = snakemake.input, snakemake.output
     fit = ModelReport.read(Path(given.fit))
     labels = Labels.of(json.loads(Path(given.card).read_text("utf-8")))
-    spec, posterior = RankSpec.from_json(task["rank"]), Posterior.load(Path(given.posterior))
-    found = rank_model(spec, posterior, fit, labels.axis(posterior.group))
+    spec = RankSpec.from_json(task["rank"])
+    posterior = Posterior.load(Path(given.posterior), spec.group, spec.added)
+    cluster = finest(posterior.group)
+    found = rank_model(spec, posterior, fit, labels.axis(cluster))
     found.write(Path(output.ranking_json).parent, fit.title)
-    for name, made in draw.all_of(found.tables, found.verdict, labels, posterior.group).items():
+    for name, made in draw.all_of(found.tables, found.verdict, labels, cluster).items():
         save(made, output[f"{name}_svg"], alt=f"{fit.title}: {captions.ALL[name].alt}{found.doubt}")

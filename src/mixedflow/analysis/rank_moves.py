@@ -64,6 +64,25 @@ class Moves:
         write_text(folder / "rank_moves.json", text + "\n")
 
 
+def read(paths: Mapping[str, Path], specs: Mapping[str, OrderSpec]) -> dict[str, Posterior]:
+    """Posteriors of the clusters that the first ranked model ranks, from posterior.npz by model.
+
+    Models without these clusters, and those that rank others, are left out.
+    """
+    first = next(name for name in paths if name in specs)
+    found: dict[str, Posterior] = {}
+    for name in (first, *(name for name in paths if name != first)):
+        spec = specs.get(name)
+        group = found[first].group if spec is None else spec.group
+        with np.load(paths[name], allow_pickle=False) as stored:
+            if spec is None and group not in stored["groups"]:
+                continue
+            one = Posterior.of(stored, group, spec.added if spec else ())
+        if name == first or one.group == found[first].group:
+            found[name] = one
+    return found
+
+
 def of_models(
     posteriors: Mapping[str, Posterior],
     fits: Mapping[str, ModelReport],
@@ -72,6 +91,7 @@ def of_models(
 ) -> Moves:
     """Ranks by raw means and by each model, from few parameters to many.
 
+    ``posteriors`` are those of models that have the same clusters, as :func:`read` finds them.
     ``specs`` are those of the models that have a ranking of their own; the others rank by their
     intercept. Only models of the outcome that the first ranked model has are compared, on the
     clusters that all of them have; its best is best.
@@ -83,7 +103,8 @@ def of_models(
     used = [
         name
         for name in order
-        if fits[name].outcome == fits[first].outcome
+        if name in posteriors
+        and fits[name].outcome == fits[first].outcome
         and (name in specs or INTERCEPT in posteriors[name].random_terms)
     ]
     common = _common([posteriors[name] for name in (first, *used)])
@@ -111,9 +132,15 @@ def of_models(
     interest = dict.fromkeys(name for spec in specs.values() for name in spec.highlight)
     return Moves(
         {"rank_moves": moves, "rank_agreement": agreement},
-        _sentences(ranks, common, agreement, noun),
+        [*_sentences(ranks, common, agreement, noun), *_elsewhere(specs, posteriors)],
         [name for name in interest if name in common],
     )
+
+
+def _elsewhere(specs: Mapping[str, OrderSpec], posteriors: Mapping[str, Posterior]) -> list[str]:
+    names = [named(name) for name in specs if name not in posteriors]
+    verb = "ranks" if len(names) == 1 else "rank"
+    return [f"{' and '.join(names)} {verb} other clusters and cannot be compared."] if names else []
 
 
 def _common(posteriors: Sequence[Posterior]) -> list[str]:

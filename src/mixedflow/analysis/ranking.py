@@ -21,6 +21,7 @@ from mixedflow.artifacts import formatting, tables
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.artifacts.storage import write_text
 from mixedflow.errors import RankingError, nearest, quote
+from mixedflow.language.grouping import finest
 from mixedflow.language.names import INTERCEPT
 from mixedflow.prose import verdicts
 from mixedflow.ranking import distribution, swaps
@@ -115,9 +116,10 @@ def rank_model(spec: RankSpec, posterior: Posterior, fit: ModelReport, noun: str
         "unreliable": _reasons(fit),
         "swaps": crossing,
         **_evaluated(posterior.covariates, by),
+        **_factors(posterior, combination),
         **_separation(combination, sign, sets),
     }
-    sentences = verdicts.of_ranking(numbers, made, noun or posterior.group)
+    sentences = verdicts.of_ranking(numbers, made, noun or finest(posterior.group))
     return League(made, {**numbers, **sentences})
 
 
@@ -136,6 +138,20 @@ def _separation(combination: Combination, sign: float, sets: RankSets) -> dict[s
         "unknown": int(np.isnan(sets.tier).sum()),
         "variances_counted": bool(combination.variances.shape[1]),
     }
+
+
+def _factors(posterior: Posterior, combination: Combination) -> dict[str, Any]:
+    """Of several grouping factors, which is ranked and with what, and how the others lie to it."""
+    if not posterior.added and not posterior.others:
+        return {}
+    found = {
+        "group": posterior.group,
+        "with": list(posterior.added),
+        "others": dict(posterior.others),
+        "unestimated": combination.unestimated,
+        "whole": posterior.whole,
+    }
+    return {"factors": found}
 
 
 def by_of(by: str | AtSpec) -> By:

@@ -14,6 +14,7 @@ import numpy as np
 
 from mixedflow.artifacts import formatting
 from mixedflow.artifacts.formatting import count, number
+from mixedflow.language.grouping import finest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,30 +54,26 @@ def of_ranking(
     ``numbers`` is the verdict so far, ``tables`` the ranking's by name, ``noun`` a cluster in the
     singular.
     """
-    ranks = tables["ranking"]
-    n = len(ranks)
+    ranks, factors = tables["ranking"], numbers.get("factors", {})
+    n, sets = len(ranks), not factors.get("unestimated")  # of ranks: they need estimates
     sentences = [
-        _extreme(ranks, tables["ranking_pairs"], noun, first=True),
-        _extreme(ranks, tables["ranking_pairs"], noun, first=False),
-        *(_of_interest(ranks, name, noun) for name in numbers["highlight"]),
-        _surely(ranks, numbers),
+        _extreme(ranks, tables["ranking_pairs"] if sets else None, noun, first=True),
+        _extreme(ranks, tables["ranking_pairs"] if sets else None, noun, first=False),
+        *(_of_interest(ranks, name, noun, sets) for name in numbers["highlight"]),
+        _surely(ranks, numbers) if sets else "",
         _selected(ranks, numbers),
         _average(ranks),
-        (
-            f"Of {count(numbers['pairs'])} pairs, {count(numbers['separable'])} "
-            f"({_percent(numbers['separable'], numbers['pairs'])}) can be told apart with 95% "
-            "confidence for all pairs at once; one pair named beforehand could be in "
-            f"{count(numbers['separable_alone'])}."
-        ),
-        _tiers(numbers["tiers"]),
+        _apart(numbers) if sets else "",
+        _tiers(numbers["tiers"]) if sets else "",
     ]
     cautions = [
         f"This ranking is not reliable: {reason}." for reason in numbers["unreliable"]
     ]  # fmt: skip
+    cautions += _given(factors, n)
     if numbers.get("held"):
         cautions.append(_held(numbers["by"], numbers["held"]))
-    cautions += [_neighbours(ranks, tables["ranking_pairs"], n)]
-    if numbers["unknown"]:
+    cautions += [_neighbours(ranks, tables["ranking_pairs"], n) if sets else ""]
+    if numbers["unknown"] and sets:
         cautions.append(
             f"{count(numbers['unknown'])} of {count(n)} clusters have too few rows for an estimate "
             f"of their own: no rank from 1 to {count(n)} can be ruled out for them."
@@ -99,7 +96,58 @@ def _ranks(low: float, high: float) -> str:
     return count(low) if low == high else f"{count(low)} to {count(high)}"
 
 
-def _extreme(ranks: pd.DataFrame, pairs: pd.DataFrame, noun: str, first: bool) -> str:
+def _given(factors: Mapping[str, Any], n: int) -> list[str]:
+    """Of several grouping factors: which effects are compared, and what is known of the others."""
+    if not factors:
+        return []
+    found = []
+    added = [named(finest(name)) for name in factors["with"]]
+    own = named(finest(factors["group"]))
+    if added:
+        found.append(f"Compared are sums: the effect of each {own} with that of its {_and(added)}.")
+    words = {
+        "above": f"Each {own} is compared by what it adds to its {{}}: that effect is not counted.",
+        "below": f"What sets one {{}} apart from the next within each {own} is not counted.",
+        "crossed": "Clusters are compared given their {}, as if it were the same.",
+    }
+    for how, text in words.items():
+        names = [named(finest(name)) for name, lies in factors["others"].items() if lies == how]
+        if names:
+            found.append(text.format(_and(names)))
+    if factors["unestimated"]:
+        found.append(
+            f"There are no estimates without shrinkage: {factors['unestimated']}. So there are no "
+            "confidence sets of ranks either, and no pair is told apart."
+        )
+    elif factors["others"]:
+        names = [named(finest(name)) for name in factors["others"]]
+        found.append(
+            f"The confidence sets of ranks take the effects of {_and(names)} as random, with the "
+            "variances that the model estimates."
+        )
+    if not factors["whole"]:
+        found.append(
+            f"The posterior ranks take the {count(n)} clusters as independent: what those of one "
+            "cluster of another factor share is left out."
+        )
+    return found
+
+
+def _and(names: list[str]) -> str:
+    return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else "".join(names)
+
+
+def _apart(numbers: Mapping[str, Any]) -> str:
+    return (
+        f"Of {count(numbers['pairs'])} pairs, {count(numbers['separable'])} "
+        f"({_percent(numbers['separable'], numbers['pairs'])}) can be told apart with 95% "
+        "confidence for all pairs at once; one pair named beforehand could be in "
+        f"{count(numbers['separable_alone'])}."
+    )
+
+
+def _extreme(ranks: pd.DataFrame, pairs: pd.DataFrame | None, noun: str, first: bool) -> str:
+    """The first or last; ``pairs`` are None where no set of ranks and no pair can be had."""
     row = ranks.iloc[0 if first else -1]
     n, name = len(ranks), str(row["cluster"])
     if first:
@@ -109,14 +157,15 @@ def _extreme(ranks: pd.DataFrame, pairs: pd.DataFrame, noun: str, first: bool) -
         among = f"among the last {count(n + 1 - row['rank_set_low'])}"
         place, sure = "last", row["rank_set_low"] > 1
     text = f"{called(noun, name)} comes {place} by the estimate. "
+    ranked = _ranks(row["rank_low"], row["rank_high"])
+    posterior = f"its rank is {ranked} with posterior probability 95%."
+    if pairs is None:
+        return f"{text}Given the model, {posterior}"
     if sure:
         text += f"It is {among} of {count(n)} with 95% confidence for all clusters at once"
     else:
         text += f"With 95% confidence for all clusters at once, none of the {count(n)} ranks is out"
-    text += (
-        f"; given the model, its rank is {_ranks(row['rank_low'], row['rank_high'])} with "
-        "posterior probability 95%."
-    )
+    text += f"; given the model, {posterior}"
     own = pairs[(pairs["first"] == name) | (pairs["second"] == name)]
     alike = own[own["separable"] != "all"]
     if len(own) == n - 1:
@@ -131,11 +180,16 @@ def _extreme(ranks: pd.DataFrame, pairs: pd.DataFrame, noun: str, first: bool) -
     return text
 
 
-def _of_interest(ranks: pd.DataFrame, name: str, noun: str) -> str:
+def _of_interest(ranks: pd.DataFrame, name: str, noun: str, sets: bool) -> str:
     row = ranks[ranks["cluster"] == name].iloc[0]
-    return (
+    text = (
         f"{called(noun, name)}, named beforehand, has rank {count(row['rank'])} of "
-        f"{count(len(ranks))} by the estimate; with 95% confidence for it alone, its rank is "
+        f"{count(len(ranks))} by the estimate"
+    )
+    if not sets:
+        return f"{text}."
+    return (
+        f"{text}; with 95% confidence for it alone, its rank is "
         f"{_ranks(row['rank_set_low_marginal'], row['rank_set_high_marginal'])}."
     )
 
