@@ -61,7 +61,7 @@ class Dense:
     def __init__(self, plan: Plan, A: Array, L: Sequence[Array]) -> None:
         self.plan, self.A = plan, A
         self._L = dict(zip(plan.dense, L, strict=True))
-        inner = self.turned(self.turned(A).T)
+        inner = self._around(A, transpose=True)
         inner[np.diag_indices(len(inner))] += 1.0
         self._factor, failed = dpotrf(inner.T, lower=1, clean=1, overwrite_a=1)
         if failed:
@@ -72,7 +72,24 @@ class Dense:
         """Lam' rows, (width, m)."""
         return self._times(rows, transpose=True)
 
+    @cached_property
+    def _scales(self) -> Array | None:
+        """(width,) the diagonal of Lam where it is diagonal, factors of one effect a level."""
+        if any(len(L) > 1 for L in self._L.values()):
+            return None
+        return np.repeat([L[0, 0] for L in self._L.values()], [self.plan.levels[t] for t in self._L])
+
+    def _around(self, matrix: Array, transpose: bool) -> Array:
+        """Lam matrix Lam', or Lam' matrix Lam, of a symmetric ``matrix``."""
+        if self._scales is None:
+            return self._times(self._times(matrix, transpose).T, transpose)
+        found = matrix * self._scales
+        found *= self._scales[:, None]
+        return found
+
     def _times(self, rows: Array, transpose: bool) -> Array:
+        if self._scales is not None:
+            return np.asarray(rows * self._scales[:, None])
         found = np.empty_like(rows)
         for t in self.plan.dense:
             here, L = self.plan.columns(t), self._L[t]
@@ -107,7 +124,7 @@ class Dense:
     @cached_property
     def C(self) -> Array:
         """(width, width) Lam (I + Lam'A Lam)^-1 Lam'."""
-        return self._times(self._times(self.inverse, False).T, False)
+        return self._around(self.inverse, transpose=False)
 
     @cached_property
     def root(self) -> Array:
@@ -124,18 +141,28 @@ class Dense:
         A = self.A[here].reshape(J, q, -1)
         if self.invertible(t):
             # L'(Z'MZ)_jj is the block of (I + Lam'A Lam)^-1 Lam'A: no difference of like numbers.
-            rows = self._times(self.inverse, False).T[here].reshape(J, q, -1)
-            found = np.einsum("jax,jbx->abj", rows, A, optimize=True)
+            if self._scales is not None:
+                found = np.einsum("jx,jx->j", self.C[here], self.A[here]) / L[0, 0] ** 2
+                return np.asarray(found)[None, None]
+            rows = self._inverse_turned[here].reshape(J, q, -1)
+            found = np.matmul(rows, A.transpose(0, 2, 1)).transpose(1, 2, 0)
             return np.asarray(np.linalg.solve(L.T, found.reshape(q, -1))).reshape(q, q, J)
         taken = (self.A[here] @ self.C).reshape(J, q, -1)
         own = self.A[here, here].reshape(J, q, J, q)[np.arange(J), :, np.arange(J), :]
-        return np.asarray(own.transpose(1, 2, 0) - np.einsum("jax,jbx->abj", taken, A))
+        return np.asarray((own - np.matmul(taken, A.transpose(0, 2, 1))).transpose(1, 2, 0))
+
+    @cached_property
+    def _inverse_turned(self) -> Array:
+        """(width, width) (I + Lam'A Lam)^-1 Lam'."""
+        return np.ascontiguousarray(self._times(self.inverse, False).T)
 
     def E(self, t: int, rows: Array, half: Array) -> Array:
         """(q, m, J) Z'Mc of a dense factor, for columns with these ``rows`` Z'c."""
         here, J, q = self.plan.columns(t), self.plan.levels[t], self.plan.q[t]
         if self.invertible(t):
             inner = self.solved(half)[here].reshape(J, q, -1)
+            if q == 1:
+                return np.asarray((inner / self._L[t][0, 0]).transpose(1, 2, 0))
             return np.linalg.solve(self._L[t].T, inner).transpose(1, 2, 0)
         left = rows[here] - self.A[here] @ self.coefficients(half)
         return left.reshape(J, q, -1).transpose(1, 2, 0)
