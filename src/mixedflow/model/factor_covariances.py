@@ -57,9 +57,7 @@ def _of_leaf(at: Factored, a: NDArray[np.integer], t: int, b: NDArray[np.integer
             BC = by[a[rows]] @ at.dense.C
             if t == leaf:
                 for k, other in enumerate(at.sparse):
-                    found[i, k, rows] = np.asarray(
-                        (other[b[rows]].multiply(BC)).sum(axis=1)
-                    ).ravel()
+                    found[i, k, rows] = np.asarray((other[b[rows]] * BC).sum(axis=1)).ravel()
                 continue
             for k in range(plan.q[t]):
                 columns = plan.offsets[t] + b[rows] * plan.q[t] + k

@@ -15,9 +15,12 @@ from itertools import combinations_with_replacement, permutations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from mixedflow.arrays import Array
 from mixedflow.model.factor_products import FactorProducts
+
+_SMALL = 1 << 14  # cells of a matrix that is faster dense: a sparse product takes 20 microseconds
 
 
 def elimination_order(products: FactorProducts) -> tuple[int, ...]:
@@ -143,6 +146,11 @@ class Plan:
         return np.concatenate([v.reshape(q, -1) for v in values], axis=1)[:, self.entries.order]
 
     @cached_property
+    def raw_matrices(self) -> list[Array | csr_array]:
+        """``raw_entries`` as matrices."""
+        return self.entries.matrices(self.raw_entries, self.width)
+
+    @cached_property
     def entries(self) -> Entries:
         """The leaf's cross-products with the dense factors, as columns of each of its levels."""
         assert self.leaf is not None
@@ -175,6 +183,15 @@ class Entries:
     def level(self) -> NDArray[np.int64]:
         """(E,)"""
         return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+
+    def matrices(self, values: Array, width: int) -> list[Array | csr_array]:
+        """``values`` (q, E) as q matrices (J, width), sparse unless they are small."""
+        shape = (len(self.starts) - 1, width)
+        if shape[0] * width > _SMALL:
+            return [csr_array((row, self.column, self.starts), shape=shape) for row in values]
+        found = np.zeros((len(values), *shape))
+        found[:, self.level, self.column] = values
+        return list(found)
 
     @cached_property
     def n_pairs(self) -> int:

@@ -77,7 +77,8 @@ class Dense:
         """(width,) the diagonal of Lam where it is diagonal, factors of one effect a level."""
         if any(len(L) > 1 for L in self._L.values()):
             return None
-        return np.repeat([L[0, 0] for L in self._L.values()], [self.plan.levels[t] for t in self._L])
+        each = [L[0, 0] for L in self._L.values()]
+        return np.repeat(each, [self.plan.levels[t] for t in self.plan.dense])
 
     def _around(self, matrix: Array, transpose: bool) -> Array:
         """Lam matrix Lam', or Lam' matrix Lam, of a symmetric ``matrix``."""
@@ -133,7 +134,9 @@ class Dense:
         return self._times(np.asarray(back), False)
 
     def invertible(self, t: int) -> bool:
-        return bool(np.linalg.svd(self._L[t], compute_uv=False)[-1] > _INVERTED)
+        L = self._L[t]
+        least = abs(L[0, 0]) if len(L) == 1 else np.linalg.svd(L, compute_uv=False)[-1]
+        return bool(least > _INVERTED)
 
     def blocks_M(self, t: int) -> Array:
         """(q, q, J) diagonal blocks of Z'MZ of a dense factor."""
@@ -252,10 +255,11 @@ class Factored:
         return np.concatenate(parts, axis=1)[:, self.plan.entries.order]
 
     @cached_property
-    def sparse(self) -> list[csr_array]:
+    def sparse(self) -> list[Array | csr_array]:
         """B by rows of each level's block: q of (J, width)."""
-        entries, shape = self.plan.entries, (len(self.plan.entries.starts) - 1, self.plan.width)
-        return [csr_array((row, entries.column, entries.starts), shape=shape) for row in self.B]
+        if not self.plan.nested:
+            return self.plan.raw_matrices
+        return self.plan.entries.matrices(self.B, self.plan.width)
 
     # Columns
 
