@@ -152,7 +152,13 @@ def test_a_level_that_alone_tells_a_coefficient():
 
 
 def test_what_takes_too_long_is_said(monkeypatch):
-    fit = fitted("crossed")
+    fit = fitted("crossed, slopes", seed=INSIDE["crossed, slopes"])
+    most = factor_influence.cost(fit, 0, True)
+    assert factor_influence.cost(fit, 0, False) < 0.2 * most
+    monkeypatch.setattr(factor_influence, "_SECONDS", 0.5 * most)
+    table = influence(fit, fit.groups[0].name)
+    assert table.filter(like="log_").isna().all(axis=None)
+    assert table[["cooks_distance", "covratio"]].notna().all(axis=None)
     monkeypatch.setattr(factor_influence, "_SECONDS", 1e-6)
     with pytest.raises(ModelError, match=r"leaving out each of 9 clusters of 'd' takes about"):
         influence(fit, "d")

@@ -32,13 +32,14 @@ _FLOPS = 1e10  # of a dense matrix, a second
 def influence_of(fit: Fitted, name: str | None = None) -> pd.DataFrame:
     """A row a level of the factor ``name``, by default that which the others lie within.
 
-    Columns as of one factor; ``log_sd_<term> | <factor>`` for each factor. Without a name, and
-    where it would take more than a minute, the table has no rows: see :func:`cost`.
+    Columns as of one factor; ``log_sd_<term> | <factor>`` for each factor. Where that would take
+    more than a minute (:func:`cost`), fixed effects are compared at the full fit's variance
+    parameters alone, as on the boundary; where even that would, the table has no rows.
 
     Raises
     ------
     ModelError
-        An unknown factor; too many levels of one asked for.
+        An unknown factor; one asked for whose levels take more than a minute in any case.
     """
     import pandas as pd
 
@@ -46,7 +47,10 @@ def influence_of(fit: Fitted, name: str | None = None) -> pd.DataFrame:
     if name is not None and name not in names:
         raise ModelError("influence", f"no grouping factor {quote(name)}", nearest(name, names))
     g = names.index(name or top_factor(fit)[0].name)
-    group, seconds = fit.groups[g], cost(fit, g)
+    group, stepping = fit.groups[g], not fit.solution.singular
+    seconds = cost(fit, g, stepping)
+    if stepping and seconds > _SECONDS:
+        stepping, seconds = False, cost(fit, g, False)
     if seconds > _SECONDS and name is not None:
         raise ModelError(
             "influence",
@@ -56,7 +60,7 @@ def influence_of(fit: Fitted, name: str | None = None) -> pd.DataFrame:
         )
     order = np.argsort(group.codes, kind="stable")
     ends = np.searchsorted(group.codes[order], np.arange(len(group.labels) + 1))
-    at = _Full.of(fit)
+    at = _Full.of(fit, stepping)
     rows = [] if seconds > _SECONDS else range(len(group.labels))
     parts = [at.without(order[ends[j] : ends[j + 1]]) for j in rows]
     p, spreads = (
@@ -73,15 +77,18 @@ def influence_of(fit: Fitted, name: str | None = None) -> pd.DataFrame:
     return frame.astype({"group": "str", "cluster": "str"})
 
 
-def cost(fit: Fitted, g: int) -> float:
-    """Seconds, roughly, that leaving out each level of the g-th factor takes."""
+def cost(fit: Fitted, g: int, stepping: bool) -> float:
+    """Seconds, roughly, that leaving out each level of the g-th factor takes.
+
+    ``stepping`` counts what a step of the variance parameters needs.
+    """
     objective = fit.solution.objective
     assert isinstance(objective, ManyFactors)
     plan, f = objective.plan, len(fit.terms) + 1
     sizes = zip(plan.levels, plan.q, strict=True)
     numbers = sum(J * q * (q + f) for J, q in sizes)
     each = _CALLS + _NUMBER * numbers + plan.width**3 / _FLOPS
-    evaluations = 1 if fit.solution.singular else 2 * objective.n_parameters + 4
+    evaluations = 2 * objective.n_parameters + 4 if stepping else 1
     return len(fit.groups[g].labels) * evaluations * each
 
 
@@ -92,11 +99,13 @@ class _Full:
     fit: Fitted
     rows: Rows
     L: list[Array]
+    stepping: bool
 
     @classmethod
-    def of(cls, fit: Fitted) -> _Full:
+    def of(cls, fit: Fitted, stepping: bool) -> _Full:
         rows = Rows.of(fit)
-        return cls(fit, rows, rows.objective.patterns.matrices(fit.solution.parameters))
+        L = rows.objective.patterns.matrices(fit.solution.parameters)
+        return cls(fit, rows, L, stepping)
 
     def without(self, rows: Array) -> Array:
         """Cook's distance, covratio, dfbeta (p,), log_sd of all effects and log_sigma."""
@@ -116,7 +125,7 @@ class _Full:
         if np.linalg.eigvalsh(precision)[0] < _SMALLEST:
             return found
         d, log_det = at.b - less.b, -float(np.linalg.slogdet(precision)[1])
-        step = None if solution.singular else self._step(left, less)
+        step = self._step(left, less) if self.stepping else None
         if step is not None:
             P, pulled, moved = step
             d = d + s2 * less.S_xx_inverse @ (pulled @ moved)

@@ -51,17 +51,25 @@ def _of_leaf(at: Factored, a: NDArray[np.integer], t: int, b: NDArray[np.integer
     assert at.dense is not None and leaf is not None
     found = np.empty((plan.q[leaf], plan.q[t], len(a)))
     size = max(1, _CHUNK // plan.width)
-    for start in range(0, len(a), size):
-        rows = slice(start, start + size)
+    # Level by level: a level has many pairs, and one row of each product.
+    levels, place = np.unique(a, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    ends = np.searchsorted(place[order], np.arange(len(levels) + 1))
+    for start in range(0, len(levels), size):
+        stop = min(start + size, len(levels))
+        rows = order[ends[start] : ends[stop]]
         for i, by in enumerate(at.sparse):
-            BC = by[a[rows]] @ at.dense.C
-            if t == leaf:
-                for k, other in enumerate(at.sparse):
-                    found[i, k, rows] = np.asarray((other[b[rows]] * BC).sum(axis=1)).ravel()
+            BC = by[levels[start:stop]] @ at.dense.C
+            if t != leaf:
+                for k in range(plan.q[t]):
+                    columns = plan.offsets[t] + b[rows] * plan.q[t] + k
+                    found[i, k, rows] = -BC[place[rows] - start, columns]
                 continue
-            for k in range(plan.q[t]):
-                columns = plan.offsets[t] + b[rows] * plan.q[t] + k
-                found[i, k, rows] = -BC[np.arange(len(columns)), columns]
+            for first in range(0, len(rows), size):
+                part = rows[first : first + size]
+                own = BC[place[part] - start]
+                for k, other in enumerate(at.sparse):
+                    found[i, k, part] = np.ravel((other[b[part]] * own).sum(axis=1))
     K = at.steps[leaf].K
     found = products(K[:, :, a], found)
     return products(found, K[:, :, b]) if t == leaf else found
