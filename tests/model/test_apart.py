@@ -82,3 +82,9 @@ def test_clusters_of_pairs_that_leave_nothing_to_the_residual():
     one = group("one", np.arange(N), low[:, None].astype(float), (1,))
     rest = group("rest", np.arange(N), (~low)[:, None].astype(float), (1,))
     assert found(one, rest) == ([0, 1], True)
+
+
+def test_a_covariance_of_columns_that_no_cluster_has_together():
+    kind = (ROOM % 2).astype(float)
+    apart = group("room", ROOM, np.column_stack([kind, 1 - kind]), (2,))
+    assert found(group("school", SCHOOL, X, (2,)), apart) == ([2, 3], False)

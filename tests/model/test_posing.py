@@ -271,6 +271,11 @@ class TestFrames:
         twice = pd.concat([table, table[[name]]], axis=1)
         refused_frame((DataError, FormulaError), f"'{name}'", twice)
 
+    def test_dummies_that_no_cluster_has_together(self):
+        table = frame(k=np.where(frame()["g"] < "g3", "a", "b"))
+        text = r"of 'k\[a\]', 'k\[b\]' cannot be told apart"
+        refused_frame(ModelError, text, table, "y ~ x + (0 + k | g)")
+
 
 SCHOOL, CLASS = np.arange(N) // 10, np.arange(N) // SIZE
 
@@ -292,6 +297,11 @@ class TestFactors:
             ),
             ("(1 | s) + (x + I(x^2) + I(x^3) + I(x^4) | g)", {"s": SCHOOL}, "more random effects"),
             ("(1 | s) + (1 | h)", {"s": SCHOOL}, "unknown variable 'h'"),
+            (
+                "(1 | s) + (1 + x + I(2 * x) | g)",
+                {"s": SCHOOL},
+                r"'I\(2 \* x\) \| g' is a combination of 'x \| g'",
+            ),
         ],
     )
     def test_no_two_sources_of_variation(self, formula, columns, text):

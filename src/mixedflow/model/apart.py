@@ -36,17 +36,26 @@ def confounded(
         ]
         for sizes in blocks
     ]
-    gram = gram_of(products, pairs)
-    size = np.sqrt(np.diag(gram))
-    values, vectors = np.linalg.eigh(gram / np.outer(size, size))
-    if values[0] >= _LEAST:
-        return [], False
-    *among, residual = np.abs(vectors[:, 0]) > 1e-4
+    *among, residual = dependent(gram_of(products, pairs))
     first = np.cumsum([0, *(part.q for part in products.parts)]).tolist()
     every = [(first[g] + a, first[g] + b) for g, own in enumerate(pairs) for a, b in own]
     return sorted({k for pair, one in zip(every, among, strict=True) if one for k in pair}), bool(
         residual
     )
+
+
+def dependent(gram: Array) -> Array:
+    """Which of the matrices V_i, with ``gram`` tr(V_i V_k), depend on each other linearly.
+
+    One that is 0 is the first of them: of two columns, say, that no cluster has together.
+    """
+    size = np.sqrt(np.diag(gram))
+    nothing = size <= _LEAST * size.max()
+    if nothing.any():
+        return np.asarray(nothing)
+    values, vectors = np.linalg.eigh(gram / np.outer(size, size))
+    among = np.abs(vectors[:, 0]) > 1e-4
+    return np.asarray(among if values[0] < _LEAST else np.zeros_like(among))
 
 
 def gram_of(products: FactorProducts, pairs: Sequence[Sequence[tuple[int, int]]]) -> Array:

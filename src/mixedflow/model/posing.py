@@ -12,7 +12,7 @@ from mixedflow.arrays import Array
 from mixedflow.errors import DataError, ModelError, quote
 from mixedflow.language.formula import show
 from mixedflow.language.grouping import Columns, effects, written
-from mixedflow.model.apart import confounded
+from mixedflow.model.apart import confounded, dependent
 from mixedflow.model.clusters import index
 from mixedflow.model.crossing import lies_within
 from mixedflow.model.crossproducts import (
@@ -254,12 +254,8 @@ def check_objective(objective: OneFactor, random_terms: Sequence[str], where: st
         gram = (objective.pairs.traces @ PP.ravel()).reshape(objective.pairs.m, -1)[
             np.ix_(free, free)
         ]
-        # 0 for the covariance of effects of which no cluster has both.
-        size = np.sqrt(np.diag(gram))
-        size = np.where(size > 0, size, 1.0)
-        values, vectors = np.linalg.eigh(gram / np.outer(size, size))
-        if values[0] < 1e-12:
-            among = np.abs(vectors[:, 0]) > 1e-4
+        among = dependent(gram)
+        if among.any():
             columns = {
                 k for pair, used in zip(objective.free, among, strict=True) if used for k in pair
             }
