@@ -25,6 +25,7 @@ from chunk_data import (
 )
 
 from mixedflow.analysis import chunk_sample, chunks, gathering
+from mixedflow.analysis.adding import added
 from mixedflow.analysis.gathering import Gathered, gather
 from mixedflow.config.specs import DatasetSpec
 from mixedflow.data.preparation import prepare
@@ -170,7 +171,7 @@ def test_collinear_columns_are_named(folder: Path, tmp_path: Path) -> None:
     text = {"m": "y ~ x + twice + (1 | g)"}
     gathered = gather(dataset, reduced(dataset, tmp_path, text))
     with pytest.raises(MixedflowError, match="collinear fixed effects: 'twice' is a combination"):
-        gathered.products("m", text["m"])
+        added(gathered, "m", text["m"])
 
 
 # Bad input

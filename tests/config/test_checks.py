@@ -222,8 +222,6 @@ def test_what_needs_all_rows_is_refused(change: dict[str, object], message: str)
     [
         ({"inference": {"intervals": "bootstrap"}}, "intervals: needs all rows at once"),
         ({"inference": {"gee": True}}, "gee: needs all rows at once"),
-        ({"formula": "y ~ x + (1 | g/h)"}, "one grouping factor, a column; leave it at 'g'"),
-        ({"formula": "y ~ x + (1 | g:h)"}, "one grouping factor, a column; leave it at 'g'"),
         ({"formula": "y ~ C(x) + (1 | g)"}, r"levels of C\(x\); list them under datasets\.d"),
         ({"formula": "y ~ cut(x, [1]) + (1 | g)"}, r"levels of cut\(x, \[1\]\); derive it, and"),
     ],
@@ -231,6 +229,13 @@ def test_what_needs_all_rows_is_refused(change: dict[str, object], message: str)
 def test_models_that_need_all_rows_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         reading.load(in_chunks({}, change))
+
+
+@pytest.mark.parametrize("random", ["(1 | g/h)", "(1 | g:h)", "(1 + x | g) + (1 | item)"])
+def test_chunks_know_any_grouping_factors(random: str) -> None:
+    found = reading.load(in_chunks({}, {"formula": f"y ~ x + {random}"}))
+    columns = {"(1 + x | g) + (1 | item)": ("item",)}.get(random, ("h",))
+    assert found.datasets["d"].grouping == columns
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from mixedflow import api
+from mixedflow.analysis.adding import added
 from mixedflow.analysis.chunks import reduce
 from mixedflow.analysis.gathering import Gathered
 from mixedflow.api import Fit
@@ -46,7 +47,29 @@ def rows(n: int = 6000, clusters: int = 120, seed: int = 7) -> pd.DataFrame:
     return frame
 
 
-def configured(files: list[Path], chunks: int | None, **more: object) -> DatasetSpec:
+def nested_rows(n: int = 4000, seed: int = 3) -> pd.DataFrame:
+    """Classes that restart in schools, items that are crossed with both; groups may be missing."""
+    rng = np.random.default_rng(seed)
+    school, room, item = rng.integers(0, 25, n), rng.integers(0, 5, n), rng.integers(0, 40, n)
+    x = 100.0 + rng.normal(size=n)
+    u, v = rng.normal(size=25), 0.5 * rng.normal(size=25)
+    y = 3.0 + 0.5 * x + u[school] + v[school] * (x - 100.0) + rng.normal(size=n)
+    y += rng.normal(size=125)[5 * school + room] + rng.normal(size=40)[item]
+    kind = np.array(["a", "b", "c"])[rng.integers(0, 3, n)]
+    names = np.array([f"item {k}" for k in range(40)])
+    frame = pd.DataFrame(
+        {"g": school * 3, "room": room + 1, "item": names[item], "kind": kind, "x": x, "y": y}
+    )
+    frame = frame.astype({"room": "float64"})
+    frame.loc[::61, "room"] = np.nan
+    frame.loc[::67, "item"] = None
+    frame.loc[::71, "y"] = np.nan
+    return frame
+
+
+def configured(
+    files: list[Path], chunks: int | None, formula: str = "y ~ w + (1 | g)", **more: object
+) -> DatasetSpec:
     source = {"files": [str(f) for f in files]} if chunks else {"file": str(files[0])}
     dataset = {
         "source": source,
@@ -57,7 +80,7 @@ def configured(files: list[Path], chunks: int | None, **more: object) -> Dataset
         "chunks": chunks,
         **more,
     }
-    models = {"m": {"dataset": "d", "formula": "y ~ w + (1 | g)"}}
+    models = {"m": {"dataset": "d", "formula": formula}}
     return reading.load({"datasets": {"d": dataset}, "models": models}).datasets["d"]
 
 
@@ -75,21 +98,25 @@ def reduced(
 
 
 def fitted(gathered: Gathered, model: str, method: str, folder: Path) -> Fit:
-    """By way of the file that the workflow keeps."""
-    save_products(gathered.products(model, FORMULAS[model]), folder / "p.npz")
+    """By way of the file that the workflow keeps; a formula, or the name of one of FORMULAS."""
+    text = FORMULAS.get(model, model)
+    save_products(added(gathered, "m", text), folder / "p.npz")
     products, sample = load_products(folder / "p.npz"), gathered.sample
     like = every_level(levels_of(sample), sample.columns)
-    return Fit(estimate_products(FORMULAS[model], products, sample, like, method))
+    return Fit(estimate_products(text, products, sample, like, method))
 
 
 def in_memory(dataset: DatasetSpec, model: str, method: str) -> Fit:
     raw = read_source(dataset.source, Path(), Path())
-    return api.fit(FORMULAS[model], prepare(dataset, raw).frame, method)
+    return api.fit(FORMULAS.get(model, model), prepare(dataset, raw).frame, method)
 
 
 def assert_same(one: Fit, other: Fit) -> None:
     assert one.terms == other.terms
-    assert list(one.groups[0].clusters) == list(other.groups[0].clusters)
+    assert [group.name for group in one.groups] == [group.name for group in other.groups]
+    for found, known in zip(one.groups, other.groups, strict=True):
+        assert list(found.clusters) == list(known.clusters)
+        assert (found.random_terms, found.blocks) == (known.random_terms, known.blocks)
     assert (one.n_obs, one.fitted.n_missing) == (other.n_obs, other.fitted.n_missing)
     pairs = [
         (one.log_likelihood, other.log_likelihood),
@@ -98,8 +125,8 @@ def assert_same(one: Fit, other: Fit) -> None:
     ]
     solutions = one.solution, other.solution
     pairs += [tuple(getattr(s, name) for s in solutions) for name in ("beta", "s2")]
-    effects = [s.effects[0] for s in solutions]
-    pairs += [tuple(getattr(e, name) for e in effects) for name in ("G", "u", "C", "B")]
+    for effects in zip(*(s.effects for s in solutions), strict=True):
+        pairs += [tuple(getattr(e, name) for e in effects) for name in ("G", "u", "C", "B")]
     for found, expected in pairs:
         expected = np.asarray(expected)
         assert found == pytest.approx(expected, rel=CLOSE, abs=CLOSE * np.abs(expected).max())

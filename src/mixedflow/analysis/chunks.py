@@ -1,8 +1,8 @@
 """Data larger than memory: a data set reduced chunk by chunk.
 
 A chunk is read once: for every model of the data set the cross-products of its clusters, and beside
-them what the data card counts and some rows. :mod:`mixedflow.analysis.gathering` adds the chunks
-up. Clusters may have rows in any number of chunks.
+them what the data card counts and some rows. :mod:`mixedflow.analysis.adding` adds the chunks up.
+Clusters may have rows in any number of chunks.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ from mixedflow.config.specs import DatasetSpec
 from mixedflow.data.chunks import read_chunk
 from mixedflow.data.preparation import Chunk, prepare_chunk
 from mixedflow.data.prepared import every_level, levels_of
-from mixedflow.data.raw import code_text
+from mixedflow.data.raw import as_text, code_text
 from mixedflow.data.reading import Reading
 from mixedflow.errors import DataError, MixedflowError, SourceError, quote
 from mixedflow.language import expressions, formula
+from mixedflow.model.clusters import combinations
 from mixedflow.model.crossproducts import NotFiniteError
 from mixedflow.model.design import chunk_design
-from mixedflow.model.gathering import reduce_chunk
+from mixedflow.model.gathering import ChunkGroup, reduce_chunk
+from mixedflow.model.reduced import prefix_of, stored_sums
 
 
 def reduce(
@@ -102,7 +104,8 @@ def _sums(
     spec: DatasetSpec, told: formula.Parsed, chunk: Chunk, like: pd.DataFrame, where: str
 ) -> tuple[dict[str, Any], dict[str, Array]]:
     """What a chunk tells of a model, and its cross-products by name (none without a row)."""
-    for column in sorted(told.variables & set(chunk.frame.columns)):
+    predictors = {told.outcome}.union(*map(expressions.names, told.atoms.values()))
+    for column in sorted(predictors & set(chunk.frame.columns)):
         if isinstance(chunk.frame[column].dtype, pd.CategoricalDtype):
             _require_levels(spec, column, where)
     # The design needs no labels of clusters: every row here has one.
@@ -112,15 +115,43 @@ def _sums(
     if not len(design.y):
         return kept, {}
     kept["low"], kept["high"] = float(design.y.min()), float(design.y.max())
-    places, codes = _compact(chunk.codes[design.rows], len(chunk.labels))
-    (group,) = design.groups
+    arrays, groups = {}, []
+    for k, group in enumerate(design.groups):
+        if group.columns == (spec.cluster,):
+            labels, codes = _compact(chunk.codes[design.rows], len(chunk.labels))
+            arrays[f"{prefix_of(k)}places"] = labels
+        else:
+            labels, codes = _clusters(spec, chunk, group.columns, design.rows)
+            arrays[f"{prefix_of(k)}clusters"] = packed_labels(labels)
+        groups.append(ChunkGroup(labels, group.blocks, group.Z, codes))
     try:
-        found = reduce_chunk(design.y, design.X, group.Z, codes, len(places), group.blocks)
+        found = reduce_chunk(design.y, design.X, groups)
     except NotFiniteError:
         raise DataError(
             where, "values too large to be squared, or too small", "rescale them"
         ) from None
-    return kept, {"places": places, **found.arrays()}
+    return kept, {**arrays, **stored_sums(found)}
+
+
+def _clusters(
+    spec: DatasetSpec, chunk: Chunk, columns: tuple[str, ...], rows: Array
+) -> tuple[Array, Array]:
+    """Of a factor that is not the data set's cluster, its clusters in some rows, and their codes.
+
+    They are texts: of several columns a list of the values, as JSON.
+    """
+    each = []
+    for name in columns:
+        if name == spec.cluster:
+            codes, found = chunk.codes[rows], pd.Index(chunk.labels)
+        else:
+            codes, found = pd.factorize(chunk.frame[name].iloc[rows])
+        texts = as_text(pd.Series(found, dtype=object))
+        each.append((codes, texts.to_numpy(dtype=object)))
+    codes, parts = combinations(each)
+    labels = np.empty(len(parts), dtype=object)
+    labels[:] = [json.dumps(part) if part[1:] else part[0] for part in parts]
+    return labels, codes
 
 
 def _wanted(spec: DatasetSpec, parsed: Mapping[str, formula.Parsed]) -> set[str]:

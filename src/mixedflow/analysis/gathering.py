@@ -1,9 +1,12 @@
-"""The chunks of a data set held against each other, and their sums added up."""
+"""The chunks of a data set held against each other: its card, its sample, its clusters.
+
+:mod:`mixedflow.analysis.adding` adds up the sums of a model.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,19 +15,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedflow.analysis.chunk_sample import CLUSTER, ROW, SAMPLED, key_of, smallest, thinned
+from mixedflow.analysis.chunk_sample import CLUSTER, ROW, SAMPLED, smallest, thinned
 from mixedflow.arrays import Array
-from mixedflow.artifacts.packing import unpacked
+from mixedflow.artifacts.packing import unpacked, unpacked_labels
 from mixedflow.config.specs import DatasetSpec
 from mixedflow.data.card import alike, assumed, check_expected, check_sizes, moments, rounded
-from mixedflow.data.prepared import Prepared, every_level
-from mixedflow.errors import DataError, ModelError, quote
-from mixedflow.language import formula
-from mixedflow.model.clusters import natural
-from mixedflow.model.crossproducts import CollinearError, CrossProducts, Scales, collinear
-from mixedflow.model.design import chunk_design
-from mixedflow.model.gathering import Gathering, Small, common_scales
-from mixedflow.model.reduced import Products
+from mixedflow.data.prepared import Prepared
+from mixedflow.data.raw import as_text
+from mixedflow.errors import DataError, quote
+from mixedflow.model.clusters import in_order
 
 
 @dataclass(frozen=True)
@@ -48,15 +47,7 @@ class Stored:
 
     @property
     def labels(self) -> Array:
-        found = self.array("labels")
-        if not self.meta["text"]:
-            return found
-        return np.asarray(unpacked(found)["labels"].to_pandas(), dtype=object)
-
-    def sums(self, text: str) -> CrossProducts:
-        """The cross-products of the model with the formula ``text``."""
-        with np.load(self.path, allow_pickle=False) as stored:
-            return CrossProducts.stored(stored, f"{key_of(text)}/")
+        return unpacked_labels(self.array("labels"), self.meta["text"])
 
 
 @dataclass(frozen=True)
@@ -68,72 +59,14 @@ class Gathered:
     labels: Array
     n: Array
 
-    def products(self, model: str, text: str) -> Products:
-        """The cross-products of a model's formula ``text``.
-
-        Raises
-        ------
-        ModelError
-            Columns that depend on each other in all chunks together, or no complete row.
-        """
-        where = f"models.{model}.formula"
-        told = [chunk.meta["models"][text] for chunk in self.chunks]
-        used = [c for c, kept in zip(self.chunks, told, strict=True) if kept["rows"]]
-        if not used:
-            raise ModelError(where, "no row is complete in the outcome and all predictors")
-        terms, random_terms, blocks, fixed, random = self._columns(text, where)
-        small = [Small.of(_selected(chunk.sums(text), fixed, random)) for chunk in used]
-        try:
-            scales = common_scales(small, blocks)
-        except CollinearError as error:
-            raise collinear(error, terms, random_terms, where) from None
-        sums = Gathering(scales, len(self.labels))
-        place = self._places()
-        for chunk in used:
-            own = place(chunk.labels)[chunk.array(f"{key_of(text)}/places")]
-            sums.add(_selected(chunk.sums(text), fixed, random), own)
-        there = sums.sums.n > 0
-        settled = sums.settled(blocks).among(there)
-        low = min(kept["low"] for kept in told if kept["rows"])
-        high = max(kept["high"] for kept in told if kept["rows"])
-        return Products(
-            sums=settled,
-            labels=self.labels[there],
-            terms=terms,
-            random_terms=random_terms,
-            blocks=blocks,
-            n_missing=sum(kept["n_missing"] for kept in told),
-            constant=low == high,
-        )
-
-    def _places(self) -> Callable[[Array], Array]:
+    @property
+    def places(self) -> Callable[[Array], Array]:
         """Positions of labels among all of them."""
         if self.labels.dtype == object:
-            index = pd.Index(self.labels)
-            return lambda labels: np.asarray(index.get_indexer(pd.Index(labels)))
+            return place_of(self.labels)
         order = np.argsort(self.labels)
         values = self.labels[order]
         return lambda labels: order[np.searchsorted(values, labels)]
-
-    def _columns(
-        self, text: str, where: str
-    ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...], Array, Array]:
-        """Terms of the model without those of levels that no row has, and which columns they are.
-
-        A fit in memory does not know of such levels either.
-        """
-        parsed = formula.parse(text, where)
-        columns = [*self.columns, self.spec.cluster]
-        levels = {name: self.columns[name]["levels"] for name in self.spec.levels}
-        there = {n: [name for name, rows in own.items() if rows] for n, own in levels.items()}
-        like = every_level({n: list(own) for n, own in levels.items()}, columns)
-        seen = every_level(there, columns)
-        all_of = chunk_design(parsed, like, like, where)
-        kept = chunk_design(parsed, seen, seen, where)
-        fixed = [k for k, term in enumerate(all_of.terms) if term in kept.terms]
-        random = [k for k, term in enumerate(all_of.random_terms) if term in kept.random_terms]
-        (group,) = kept.groups
-        return kept.terms, kept.random_terms, group.blocks, np.array(fixed), np.array(random)
 
     @cached_property
     def columns(self) -> dict[str, dict[str, Any]]:
@@ -157,6 +90,8 @@ class Gathered:
         for name in self.spec.levels:
             order = list(self.columns[name]["levels"])
             frame[name] = pd.Categorical(frame[name].astype(object), categories=order)
+        for name in {*self.spec.grouping} & {*frame.columns} - {*self.spec.levels}:
+            frame[name] = as_text(frame[name])
         frame[self.spec.cluster] = frame[CLUSTER].astype(str).astype("str")
         return frame.drop(columns=[CLUSTER, ROW]).reset_index(drop=True)
 
@@ -240,7 +175,7 @@ def gather(spec: DatasetSpec, paths: Sequence[Path]) -> Gathered:
         raise DataError(where, "no row is left")
     labels = _union(filled)
     gathered = Gathered(spec, chunks, labels, np.zeros(len(labels), dtype=np.int64))
-    place = gathered._places()
+    place = gathered.places
     for chunk in filled:
         gathered.n[place(chunk.labels)] += chunk.array("n")
     check_sizes(spec, len(labels), int(gathered.n.sum()), str(labels[0]))
@@ -266,42 +201,30 @@ def _check_alike(spec: DatasetSpec, chunks: Sequence[Stored]) -> None:
                     )
 
 
+def texts_of(parts: Iterable[Array]) -> Array:
+    """The texts of all parts, each of them once."""
+    found: pd.Index[Any] = pd.Index([], dtype=object)
+    for part in parts:
+        found = found.union(pd.Index(part, dtype=object), sort=False)
+    return np.asarray(found, dtype=object)
+
+
+def place_of(texts: Array) -> Callable[[Array], Array]:
+    """Positions of some of the ``texts`` among all of them."""
+    index = pd.Index(texts)
+    return lambda some: np.asarray(index.get_indexer(pd.Index(some)))
+
+
 def _union(chunks: Sequence[Stored]) -> Array:
     """The labels of all chunks, each of them once, in natural order."""
     if chunks[0].meta["text"]:
-        found = pd.Index([], dtype=object)
-        for chunk in chunks:
-            found = found.union(pd.Index(chunk.labels, dtype=object), sort=False)
-        texts = sorted(found, key=lambda label: (natural(label), label))
-        union = np.empty(len(texts), dtype=object)
-        union[:] = texts
-        return union
+        labels = texts_of(chunk.labels for chunk in chunks)
+        return labels[in_order(labels.tolist())]
     numbers = chunks[0].labels
     for chunk in chunks:
         numbers = np.union1d(numbers, chunk.labels)
     # As text, in which a minus comes after the digits.
     return np.concatenate([numbers[numbers >= 0], numbers[numbers < 0][::-1]])
-
-
-def _selected(sums: CrossProducts, fixed: Array, random: Array) -> CrossProducts:
-    """The same without columns that are 0 in every row."""
-    if len(fixed) == sums.p and len(random) == sums.q:
-        return sums
-    f, scales = np.append(fixed, sums.p), sums.scales
-    return CrossProducts(
-        sums.zz[np.ix_(random, random)],
-        sums.zf[np.ix_(random, f)],
-        sums.FF[np.ix_(f, f)],
-        sums.n,
-        sums.F_sum[f],
-        sums.Z_sum[random],
-        Scales(
-            scales.R[np.ix_(fixed, fixed)],
-            scales.b0[fixed],
-            scales.T[np.ix_(random, random)],
-            scales.y,
-        ),
-    )
 
 
 def _added(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

@@ -36,3 +36,10 @@ def packed_labels(labels: Array) -> Array:
     if labels.dtype != object:
         return labels
     return packed(pa.table({"labels": pa.array(labels, type=pa.string())}))
+
+
+def unpacked_labels(stored: Array, text: bool) -> Array:
+    """What ``packed_labels`` made of labels that are ``text``, or numbers."""
+    if not text:
+        return stored
+    return np.asarray(unpacked(stored)["labels"].to_pandas(), dtype=object)

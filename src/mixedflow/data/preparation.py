@@ -298,6 +298,8 @@ class _ChunkPreparation(_Preparation):
             raise DataError(f"{self.where}.cluster", what, "make them whole, or text")
         place = self.frame.index.to_numpy()
         self.frame = self.frame.drop(columns=name).reset_index(drop=True)
+        for column in {*self.spec.grouping} & {*self.frame.columns}:
+            self.frame[column] = _names(self.frame[column])
         for column in self.frame.columns:
             if self.frame[column].dtype == bool:
                 self.frame[column] = self.frame[column].astype("int8")
@@ -313,6 +315,13 @@ class _ChunkPreparation(_Preparation):
     def step(self, step: str, detail: str, frame: pd.DataFrame) -> None:
         self.steps.append(self.told(step, detail, frame))
         self.frame = frame
+
+
+def _names(values: pd.Series) -> pd.Series:
+    """Names of clusters as ``as_text`` has them, each of them once."""
+    codes, found = pd.factorize(values)
+    names = pd.Index(as_text(pd.Series(found, dtype=object)))
+    return pd.Series(pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(names)))
 
 
 def _label_long(known: dict[str, Any], made_of: Mapping[str, Sequence[str]]) -> None:

@@ -62,14 +62,22 @@ def in_order(labels: Sequence[str]) -> Array:
 def labels_of(columns: Sequence[pd.Series]) -> Array:
     """(N,) each row's cluster as text: ``A:a`` where several columns make a factor.
 
-    Combinations are told apart as such: where two would be called the same, as a:b and c beside a
-    and b:c, the parts of all stand in quotes.
+    Combinations are told apart as such: :func:`names_of`.
     """
     codes, parts = combinations([_texts(column) for column in columns])
+    return names_of(parts)[codes]
+
+
+def names_of(parts: Sequence[Sequence[str]]) -> Array:
+    """(J,) names of clusters by their ``parts``, the values of the columns that make each of them.
+
+    Where two would be called the same, as a:b and c beside a and b:c, the parts of all stand in
+    quotes.
+    """
     names = [":".join(part) for part in parts]
     if len(set(names)) < len(names):
         names = [":".join(json.dumps(text, ensure_ascii=False) for text in part) for part in parts]
-    return np.array(names, dtype=object)[codes]
+    return np.array(names, dtype=object)
 
 
 def _texts(column: pd.Series) -> tuple[Array, Array]:

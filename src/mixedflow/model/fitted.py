@@ -21,7 +21,9 @@ class Group:
     """A grouping factor: ``labels`` (J,) of its clusters, and the random effects that vary by it.
 
     ``random_terms`` (q,) name the columns of ``Z`` (N, q), ``blocks`` are the sizes of the groups
-    of them that are correlated, ``codes`` (N,) say which cluster each row belongs to.
+    of them that are correlated, ``codes`` (N,) say which cluster each row belongs to. Where the
+    rows are a sample, ``parts`` (J,) are the values of the columns that make each cluster, if these
+    are several.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Group:
     blocks: tuple[int, ...]
     Z: Array
     codes: Array
+    parts: tuple[tuple[str, ...], ...] | None = None
 
     @cached_property
     def clusters(self) -> Array:

@@ -115,6 +115,8 @@ def _parts(fit: Fitted, g: int, columns: tuple[str, ...]) -> list[tuple[str, ...
     group = fit.groups[g]
     if len(columns) == 1:
         return [(name,) for name in group.clusters]
+    if group.parts is not None:
+        return list(group.parts)
     assert fit.frame is not None and fit.rows is not None
     _, first = np.unique(group.codes, return_index=True)
     rows = fit.frame.iloc[fit.rows[first]]

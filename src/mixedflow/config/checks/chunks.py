@@ -61,11 +61,6 @@ def check_dataset(where: str, values: Mapping[str, Any]) -> None:
 
 def check_model(where: str, model: ModelSpec, dataset: DatasetSpec, found: formula.Parsed) -> None:
     """What needs all rows at once is refused for a data set that is read in chunks."""
-    if [group.columns for group in found.groups] != [(dataset.cluster,)]:
-        raise ConfigError(
-            f"{where}.formula", "data that are read in chunks have one grouping factor, a column",
-            f"leave it at {quote(dataset.cluster)}, or fit the model to a part that fits in memory",
-        )  # fmt: skip
     how = model.inference
     for key, asked in (("intervals", how.intervals == "bootstrap"), ("gee", how.gee)):
         if asked:
