@@ -18,7 +18,7 @@ from mixedflow.analysis import gathering
 from mixedflow.analysis.gathering import Gathered, gather
 from mixedflow.config.specs import DatasetSpec
 from mixedflow.errors import MixedflowError
-from mixedflow.model import many_factors
+from mixedflow.model import factor_notes, many_factors
 
 FORMULAS = {
     "nested, slope": "y ~ x + (1 + x | g/room)",
@@ -115,6 +115,27 @@ def test_new_rows_find_clusters_that_the_sample_has_not(
     new = nested_rows(50, seed=9).dropna()
     everything = in_memory(whole(folder, nested_rows()), text, "reml")
     assert found.predict(new) == pytest.approx(everything.predict(new), rel=1e-9)
+
+
+def test_notes_are_those_of_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sample of few clusters may not show that factors are connected, or restart."""
+    monkeypatch.setattr(gathering, "SAMPLED", 2)
+    half = nested_rows().assign(half=lambda f: (f["g"] > 30).astype(int)).dropna()
+    apart = half.assign(item=lambda f: f["item"] + "/" + f["half"].astype(str))
+    for k, (text, frame, expected) in enumerate(
+        (
+            ("y ~ x + (1 | g) + (1 | item)", half, []),
+            ("y ~ x + (1 | g) + (1 | item)", apart, ["'g' and 'item' are crossed in 2 parts"]),
+            ("y ~ x + (1 | g) + (1 | item) + (1 | half)", apart, []),
+            ("y ~ x + (1 | g) + (1 | room)", half[half["g"] % 2 + half["room"] < 6], ["restarts"]),
+        )
+    ):
+        folder = tmp_path / str(k)
+        found = fitted(several(folder, frame, {"m": text}, 1), text, "reml", folder).fitted
+        assert len(np.unique(found.groups[0].codes)) == 2
+        noted = factor_notes.of_fit(found)
+        assert len(noted) == len(expected)
+        assert all(told in note for told, note in zip(expected, noted, strict=True))
 
 
 # Bad input

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -16,6 +16,10 @@ from mixedflow.model.clusters import index
 from mixedflow.model.crossing import Cells, cells, lies_within, n_components
 from mixedflow.model.design import Design
 from mixedflow.model.fitted import Fitted
+from mixedflow.model.many_factors import ManyFactors
+
+# Of two factors by their places, the clusters of rows, or of pairs of clusters that share rows.
+Shared = Callable[[int, int], tuple[Array, Array]]
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,19 @@ def of_fit(fit: Fitted) -> tuple[str, ...]:
     """The notes of a fit: on its formula, and on how its grouping factors lie to each other."""
     if fit.parsed is None:
         return ()
-    pairs = zip(fit.parsed.groups, fit.groups, strict=True)
-    factors = [Factor(term.columns, group.codes, group.clusters) for term, group in pairs]
-    return (*fit.parsed.notes, *notes(factors))
+    parts = zip(fit.parsed.groups, fit.groups, strict=True)
+    factors = [Factor(term.columns, group.codes, group.clusters) for term, group in parts]
+    objective = fit.solution.objective
+    if fit.complete or not isinstance(objective, ManyFactors):
+        return (*fit.parsed.notes, *notes(factors))
+    # The rows are a sample, of which no pair of clusters may be left.
+    crossings = objective.products.ordered(objective.place).crossings
+
+    def shared(g: int, h: int) -> tuple[Array, Array]:
+        found = crossings[min(g, h), max(g, h)]
+        return (found.first, found.second) if g < h else (found.second, found.first)
+
+    return (*fit.parsed.notes, *notes(factors, shared, objective.n_obs))
 
 
 def relations(factors: Sequence[Factor]) -> Iterator[str]:
@@ -66,27 +80,39 @@ def relations(factors: Sequence[Factor]) -> Iterator[str]:
             )
 
 
-def notes(factors: Sequence[Factor]) -> Iterator[str]:
-    """What may not be meant, or rests on the model more than it seems."""
+def notes(
+    factors: Sequence[Factor], shared: Shared | None = None, n_rows: int | None = None
+) -> Iterator[str]:
+    """What may not be meant, or rests on the model more than it seems.
+
+    Without the rows, ``shared`` has the pairs of clusters that share some of the ``n_rows``.
+    """
     for factor in factors:
         if len(factor.columns) > 1 and all(label.startswith('"') for label in factor.labels):
             yield (
                 f"names of clusters of {quote(factor.name)} stand in quotes, part by part: without "
                 "them, two would be called the same"
             )
-    for one, other in combinations(factors, 2):
-        if lies_within(one.codes, other.codes) or lies_within(other.codes, one.codes):
+    pairs_of = shared or (lambda g, h: (factors[g].codes, factors[h].codes))
+
+    def within(g: int, h: int) -> bool:
+        return lies_within(*pairs_of(g, h))
+
+    for g, h in combinations(range(len(factors)), 2):
+        one, other = factors[g], factors[h]
+        if within(g, h) or within(h, g):
             continue
-        found = cells(one.codes, other.codes)
+        found = cells(*pairs_of(g, h))
         turned = Cells(found.codes, found.other, found.one)
         for inner, outer, pairs in ((one, other, found), (other, one, turned)):
             if len(inner.columns) == len(outer.columns) == 1 and restart(
-                pairs.one, pairs.other, len(pairs.codes)
+                pairs.one, pairs.other, n_rows or len(pairs.codes)
             ):
                 yield _restarts(inner, outer)
                 break
-        parts = n_components(found)
-        if parts > 1 and not _within_one(one, other, factors):
+        parts, others = n_components(found), {*range(len(factors))} - {g, h}
+        # Within a third factor, its clusters are the parts.
+        if parts > 1 and not any(within(g, k) and within(h, k) for k in others):
             yield (
                 f"{quote(one.name)} and {quote(other.name)} are crossed in {parts} parts that "
                 "share no cluster of either: comparisons across these parts rest on the "
@@ -101,13 +127,4 @@ def _restarts(inner: Factor, outer: Factor) -> str:
         f"{quote(inner.name)} restarts in each {quote(outer.name)}: {nested} if {first} of two "
         f"clusters of {quote(outer.name)} are different; as written, they are one, and "
         f"{quote(inner.name)} is crossed with {quote(outer.name)}"
-    )
-
-
-def _within_one(one: Factor, other: Factor, factors: Sequence[Factor]) -> bool:
-    """Whether both lie within a third factor, whose clusters are parts then."""
-    return any(
-        lies_within(one.codes, third.codes) and lies_within(other.codes, third.codes)
-        for third in factors
-        if third is not one and third is not other
     )
