@@ -5,7 +5,6 @@ What is fixed by the pattern of the levels stays: a level without rows adds noth
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,10 +62,9 @@ class Rows:
             (s, t): _crossing_less(crossing, len(parts[t].n), Z[s], Z[t], codes[s], codes[t])
             for (s, t), crossing in whole.products.crossings.items()
         }
-        plan = copy.copy(whole.plan)
-        plan.products = FactorProducts(tuple(parts), crossings)
-        vars(plan).pop("raw_entries", None)
-        found = ManyFactors(plan.products, whole.order, whole.blocks, whole.reml, plan)
+        products = FactorProducts(tuple(parts), crossings)
+        plan = whole.plan.of(products)
+        found = ManyFactors(products, whole.order, whole.blocks, whole.reml, plan)
         # The pattern of the crossed step is that of all rows.
         vars(found)["_crossed"] = whole._crossed
         return found

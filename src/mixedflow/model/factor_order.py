@@ -9,6 +9,7 @@ with nested steps before it.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement, permutations
@@ -136,6 +137,14 @@ class Plan:
         """The columns of a dense factor, level by level."""
         start = self.offsets[t]
         return slice(start, start + self.levels[t] * self.q[t])
+
+    def of(self, products: FactorProducts) -> Plan:
+        """The same steps for other sums over the same levels and pairs."""
+        found = copy.copy(self)
+        found.products = products
+        for name in ("raw_entries", "raw_matrices"):  # which are of these sums
+            vars(found).pop(name, None)
+        return found
 
     @cached_property
     def raw_entries(self) -> Array:
