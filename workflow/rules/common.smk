@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 from mixedflow.artifacts import registry
 from mixedflow.config import reading
+from mixedflow.config.grouping import factors
 from mixedflow.data.packed import unpacked_size
 from mixedflow.errors import MixedflowError
 from mixedflow.inference.draws import parts
@@ -86,6 +87,8 @@ def plain(part):
     """A part of the configuration as JSON's own types."""
     if isinstance(part, str):
         return part
+    if isinstance(part, tuple):
+        return [plain(value) for value in part]
     if isinstance(part, dict):
         return {name: plain(value) for name, value in part.items()}
     return json.loads(part.to_json())

@@ -5,6 +5,14 @@ EXPLORED = {name: d.explore for name, d in DATASETS.items() if d.explore}
 TIMED = {name for name in EXPLORED if DATASETS[name].time}
 VISITED = {name for name in TIMED if EXPLORED[name].trend}
 
+# Data sets with a model of several grouping factors, and these.
+FACTORS = {
+    name: factors(model.formula for model in MODELS.values() if model.dataset == name)
+    for name, dataset in DATASETS.items()
+    if not dataset.chunks
+}
+FACTORS = {name: found for name, found in FACTORS.items() if found}
+
 
 rule explore:
     input:
@@ -38,3 +46,24 @@ use rule explore as explore_visits with:
         **outputs("explore", registry.TIME, registry.VISITS),
     wildcard_constraints:
         dataset=one_of(VISITED),
+
+
+# How several grouping factors lie to each other.
+rule levels:
+    input:
+        data=f"{DATASET}/data.parquet",
+        card=f"{DATASET}/data_card.json",
+    output:
+        **outputs("levels", registry.FACTORS),
+    log:
+        f"{LOGS}/levels/{{dataset}}.log",
+    wildcard_constraints:
+        dataset=one_of(FACTORS),
+    threads: 1
+    resources:
+        mem_mb=growing(500, per_mb=30),
+        runtime=growing(10, per_mb=0.1),
+    params:
+        task=lambda w: task("levels", factors=FACTORS[w.dataset]),
+    script:
+        "../scripts/levels.py"

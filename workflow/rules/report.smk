@@ -78,6 +78,7 @@ WORK = [
     *((rules.explore, {"dataset": name}) for name in sorted(EXPLORED.keys() - TIMED)),
     *((rules.explore_time, {"dataset": name}) for name in sorted(TIMED - VISITED)),
     *((rules.explore_visits, {"dataset": name}) for name in sorted(VISITED)),
+    *((rules.levels, {"dataset": name}) for name in sorted(FACTORS)),
     *((rules.fit, {"model": name}) for name in sorted(MODELS.keys() - BOOTSTRAPPED - IN_CHUNKS)),
     *((rules.fit_chunked, {"model": name}) for name in sorted(IN_CHUNKS)),
     *((rules.fit_bootstrapped, {"model": name}) for name in sorted(BOOTSTRAPPED)),

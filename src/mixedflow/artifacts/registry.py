@@ -52,6 +52,7 @@ TIME = "time"  # a column that orders the rows of a cluster
 VISITS = "visits"  # and a trend, to correlate what it leaves over from visit to visit
 ROWS = "rows"  # all of them at once, not in chunks
 BOOTSTRAP = "bootstrap"
+FACTORS = "factors"  # a model with several grouping factors
 SLOPE = "slope"  # a random one, with which an order depends on the covariate
 
 # Parts of the report that show all of theirs, in the order of ARTIFACTS.
@@ -157,6 +158,17 @@ ARTIFACTS = (
     Artifact("data_card", DATA, PAGE, ("card",)),
     Artifact("{file}-{part}", CHUNKS, NPZ, ("reduce",)),
     # Before any model.
+    Artifact("nesting", EXPLORE, FIGURE, ("levels",), (FACTORS,), section=EXPLORATION),
+    Artifact(
+        "levels", EXPLORE, TABLE, ("levels",), (FACTORS,), section=EXPLORATION,
+        columns="group:text within:text n mean sd min max per_cluster_mean per_cluster_min "
+        "per_cluster_max",
+    ),
+    Artifact(
+        "crossings", EXPLORE, TABLE, ("levels",), (FACTORS,), section=EXPLORATION,
+        columns="group:text crossed_with:text cells possible rows_mean rows_min rows_max moved "
+        "moved_other parts largest_part",
+    ),
     Artifact("cluster_sizes", EXPLORE, FIGURE, ("explore",), section=EXPLORATION),
     Artifact("cluster_sizes", EXPLORE, TABLE, ("explore",), columns="n mean sd min max"),
     Artifact("clusters", EXPLORE, TABLE, ("explore",), columns="cluster:text n mean sd"),

@@ -1,11 +1,14 @@
-"""Which of a model's grouping factors is ranked, and which are added to it."""
+"""The grouping factors of models: those of a data set, and which of a model is ranked."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mixedflow.config.specs import RankSpec
 from mixedflow.errors import ConfigError, nearest, quote
+from mixedflow.language import formula
 from mixedflow.language.formula import GroupTerm, Parsed
-from mixedflow.language.grouping import called
+from mixedflow.language.grouping import Columns, called
 
 
 def ranked(where: str, rank: RankSpec, parsed: Parsed) -> list[GroupTerm]:
@@ -30,3 +33,13 @@ def ranked(where: str, rank: RankSpec, parsed: Parsed) -> list[GroupTerm]:
             raise ConfigError(f"{where}.{key}", what, "leave it out")
         found.append(parsed.groups[place])
     return found
+
+
+def factors(formulas: Iterable[str]) -> tuple[Columns, ...]:
+    """The grouping factors of those models of a data set that have several, each once, in order.
+
+    Empty where no model has.
+    """
+    found = (formula.parse(text).groups for text in formulas)
+    several = [groups for groups in found if len(groups) > 1]
+    return tuple(dict.fromkeys(group.columns for groups in several for group in groups))

@@ -58,10 +58,15 @@ def cells(one: Array, other: Array) -> Cells:
 
 def n_components(found: Cells) -> int:
     """Parts of the rows that share no cluster of either factor with each other."""
+    return int(parts(found).max(initial=-1)) + 1
+
+
+def parts(found: Cells) -> Array:
+    """(C,) numbers of the parts that the cells belong to, as :func:`n_components` has them."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     J, K = (int(part.max(initial=-1)) + 1 for part in (found.one, found.other))
     edges = (np.ones(len(found.one), dtype=np.int8), (found.one, J + found.other))
     graph = coo_array(edges, shape=(J + K, J + K))
-    return int(connected_components(graph, directed=False)[0])
+    return np.asarray(connected_components(graph, directed=False)[1][found.one])

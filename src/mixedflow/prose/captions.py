@@ -32,6 +32,25 @@ ALL = {
         "a look before any model.",
     ),
     # Before any model.
+    "nesting": Caption(
+        "The grouping factors",
+        "Nested factors: each bar is a cluster, as wide as it has rows, below the one that it lies "
+        "within. Crossed factors: each cell with rows, the darker the more; a block by itself "
+        "shares no cluster with the rest.",
+        alt="the clusters of several grouping factors, nested and crossed",
+    ),
+    "levels": Caption(
+        "Clusters by level",
+        "How many clusters each grouping factor has, how many rows they have, and how many of them "
+        "lie in one cluster of the next factor. A factor with few clusters tells little of its "
+        "variance; one with a row or two a cluster is hard to tell from the residual.",
+    ),
+    "crossings": Caption(
+        "Crossed factors",
+        "How many combinations have rows, of how many there could be; clusters that moved have "
+        "rows in more than one cluster of the other factor, and they alone tell the two factors "
+        "apart. More than one part: no cluster links them.",
+    ),
     "cluster_sizes": Caption(
         "Cluster sizes",
         "How many rows each cluster has. The effects of small clusters are known least and are "

@@ -20,7 +20,7 @@ from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.artifacts.storage import write_text
 from mixedflow.errors import SourceError
 from mixedflow.jobs import provenance
-from mixedflow.prose import captions, findings, methods
+from mixedflow.prose import captions, findings, methods, nesting
 from mixedflow.prose.markup import synthetic
 from mixedflow.report import paper
 from mixedflow.report.card import card_parts, fragment
@@ -82,13 +82,41 @@ class Dataset:
     @property
     def explored(self) -> list[Shown]:
         """What the data showed before any model; nothing that an earlier configuration left."""
-        explore = self.spec.get("explore")
-        if not explore:
+        explore = self.spec.get("explore") or {}
+        has = {
+            registry.TIME: self.spec.get("time"),
+            registry.VISITS: explore.get("trend"),
+            registry.FACTORS: self._several and not self.spec.get("chunks"),
+        }
+        asked = [
+            one
+            for one in registry.section(registry.EXPLORATION)
+            if all(has[need] for need in one.needs) and (explore or registry.FACTORS in one.needs)
+        ]
+        folder = self.folder / "explore"
+        # Nested factors alone have no crossing to show.
+        asked = [
+            one
+            for one in asked
+            if one.name != "crossings"
+            or not (folder / "crossings.csv").exists()
+            or len(stored.read(folder / "crossings.csv"))
+        ]
+        return shown_of(folder, self.name, asked)
+
+    @property
+    def _several(self) -> bool:
+        """Whether a model has several grouping factors."""
+        return any(len(model.fit.groups) > 1 for model in self.models)
+
+    @property
+    def levels_sentences(self) -> list[Markup]:
+        """How several grouping factors lie to each other."""
+        folder = self.folder / "explore"
+        if not self._several or not (folder / "levels.csv").exists():
             return []
-        has = {registry.TIME: self.spec.get("time"), registry.VISITS: explore.get("trend")}
-        possible = registry.section(registry.EXPLORATION)
-        asked = [one for one in possible if all(has[need] for need in one.needs)]
-        return shown_of(self.folder / "explore", self.name, asked)
+        levels, crossings = (stored.read(folder / f"{n}.csv") for n in ("levels", "crossings"))
+        return nesting.sentences(records(levels), records(crossings))
 
 
 def render(results_dir: Path, config: Mapping[str, Any], out: Path) -> None:

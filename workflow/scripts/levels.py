@@ -1,0 +1,20 @@
+import json
+from pathlib import Path
+
+from mixedflow.analysis import levels
+from mixedflow.artifacts import formatting, tables
+from mixedflow.data.prepared import load
+from mixedflow.figures.levels import nesting
+from mixedflow.figures.style import Labels, save
+from mixedflow.jobs.job import job
+from mixedflow.prose import captions
+
+with job(snakemake) as task:
+    out, prepared = snakemake.output, load(Path(snakemake.input.data), Path(snakemake.input.card))
+    title = prepared.card["title"]
+    found = levels.Levels.of(prepared.frame, map(tuple, json.loads(task["factors"])))
+    for name, table in levels.tables(found).items():
+        tables.write(table, out[f"{name}_csv"])
+        formatting.write_page(table, out[f"{name}_html"], f"{title}: {name}")
+    made = nesting(found, Labels.of(prepared.card))
+    save(made, out.nesting_svg, alt=f"{title}: {captions.ALL['nesting'].alt}")
