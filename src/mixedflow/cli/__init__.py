@@ -44,8 +44,8 @@ def config_file(name: str) -> str:
 def _init(given: argparse.Namespace) -> int:
     from mixedflow.cli import init
 
-    roles = init.Roles(given.outcome, given.cluster, given.time, given.predictor)
-    begun = init.init(given.file, roles, given.folder, given.best)
+    roles = init.Roles(given.outcome, given.cluster[0], given.time, given.predictor)
+    begun = init.init(given.file, roles, given.folder, given.best, given.cluster)
     print("assumed:", *map(plain, begun.assumed), sep="\n  ")
     print("wrote", " and ".join(map(str, begun.paths)))
     there = "" if given.folder == Path() else f"in {given.folder}: "
@@ -101,7 +101,13 @@ def _parser() -> argparse.ArgumentParser:
     add = command("init", _init, "write a Snakefile and a config.yaml for a data file")
     add("file", type=Path, metavar="FILE", help=f"the data: {kinds}")
     add("--outcome", required=True, metavar="Y", help="the column to model")
-    add("--cluster", required=True, metavar="G", help="the column that groups the rows")
+    add(
+        "--cluster",
+        required=True,
+        action="append",
+        metavar="G",
+        help="the column that groups the rows; a/b, or once for each of several",
+    )
     add("--time", metavar="T", help="the column that orders the rows of a cluster")
     add("--predictor", metavar="X", help="a covariate; its slope may vary between clusters")
     add("--best", choices=("high", "low"), help="rank the clusters: which values are good")

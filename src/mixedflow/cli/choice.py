@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mixedflow import api
 from mixedflow.artifacts import formatting
 from mixedflow.config.specs import ModelSpec
 from mixedflow.data.prepared import Prepared
 from mixedflow.inference.comparison import lr_test
+from mixedflow.inference.results import Results
+from mixedflow.model.estimation import estimate
 from mixedflow.ranking import distribution
 
 _LEVEL = 0.05
@@ -37,10 +38,12 @@ def choose(models: Mapping[str, ModelSpec], prepared: Prepared) -> Choice:
         A likelihood without an optimum.
     """
     fits = {
-        name: api.fit(model.formula, prepared.frame, model.method, f"models.{name}")
+        name: Results(estimate(model.formula, prepared.frame, model.method, f"models.{name}"))
         for name, model in models.items()
     }
     (first, smaller), *more = fits.items()
+    if len(smaller.groups) > 1:
+        return Choice(None, "of several grouping factors, rank must say which")
     for group in smaller.groups:
         if len(group.labels) < distribution.FEWEST:
             return Choice(None, f"{len(group.labels)} clusters are too few to be ranked")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from mixedflow.cli.factors import Chain, Grouping
 from mixedflow.cli.writing import one_line
 from mixedflow.data.card import MOST_LEVELS
 from mixedflow.data.raw import RawData, code_text, label_of
@@ -20,21 +21,36 @@ _WIDTH = 99
 
 @dataclass(frozen=True)
 class Roles:
-    """The columns that an analysis starts with, as the file names them."""
+    """The columns that an analysis starts with, as the file names them.
+
+    ``cluster`` is that of the data set; of several grouping factors, ``grouping`` has all.
+    """
 
     outcome: str
     cluster: str
     time: str | None = None
     predictor: str | None = None
+    grouping: Grouping | None = None
 
-    def options(self) -> dict[str, str]:
-        given = {
-            "--outcome": self.outcome,
-            "--cluster": self.cluster,
-            "--time": self.time,
-            "--predictor": self.predictor,
-        }
-        return {option: name for option, name in given.items() if name is not None}
+    @property
+    def chains(self) -> tuple[Chain, ...]:
+        return self.grouping.chains if self.grouping else ((self.cluster,),)
+
+    def options(self) -> list[tuple[str, str]]:
+        """Each option with its column."""
+        further = self.grouping.columns if self.grouping else ()
+        given = [
+            ("--outcome", self.outcome),
+            ("--cluster", self.cluster),
+            *(("--cluster", name) for name in further if name != self.cluster),
+            ("--time", self.time),
+            ("--predictor", self.predictor),
+        ]
+        return [(option, name) for option, name in given if name is not None]
+
+    @property
+    def columns(self) -> list[str]:
+        return [name for _, name in self.options()]
 
 
 def check_roles(raw: RawData, roles: Roles) -> None:
@@ -49,7 +65,7 @@ def check_roles(raw: RawData, roles: Roles) -> None:
     """
     columns = [str(name) for name in raw.frame.columns]
     first: dict[str, str] = {}
-    for option, name in roles.options().items():
+    for option, name in roles.options():
         if name not in columns:
             what = f"no column {quote(name)} in {quote(raw.description)}"
             raise ConfigError(option, what, nearest(name, columns, "columns"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mixedflow.cli import factors
 from mixedflow.cli.columns import Roles
 from mixedflow.cli.plan import Plan
 from mixedflow.cli.starter import Starter
@@ -43,8 +45,13 @@ class Begun:
     assumed: list[str]
 
 
-def init(file: Path, roles: Roles, folder: Path, best: str | None = None) -> Begun:
+def init(
+    file: Path, roles: Roles, folder: Path, best: str | None = None, grouped_by: Sequence[str] = ()
+) -> Begun:
     """Write config.yaml and Snakefile for ``file`` into ``folder``.
+
+    ``grouped_by`` are columns of several grouping factors, ``a/b`` for nested ones; of others, the
+    data say whether they are nested or crossed. Without it, ``roles`` has the cluster.
 
     The configuration is checked against the data, and its models are fitted, before anything is
     written. ``best``, "high" or "low", ranks the clusters; nobody is ranked without it.
@@ -65,7 +72,12 @@ def init(file: Path, roles: Roles, folder: Path, best: str | None = None) -> Beg
     base = Path(os.path.realpath(folder))
     inside = Path(os.path.realpath(file.parent)) / file.name
     source = SourceSpec(str(file), None, None, None, 1)
-    raw = read_source(source, Path(), Path(), "mixedflow init", Reading(frozenset({roles.cluster})))
+    names = factors.names_in(grouped_by or [roles.cluster])
+    reading = Reading(frozenset(names))
+    raw = read_source(source, Path(), Path(), "mixedflow init", reading)
+    found = factors.grouping(raw, grouped_by or [roles.cluster])
+    if len(found.columns) > 1:
+        roles = replace(roles, cluster=found.chains[0][0], grouping=found)
     shown = Path(os.path.relpath(inside, base)).as_posix()
     try:
         starter = Starter(Plan(raw, roles, file.stem), shown, best)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from mixedflow.cli.columns import Roles, category, check_roles, is_dates
-from mixedflow.cli.writing import Names, is_stamp, slug
+from mixedflow.cli.writing import Names, backquoted, is_stamp, slug
 from mixedflow.data.raw import RawData
 from mixedflow.errors import quote
 
@@ -18,8 +18,9 @@ class Plan:
     def __init__(self, raw: RawData, roles: Roles, stem: str) -> None:
         check_roles(raw, roles)
         self.raw, self.roles = raw, roles
-        self.names = Names(map(str, raw.frame.columns), roles.options().values())
+        self.names = Names(map(str, raw.frame.columns), roles.columns)
         self.outcome, self.cluster = self.names.now(roles.outcome), self.names.now(roles.cluster)
+        self.chains = [[self.names.now(name) for name in chain] for chain in roles.chains]
         self.time = self.names.now(roles.time) if roles.time else None
         self.predictor = self.names.now(roles.predictor) if roles.predictor else None
         self.name = slug(stem, "data")
@@ -28,7 +29,7 @@ class Plan:
         if not is_stamp(self.stamp):
             self.title, self.stamp = self.stamp or self.title, ""
         # What the models will see: a value that only an incomplete row has decides nothing.
-        self.complete = raw.frame[list(roles.options().values())].dropna()
+        self.complete = raw.frame[roles.columns].dropna()
         self.clusters = int(raw.frame[roles.cluster].nunique())
         self.codes = category(raw, roles.predictor) if roles.predictor else None
         self.indicator = roles.predictor is not None and self._is_indicator(roles.predictor)
@@ -42,6 +43,22 @@ class Plan:
             self.since = self.names.new(self.time, "_0")
         self.slope_left_out = ""
         self.slope = self._slope()
+
+    @property
+    def several(self) -> bool:
+        """More than one grouping factor."""
+        return self.roles.grouping is not None
+
+    def random(self, slope: str = "") -> str:
+        """The random part: intercepts of all factors, a slope by the data set's cluster."""
+        bars = []
+        for k, chain in enumerate([list(map(backquoted, chain)) for chain in self.chains]):
+            if k == 0 and slope:
+                inner = (":".join(chain[:n]) for n in range(2, len(chain) + 1))
+                bars += [f"(1 + {slope} | {chain[0]})", *(f"(1 | {name})" for name in inner)]
+            else:
+                bars.append(f"(1 | {'/'.join(chain)})")
+        return " + ".join(bars)
 
     def leave_out_slope(self, why: str) -> None:
         self.slope, self.slope_left_out = None, why
@@ -85,6 +102,8 @@ class Plan:
 
     def assumed(self) -> Iterator[str]:
         """What was decided for the user, a line each."""
+        if self.roles.grouping:
+            yield from self.roles.grouping.told
         if self.predictor:
             yield f"{quote(self.predictor)} {self._kind()}, {self._level()}"
         if self.time and self.time_within and self.dated:

@@ -150,15 +150,16 @@ class Starter:
 
     def _models(self, choice: Choice | None) -> Iterator[str]:
         plan = self.plan
-        y, g = backquoted(plan.outcome), backquoted(plan.cluster)
+        y = backquoted(plan.outcome)
         predictor = plan.centred or (backquoted(plan.predictor) if plan.predictor else None)
         fixed = " + ".join(term for term in (predictor, plan.since) if term) or "1"
         yield "models:"
-        yield "  # Each cluster has its own level."
+        whose = "cluster of each grouping factor" if plan.several else "cluster"
+        yield f"  # Each {whose} has its own level."
         yield "  random_intercept:"
         yield "    title: Random intercept"
         yield f"    dataset: {scalar(plan.name)}"
-        yield f"    formula: {scalar(f'{y} ~ {fixed} + (1 | {g})')}"
+        yield f"    formula: {scalar(f'{y} ~ {fixed} + {plan.random()}')}"
         yield "    method: reml                # ml for tests of fixed effects"
         yield from self._rank("random_intercept", choice)
         if not plan.slope:
@@ -173,7 +174,7 @@ class Starter:
         yield "  random_slope:"
         yield "    title: Random intercept and slope"
         yield f"    dataset: {scalar(plan.name)}"
-        yield f"    formula: {scalar(f'{y} ~ {fixed} + (1 + {slope} | {g})')}"
+        yield f"    formula: {scalar(f'{y} ~ {fixed} + {plan.random(slope)}')}"
         yield "    method: reml"
         yield from self._rank("random_slope", choice)
         yield ""
