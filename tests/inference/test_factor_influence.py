@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from tests.support.several import WholeV, fitted, group_of, reference_fit, whole
 
@@ -129,6 +130,18 @@ def test_in_balanced_data_it_is_what_a_refit_gives():
         assert row["cooks_distance"] == pytest.approx(d[0] ** 2, rel=1e-5)
 
 
+@pytest.mark.parametrize("method", ["reml", "ml"])
+@pytest.mark.parametrize(("name", "seed"), [("nested, slopes", 5), ("three levels", 5)])
+def test_the_top_of_a_nest_in_one_pass_is_level_by_level(name, seed, method, monkeypatch):
+    fit = fitted(name, method, seed)
+    assert not fit.solution.singular
+    at_once = influence(fit)
+    assert at_once["log_sigma"].notna().all()
+    monkeypatch.setattr(factor_influence, "is_nest", lambda _: False)
+    one_by_one = influence(fit)
+    pd.testing.assert_frame_equal(at_once, one_by_one, rtol=1e-4, atol=1e-5)
+
+
 def test_on_the_boundary_only_fixed_effects_move():
     fit = fitted("crossed")
     parameters = fit.solution.parameters.copy()
@@ -155,10 +168,11 @@ def test_what_takes_too_long_is_said(monkeypatch):
     fit = fitted("crossed, slopes", seed=INSIDE["crossed, slopes"])
     most = factor_influence.cost(fit, 0, True)
     assert factor_influence.cost(fit, 0, False) < 0.2 * most
-    monkeypatch.setattr(factor_influence, "_SECONDS", 0.5 * most)
+    monkeypatch.setattr(factor_influence, "_ASKED", 0.5 * most)
     table = influence(fit, fit.groups[0].name)
     assert table.filter(like="log_").isna().all(axis=None)
     assert table[["cooks_distance", "covratio"]].notna().all(axis=None)
+    monkeypatch.setattr(factor_influence, "_ASKED", 1e-6)
     monkeypatch.setattr(factor_influence, "_SECONDS", 1e-6)
     with pytest.raises(ModelError, match=r"leaving out each of 9 clusters of 'd' takes about"):
         influence(fit, "d")

@@ -7,6 +7,7 @@ factor may be left out; its rows may lie in many levels of others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,15 +17,15 @@ from mixedflow.arrays import Array
 from mixedflow.errors import ModelError, nearest, quote
 from mixedflow.inference.robust import top_factor
 from mixedflow.model.factor_deletion import Rows
+from mixedflow.model.factor_parts import Parts, is_nest, parts
 from mixedflow.model.fitted import Fitted
 from mixedflow.model.many_factors import ManyFactors
-from mixedflow.model.objective import Evaluation
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _SMALLEST = 1e-10  # as ROUNDING of influence
-_SECONDS = 60.0  # that a table may take
+_SECONDS, _ASKED = 10.0, 120.0  # that a table may take, unasked and asked for
 _NUMBER, _CALLS = 30e-9, 2e-3  # seconds an evaluation takes: for each number, and to begin with
 _FLOPS = 1e10  # of a dense matrix, a second
 
@@ -32,47 +33,57 @@ _FLOPS = 1e10  # of a dense matrix, a second
 def influence_of(fit: Fitted, name: str | None = None) -> pd.DataFrame:
     """A row a level of the factor ``name``, by default that which the others lie within.
 
-    Columns as of one factor; ``log_sd_<term> | <factor>`` for each factor. Where that would take
-    more than a minute (:func:`cost`), fixed effects are compared at the full fit's variance
-    parameters alone, as on the boundary; where even that would, the table has no rows.
+    Columns as of one factor; ``log_sd_<term> | <factor>`` for each factor. The top of a nest needs
+    one pass, other factors as many as they have levels: where these would take long (:func:`cost`),
+    fixed effects are compared at the full fit's variance parameters alone, as on the boundary, and
+    where even that would, the table has no rows.
 
     Raises
     ------
     ModelError
-        An unknown factor; one asked for whose levels take more than a minute in any case.
+        An unknown factor; one asked for that would take long in any case.
     """
-    import pandas as pd
-
     names = [group.name for group in fit.groups]
     if name is not None and name not in names:
         raise ModelError("influence", f"no grouping factor {quote(name)}", nearest(name, names))
     g = names.index(name or top_factor(fit)[0].name)
     group, stepping = fit.groups[g], not fit.solution.singular
+    objective = fit.solution.objective
+    assert isinstance(objective, ManyFactors)
+    if stepping and is_nest(objective) and objective.order[-1] == g:
+        at = _Full.of(fit, True)
+        whole = parts(at.rows, at.L, fit.solution.s2_scaled)
+        each = (_Left(own.S, own) for own in map(whole.without, range(len(group.labels))))
+        return _table(fit, g, [at.influence(left) for left in each])
+    most = _SECONDS if name is None else _ASKED
+    if stepping and cost(fit, g, True) > most:
+        stepping = False
     seconds = cost(fit, g, stepping)
-    if stepping and seconds > _SECONDS:
-        stepping, seconds = False, cost(fit, g, False)
-    if seconds > _SECONDS and name is not None:
+    if seconds > most and name is not None:
         raise ModelError(
             "influence",
             f"leaving out each of {len(group.labels)} clusters of {quote(name)} takes about "
             f"{seconds / 60:.0f} minutes",
             "ask for a factor with fewer clusters",
         )
+    at = _Full.of(fit, stepping)
     order = np.argsort(group.codes, kind="stable")
     ends = np.searchsorted(group.codes[order], np.arange(len(group.labels) + 1))
-    at = _Full.of(fit, stepping)
-    rows = [] if seconds > _SECONDS else range(len(group.labels))
-    parts = [at.without(order[ends[j] : ends[j + 1]]) for j in rows]
-    p, spreads = (
-        len(fit.terms),
-        [f"{t} | {one.name}" for one in fit.groups for t in one.random_terms],
-    )
-    found = np.array(parts).reshape(len(parts), p + 2 + len(spreads) + 1)
+    rows = range(0 if seconds > most else len(group.labels))
+    return _table(fit, g, [at.influence(at.left(order[ends[j] : ends[j + 1]])) for j in rows])
+
+
+def _table(fit: Fitted, g: int, found: Sequence[Array]) -> pd.DataFrame:
+    """The table of what was found for each level of the g-th factor, or for none."""
+    import pandas as pd
+
+    group, n = fit.groups[g], len(found)
+    spreads = [f"{term} | {one.name}" for one in fit.groups for term in one.random_terms]
     columns = ["cooks_distance", "covratio", *(f"dfbeta_{term}" for term in fit.terms)]
     columns += [*(f"log_sd_{spread}" for spread in spreads), "log_sigma"]
-    frame = pd.DataFrame(found, columns=columns)
-    frame.insert(0, "n", np.diff(ends)[: len(parts)])
-    frame.insert(0, "cluster", group.clusters[: len(parts)])
+    frame = pd.DataFrame(np.array(found).reshape(n, len(columns)), columns=columns)
+    frame.insert(0, "n", fit.solution.effects[g].n[:n])
+    frame.insert(0, "cluster", group.clusters[:n])
     frame.insert(0, "group", group.name)
     return frame.astype({"group": "str", "cluster": "str"})
 
@@ -93,6 +104,14 @@ def cost(fit: Fitted, g: int, stepping: bool) -> float:
 
 
 @dataclass(frozen=True)
+class _Left:
+    """The rows that are left: S = s2 F'V^-1F, and ``parts`` if the variance parameters move."""
+
+    S: Array
+    parts: Parts | None
+
+
+@dataclass(frozen=True)
 class _Full:
     """The fit of all rows, in the core's scales."""
 
@@ -107,29 +126,44 @@ class _Full:
         L = rows.objective.patterns.matrices(fit.solution.parameters)
         return cls(fit, rows, L, stepping)
 
-    def without(self, rows: Array) -> Array:
+    def left(self, rows: Array) -> _Left | None:
+        """Without these rows, from the sums over the others; None if they have no likelihood."""
+        objective, solution = self.rows.without(rows), self.fit.solution
+        try:
+            at = objective.evaluate_at(self.L)
+        except np.linalg.LinAlgError:
+            return None
+        if not self.stepping:
+            return _Left(at.sums.S, None)
+        P, Q, traces = objective.kenward_roger(solution.parameters, at)
+        # These are for the residual variance that is best without the rows.
+        ratio = at.rss / objective.n_effective / solution.s2_scaled
+        P, Q, traces = P * ratio**2, Q * ratio**3, traces * ratio**2
+        slopes, dS = objective.in_all_D(at.sums)
+        n = np.array(objective.n_obs)
+        return _Left(at.sums.S, Parts(n, at.sums.S, slopes, dS, P, Q, traces))
+
+    def influence(self, left: _Left | None) -> Array:
         """Cook's distance, covratio, dfbeta (p,), log_sd of all effects and log_sigma."""
         solution = self.fit.solution
         at, scales = solution.at, solution.scales
-        inverse, s2, p = at.S_xx_inverse, solution.s2_scaled, len(at.b)
-        k = sum(len(own) for own in self.L) + 1
-        found = np.full(p + 2 + k, np.nan)
-        left = self.rows.without(rows)
-        try:
-            less = left.evaluate_at(self.L)
-        except np.linalg.LinAlgError:
+        s2, p = solution.s2_scaled, len(at.b)
+        found = np.full(p + 3 + sum(map(len, self.L)), np.nan)
+        if left is None:
             return found
         # The precision that is left, over that of all rows.
-        half = np.linalg.cholesky(inverse)
-        precision = half.T @ np.linalg.inv(less.S_xx_inverse) @ half
+        half = np.linalg.cholesky(at.S_xx_inverse)
+        precision = half.T @ left.S[:-1, :-1] @ half
         if np.linalg.eigvalsh(precision)[0] < _SMALLEST:
             return found
-        d, log_det = at.b - less.b, -float(np.linalg.slogdet(precision)[1])
-        step = self._step(left, less) if self.stepping else None
-        if step is not None:
-            P, pulled, moved = step
-            d = d + s2 * less.S_xx_inverse @ (pulled @ moved)
-            log_det -= s2 * float(np.einsum("ab,iab,i->", less.S_xx_inverse, P, moved))
+        inverse = half @ np.linalg.inv(precision) @ half.T
+        b = inverse @ left.S[:-1, -1]
+        d, log_det = at.b - b, -float(np.linalg.slogdet(precision)[1])
+        step = None if left.parts is None else self._step(left.parts, inverse, b)
+        if left.parts is not None and step is not None:
+            pulled, moved = step
+            d = d + s2 * inverse @ (pulled @ moved)
+            log_det -= s2 * float(np.einsum("ab,iab,i->", inverse, left.parts.P, moved))
             found[p + 2 :] = self._spread(moved)
         beta = scales.y * (scales.R_inverse @ d)
         found[0] = float(np.linalg.norm(np.linalg.solve(half, d)) ** 2) / (s2 * p)
@@ -137,32 +171,26 @@ class _Full:
         found[2 : p + 2] = beta / np.sqrt(np.diag(solution.phi))
         return found
 
-    def _step(self, left: ManyFactors, less: Evaluation) -> tuple[Array, Array, Array] | None:
-        """P (m, p, p), X'V^-1V_iV^-1r (p, m) and the change of (G, s2); None if not estimable."""
-        solution = self.fit.solution
-        s2, factored = solution.s2_scaled, less.sums
-        P, Q, traces = left.kenward_roger(solution.parameters, less)
-        # These are for the residual variance that is best without the rows.
-        ratio = less.rss / left.n_effective / s2
-        P, Q, traces = P * ratio**2, Q * ratio**3, traces * ratio**2
-        d = left.patterns.free_elements([own @ own.T for own in self.L])
-        slopes, dS = left.in_all_D(factored)
-        quadratic = np.concatenate([-dS, (factored.S + np.tensordot(d, dS, 1))[None]]) / s2**2
-        trace = np.append(slopes, left.n_obs - d @ slopes) / s2
-        pulled = (quadratic @ less.v)[:, :-1].T
-        score = 0.5 * (less.v @ quadratic @ less.v - trace)
-        information = 0.5 * traces
-        if left.reml:
-            phi = s2 * less.S_xx_inverse
-            moved = phi @ P
+    def _step(self, left: Parts, inverse: Array, b: Array) -> tuple[Array, Array] | None:
+        """X'V^-1V_iV^-1r (p, m) and the change of (G, s2); None if not estimable."""
+        s2, v = self.fit.solution.s2_scaled, np.append(-b, 1.0)
+        d = self.rows.objective.patterns.free_elements([own @ own.T for own in self.L])
+        both = np.concatenate([-left.S_slopes, (left.S + np.tensordot(d, left.S_slopes, 1))[None]])
+        quadratic = both / s2**2  # F'V^-1V_iV^-1F
+        trace = np.append(left.slopes, left.n - d @ left.slopes) / s2
+        pulled = (quadratic @ v)[:, :-1].T
+        score = 0.5 * (v @ quadratic @ v - trace)
+        information = 0.5 * left.traces
+        if self.rows.objective.reml:
+            moved = s2 * inverse @ left.P
             score -= 0.5 * np.einsum("iaa->i", moved)
-            information -= np.einsum("ab,ijba->ij", phi, Q)
+            information = information - s2 * np.einsum("ab,ijba->ij", inverse, left.Q)
             information += 0.5 * np.einsum("iab,jba->ij", moved, moved)
         size = np.sqrt(np.maximum(np.diag(information), np.finfo(float).tiny))
         unit = information / np.outer(size, size)
         if np.linalg.eigvalsh(unit)[0] < _SMALLEST:
             return None
-        return P, pulled, np.linalg.solve(unit, score / size) / size
+        return pulled, np.linalg.solve(unit, score / size) / size
 
     def _spread(self, moved: Array) -> Array:
         """Changes of the log standard deviations, that of the residual last."""

@@ -9,7 +9,7 @@ the central difference of gradients.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property
 
@@ -362,42 +362,63 @@ def kenward_roger_of_factors(
     D = [L @ L.T for L in objective.patterns.matrices(parameters)]
     d = objective.patterns.free_elements(D)
     _, dS = objective.in_all_D(factored)
-    columns = []
-    for place in range(len(objective.order)):
-        g = objective.order[place]
-        pattern, E = objective.patterns.each[g], factored.of_F[1][place][:, :-1]
-        directions = pattern.pairs.directions[pattern.free_pairs]
-        wide = np.zeros((pattern.q, k + 1, p, E.shape[2]))
-        wide[:, objective.patterns.parts[g]] = np.einsum("iab,bxj->aixj", directions, E)
-        wide[:, k] = np.einsum("ab,bxj->axj", D[g], E)
-        columns.append(wide.reshape(pattern.q, -1, E.shape[2]))
+    columns = directed(objective, factored, D)
     inner, outer = quadratic(objective.plan, factored, columns)
     WW = inner.reshape(k + 1, p, k + 1, p).transpose(0, 2, 1, 3)
     WX = outer[:, :-1].reshape(k + 1, p, p)
 
-    P = np.empty((k + 1, p, p))
-    P[:k] = dS[:, :-1, :-1] / s2**2
-    V2 = factored.S[:-1, :-1] - WX[k]  # s2^2 X'V^-2X
+    P, Q = assembled(s2, factored.S[:-1, :-1], dS[:, :-1, :-1], WW, WX)
+    return P, Q, _traces(objective, factored, objective.patterns.matrices(parameters), d) / s2**2
+
+
+def directed(objective: ManyFactors, at: Factored, D: Sequence[Array]) -> list[Array]:
+    """(q, (k + 1) p, J) D_i E_X of each factor, D_i a direction of D and, last, D itself."""
+    columns, k = [], objective.n_parameters
+    for place, g in enumerate(objective.order):
+        pattern, E = objective.patterns.each[g], at.of_F[1][place][:, :-1]
+        directions = pattern.pairs.directions[pattern.free_pairs]
+        wide = np.zeros((pattern.q, k + 1, E.shape[1], E.shape[2]))
+        wide[:, objective.patterns.parts[g]] = np.einsum("iab,bxj->aixj", directions, E)
+        wide[:, k] = np.einsum("ab,bxj->axj", D[g], E)
+        columns.append(wide.reshape(pattern.q, -1, E.shape[2]))
+    return columns
+
+
+def assembled(s2: float, S: Array, dS: Array, WW: Array, WX: Array) -> tuple[Array, Array]:
+    """P (k + 1, p, p) and Q (k + 1, k + 1, p, p), the last for s2; arrays may go on behind.
+
+    ``S`` = X'MX (p, p), ``dS`` (k, p, p) its derivatives in D; of W_i = Z D_i Z'MX, D_i a direction
+    of D and, last, D itself: ``WW`` (k + 1, k + 1, p, p) W'MW and ``WX`` (k + 1, p, p) W'MX.
+    """
+    k = len(dS)
+    P, Q = np.empty((k + 1, *S.shape)), np.empty((k + 1, k + 1, *S.shape))
+    P[:k] = dS / s2**2
+    V2 = S - WX[k]  # s2^2 X'V^-2X
     P[k] = -V2 / s2**2
-    Q = np.empty((k + 1, k + 1, p, p))
     # As M Z D Z'M = M - M^2, a product with s2's derivative is one less that with D.
     Q[:k, :k] = WW[:k, :k]
     Q[:k, k] = WX[:k] - WW[:k, k]
-    Q[k, :k] = Q[:k, k].transpose(0, 2, 1)
+    Q[k, :k] = Q[:k, k].swapaxes(1, 2)
     Q[k, k] = V2 - (WX[k] - WW[k, k])
-    Q = 0.5 * (Q + Q.transpose(0, 1, 3, 2)) / s2**3
-    return P, Q, _traces(objective, factored, objective.patterns.matrices(parameters), d) / s2**2
+    return P, 0.5 * (Q + Q.swapaxes(2, 3)) / s2**3
 
 
 def _traces(objective: ManyFactors, at: Factored, L: Sequence[Array], d: Array) -> Array:
     """(k + 1, k + 1) tr(M V_i M V_j), the last for the residual's identity matrix."""
-    k, first = len(d), objective.in_all_D(at)[0]
-    found = np.empty((k + 1, k + 1))
-    D = [root @ root.T for root in L]
+    first = objective.in_all_D(at)[0]
+    inner = second_slopes(objective, L, lambda moved: objective.in_all_D(moved)[0])
+    return with_residual(0.5 * (inner + inner.T), first, d, objective.n_obs)
+
+
+def second_slopes(
+    objective: ManyFactors, L: Sequence[Array], slopes: Callable[[Factored], Array]
+) -> Array:
+    """(k, ...) less the differences in D's free elements of ``slopes`` of log|V / s2| in these."""
+    found, D = [], [root @ root.T for root in L]
     for g, pattern in enumerate(objective.patterns):
         place = objective.place[g]
         least = objective.plan.levels[place] / objective.n_obs
-        for i, pair in enumerate(pattern.free_pairs):
+        for pair in pattern.free_pairs:
             direction = pattern.pairs.directions[pair]
             h = _TRACE_STEP * max(float(np.diag(D[g]).min()), least)
             # On the boundary D moves into the interior first: one side of it has no L.
@@ -406,9 +427,16 @@ def _traces(objective: ManyFactors, at: Factored, L: Sequence[Array], d: Array) 
             for sign in (1.0, -1.0):
                 moved = list(L)
                 moved[g] = np.linalg.cholesky(base + sign * h * direction)
-                sides.append(objective.in_all_D(objective.factored(moved))[0])
-            found[objective.patterns.parts[g].start + i, :k] = (sides[1] - sides[0]) / (2.0 * h)
-    found[:k, :k] = 0.5 * (found[:k, :k] + found[:k, :k].T)
-    found[:k, k] = found[k, :k] = first - found[:k, :k] @ d
-    found[k, k] = objective.n_obs - float(d @ first) - float(d @ found[:k, k])
+                sides.append(slopes(objective.factored(moved)))
+            found.append((sides[1] - sides[0]) / (2.0 * h))
+    return np.array(found)
+
+
+def with_residual(inner: Array, first: Array, d: Array, n: Array | int) -> Array:
+    """tr(M V_i M V_j) (k, k, ...) with the residual's row and column, and tr(M V_i) ``first``."""
+    k = len(d)
+    found = np.empty((k + 1, k + 1, *first.shape[1:]))
+    found[:k, :k] = inner
+    found[:k, k] = found[k, :k] = first - np.tensordot(d, inner, 1)
+    found[k, k] = n - np.tensordot(d, first, 1) - np.tensordot(d, found[:k, k], 1)
     return found
