@@ -7,7 +7,7 @@ factor may be left out; its rows may lie in many levels of others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from mixedflow.arrays import Array
 from mixedflow.errors import ModelError, nearest, quote
 from mixedflow.inference.robust import top_factor
 from mixedflow.model.factor_deletion import Rows
-from mixedflow.model.factor_parts import Parts, is_nest, parts
+from mixedflow.model.factor_parts import Parts, is_nest, moments, parts
 from mixedflow.model.fitted import Fitted
 from mixedflow.model.many_factors import ManyFactors
 
@@ -50,11 +50,9 @@ def influence_of(fit: Fitted, name: str | None = None) -> pd.DataFrame:
     group, stepping = fit.groups[g], not fit.solution.singular
     objective = fit.solution.objective
     assert isinstance(objective, ManyFactors)
-    if stepping and is_nest(objective) and objective.order[-1] == g:
-        at = _Full.of(fit, True)
-        whole = parts(at.rows, at.L, fit.solution.s2_scaled)
-        each = (_Left(own.S, own) for own in map(whole.without, range(len(group.labels))))
-        return _table(fit, g, [at.influence(left) for left in each])
+    if is_nest(objective) and objective.order[-1] == g:
+        at = _Full.of(fit, stepping)
+        return _table(fit, g, [at.influence(left) for left in at.all_left()])
     most = _SECONDS if name is None else _ASKED
     if stepping and cost(fit, g, True) > most:
         stepping = False
@@ -125,6 +123,16 @@ class _Full:
         rows = Rows.of(fit)
         L = rows.objective.patterns.matrices(fit.solution.parameters)
         return cls(fit, rows, L, stepping)
+
+    def all_left(self) -> Iterator[_Left]:
+        """Without each cluster at the top of a nest in turn."""
+        if not self.stepping:
+            S = moments(self.rows, self.L)
+            total = S.sum(axis=2)
+            yield from (_Left(total - S[:, :, j], None) for j in range(S.shape[2]))
+            return
+        whole = parts(self.rows, self.L, self.fit.solution.s2_scaled)
+        yield from (_Left(own.S, own) for own in whole.without_each())
 
     def left(self, rows: Array) -> _Left | None:
         """Without these rows, from the sums over the others; None if they have no likelihood."""

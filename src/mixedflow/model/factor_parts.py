@@ -5,8 +5,8 @@ Rows of two such clusters are independent: what one contributes, the rest is wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -39,9 +39,13 @@ class Parts:
     Q: Array
     traces: Array
 
-    def without(self, j: int) -> Parts:
-        """The sums over all clusters but j."""
-        return Parts(*(part.sum(axis=-1) - part[..., j] for part in vars(self).values()))
+    def without_each(self) -> Iterator[Parts]:
+        """The sums over all clusters but one, of each in turn."""
+        arrays = [getattr(self, part.name) for part in fields(self)]
+        totals = [array.sum(axis=-1) for array in arrays]
+        for j in range(len(self.n)):
+            pairs = zip(totals, arrays, strict=True)
+            yield Parts(*(total - array[..., j] for total, array in pairs))
 
 
 def is_nest(objective: ManyFactors) -> bool:
@@ -65,6 +69,11 @@ def parts(rows: Rows, L: Sequence[Array], s2: float) -> Parts:
     inner = second_slopes(objective, L, top.slopes)
     inner = 0.5 * (inner + inner.transpose(1, 0, 2))
     return Parts(n, S, slopes, dS, P, Q, with_residual(inner, slopes, d, n) / s2**2)
+
+
+def moments(rows: Rows, L: Sequence[Array]) -> Array:
+    """``S`` (f, f, J) of :class:`Parts` alone."""
+    return _S(rows, rows.objective.factored(L), _Top(rows.objective))
 
 
 class _Top:
