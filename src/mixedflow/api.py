@@ -12,6 +12,7 @@ import numpy as np
 from mixedflow.arrays import Z95, Array
 from mixedflow.errors import DataError, ModelError, quote
 from mixedflow.inference import bootstrap
+from mixedflow.inference.influence import influence
 from mixedflow.inference.posterior import posterior
 from mixedflow.inference.prediction import prediction
 from mixedflow.inference.results import Reporting, Results
@@ -115,6 +116,13 @@ class Fit(Results):
         if not conditional:
             return X, Z, None
         return X, Z, codes_of(self.fitted, rows, "predict")
+
+    def influence(self, group: str | None = None) -> pd.DataFrame:
+        """What each cluster does to the estimates: :mod:`mixedflow.inference.influence`.
+
+        ``group`` is the grouping factor, by default the one that the others lie within.
+        """
+        return influence(self.fitted, group)
 
     def summary(self) -> str:
         """A Stata-like table of the fit, as text."""

@@ -16,7 +16,6 @@ from mixedflow.errors import ModelError, nearest, quote
 from mixedflow.inference import fixed, robust, variance
 from mixedflow.inference.bootstrap import simulate, summary
 from mixedflow.inference.effects import cluster_effects
-from mixedflow.inference.influence import influence
 from mixedflow.inference.report import fit_report
 from mixedflow.inference.simulated import Draws
 from mixedflow.inference.small_sample import METHODS, Method, SmallSample
@@ -244,10 +243,6 @@ class Results:
     def alternatives(self, gee: bool = False) -> pd.DataFrame:
         """Cluster-robust standard errors and GEE: :mod:`mixedflow.inference.robust`."""
         return robust.alternatives(self.fitted, gee)[0]
-
-    def influence(self, group: str | None = None) -> pd.DataFrame:
-        """What single clusters do to the estimates: :mod:`mixedflow.inference.influence`."""
-        return influence(self.fitted, group)
 
     @cached_property
     def cluster_effects(self) -> pd.DataFrame:
