@@ -10,7 +10,7 @@ import pytest
 from family_data import configuration, dataset, holm
 
 from mixedflow.analysis import family, family_table
-from mixedflow.artifacts import tables
+from mixedflow.artifacts import stored, tables
 from mixedflow.config import families, reading
 from mixedflow.config.specs import FamilySpec
 from mixedflow.data.preparation import prepare
@@ -81,3 +81,29 @@ def test_cautions_of_members_are_in_the_table_and_on_the_page(
     assert "scores: 1 of 15 members are singular (y1.boys)." in said
     about = "scores: 2 of 15 members have cautions, told below their table (y0.boys, y0.girls)."
     assert about in said
+
+
+def test_several_grouping_factors_have_their_own_clusters_and_spread(tmp_path: Path) -> None:
+    rows = dataset()
+    rows["half"] = np.arange(len(rows)) % 5
+    rows.to_csv(tmp_path / "all.csv", index=False)
+    plain = configuration()
+    plain["families"]["scores"]["formula"] += " + (1 | half)"
+    config = reading.load(plain, "config.yaml")
+    spec, of = config.datasets["d"], config.families["scores"]
+    paths = tmp_path / "data.parquet", tmp_path / "data_card.json"
+    save(prepare(spec, read_source(spec.source, tmp_path, tmp_path)), *paths)
+    folders = {member.name: tmp_path / member.name for member in families.expand(of)}
+    for batch in families.batches(of).values():
+        made = [folders[member.name] for member in batch.members]
+        family.fit_batch(batch, {"d": paths}, {}, made)
+    found = family_table.table(of, folders)
+    columns = list(found.columns)
+    assert columns[columns.index("n_groups") + 1] == "n_groups_half"
+    assert columns[columns.index("sd_between") + 1] == "sd_between_half"
+    fits = found[found["failure"] == ""]
+    assert len(fits) and set(fits["n_groups_half"]) == {5} and fits["n_groups"].min() > 5
+    one = stored.read(next(iter(folders.values())) / "variance_components.csv")
+    one = one[one["scale"] == "sd"].set_index("group")["estimate"]
+    first = found.iloc[0]
+    assert first["sd_between_half"] == one["half"] and first["sd_residual"] == one["Residual"]

@@ -139,3 +139,15 @@ def test_references_come_by_author_and_year() -> None:
 def test_titles_of_strangers_are_escaped() -> None:
     shown = methods.paragraphs([FIT], [CARD | {"title": HOSTILE, "cluster": HOSTILE}])[0]
     assert set(re.findall(r"</?(\w+)", shown)) == {"bdi"}
+
+
+def test_a_family_says_how_many_factors_its_formula_has() -> None:
+    family = {"name": "scores", "method": "ml", "df": "normal", "adjust": "holm"}
+    for formula, said in (
+        ("{y} ~ {x} + (1 | g)", "with one grouping factor (Laird and Ware 1982) were"),
+        ("{y} ~ x + (1 | g/h)", "with several grouping factors (Goldstein 1986) were"),
+    ):
+        text = plain(
+            Markup(" ").join(methods.paragraphs([], [CARD], (), [family | {"formula": formula}]))
+        )
+        assert said in text

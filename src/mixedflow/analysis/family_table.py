@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mixedflow.config.specs import FamilySpec
 
 
+_FURTHER = ("n_groups", "sd_between")  # of each grouping factor
 _OF_A_TERM = (
     "term", "estimate", "std_error", "statistic", "df", "p_value", "conf_low", "conf_high",
 )  # fmt: skip
@@ -34,7 +35,8 @@ def table(spec: FamilySpec, folders: Mapping[str, Path]) -> pd.DataFrame:
     ``folders`` are the members' own, by name. Columns: member; one for each thing that sets members
     apart (dataset, file, placeholders, subset); the rest of ``families.COLUMNS``. ``p_adjusted`` is
     over all rows of accepted fits. ``sd_between`` is that of the random intercept, or of the first
-    random effect without one; ``icc`` is empty with a random slope.
+    random effect without one; ``icc`` is empty with a random slope. Of several grouping factors,
+    ``n_groups`` and ``sd_between`` are those of the first, and each further one has its own.
 
     Raises
     ------
@@ -77,6 +79,12 @@ def table(spec: FamilySpec, folders: Mapping[str, Path]) -> pd.DataFrame:
         )
     about = [key for key, _ in members[0].about]
     columns = [name for name in families.COLUMNS if name in about or name not in families.APART]
+    for name in _FURTHER:
+        place, more = (
+            columns.index(name),
+            [c for c in map(str, frame.columns) if c.startswith(f"{name}_")],
+        )
+        columns[place + 1 : place + 1] = more
     frame["p_adjusted"] = adjusted(frame, spec.adjust)
     order = ["member", *about, *(name for name in columns if name not in ("member", *about))]
     frame = frame.reindex(columns=order)
@@ -90,11 +98,17 @@ def _fitted(member: Member, folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]
     components = stored.read(folder / "variance_components.csv")
     sds = components[components["scale"] == "sd"]
     residual = sds["group"] == RESIDUAL
-    between = sds[~residual].sort_values("term1", key=lambda t: t != INTERCEPT, kind="stable")
+    sizes, spreads = {}, {}
+    for g, group in enumerate(fit.groups):
+        of = f"_{group.name}" if g else ""
+        own = sds[sds["group"] == group.name]
+        own = own.sort_values("term1", key=lambda t: t != INTERCEPT, kind="stable")
+        sizes[f"n_groups{of}"] = group.n_groups
+        spreads[f"sd_between{of}"] = float(own["estimate"].iloc[0])
     return stored.read(folder / "fixed_effects.csv")[list(_OF_A_TERM)], {
         "n_obs": fit.n_obs,
-        "n_groups": fit.groups[0].n_groups,
-        "sd_between": float(between["estimate"].iloc[0]),
+        **sizes,
+        **spreads,
         "sd_residual": float(sds[residual]["estimate"].iloc[0]),
         "icc": fit.icc.estimate if fit.icc else None,
         "converged": "yes" if fit.converged else "no",

@@ -264,9 +264,9 @@ ARTIFACTS = (
     Artifact(
         "family", FAMILY, TABLE, ("family",),
         # After the member what sets it apart: data set, file, placeholders, subset.
-        columns="member:text * term:text n_obs n_groups estimate std_error statistic df p_value "
-        "p_adjusted conf_low conf_high sd_between sd_residual icc converged:text singular:text "
-        "failure:text caution:text",
+        columns="member:text * term:text n_obs n_groups n_groups_* estimate std_error statistic df "
+        "p_value p_adjusted conf_low conf_high sd_between sd_between_* sd_residual icc "
+        "converged:text singular:text failure:text caution:text",
     ),
     # Of clusters in order.
     Artifact(

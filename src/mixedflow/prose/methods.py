@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import itertools
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mixedflow.artifacts.fit_report import ModelReport
+from mixedflow.language import terms
 from mixedflow.prose import references
 from mixedflow.prose.levels import further
 from mixedflow.prose.markup import count, isolated, synthetic
@@ -190,7 +192,8 @@ def _grouped(fits: Sequence[ModelReport], families: Families) -> tuple[str, list
     """How many grouping factors the models have and how they lie, and the references in order."""
     several = [fit for fit in fits if len(fit.groups) > 1]
     told, cited = [], []
-    if len(several) < len(fits) or families or not fits:
+    shared = [_factors(one.get("formula", "")) for one in families]
+    if len(several) < len(fits) or 1 in shared or not (fits or families):
         told.append("one grouping factor ({})")
         cited.append("laird1982")
     if any(group.within for fit in several for group in fit.groups):
@@ -199,7 +202,16 @@ def _grouped(fits: Sequence[ModelReport], families: Families) -> tuple[str, list
     if any(_crossed(fit) for fit in several):
         told.append("crossed grouping factors ({})")
         cited.append("raudenbush1993")
+    if not told:  # families alone, whose members say for themselves how their factors lie
+        told.append("several grouping factors ({})")
+        cited.append("goldstein1986")
     return " or ".join(told), cited
+
+
+def _factors(formula: str) -> int:
+    """How many grouping factors the formula of a family has, whatever fills its placeholders."""
+    parsed = terms.parsed(re.sub(r"\{(\w+)\}", r"of_\1", formula))
+    return len(parsed.groups) if parsed else 1
 
 
 def _crossed(fit: ModelReport) -> bool:
