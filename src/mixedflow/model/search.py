@@ -15,7 +15,6 @@ from mixedflow.model.objective import Evaluation, Objective
 _ROUNDING = 1e-13  # of a deviance, relative: it sums as many terms as there are clusters
 _LOST = 8.0 * np.finfo(float).eps  # of the squares that rss is the rest of
 _ACCEPTED = 1e-12  # deviance still to be gained when a search ends
-_AVERAGED = 10  # steps that may do with the average information instead of the Hessian
 _WINDING = 20  # steps; Newton's method needs fewer unless its way is bent
 _RIVALS_UP_TO = 2000  # clusters; the likelihood of many has one hill
 _BELOW = 1e-6  # a deviance that is lower by more than this is another optimum's
@@ -88,7 +87,7 @@ def search(
     iteration = 0
     while True:
         g, H = objective.derivatives(x, at)
-        if iteration >= _AVERAGED:
+        if iteration >= _WINDING:
             # Near a singular G of several factors the average information creeps.
             H = objective.hessian(x, at)
         values, vectors = np.linalg.eigh(H)
