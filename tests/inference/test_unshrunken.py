@@ -119,8 +119,8 @@ def test_coefficients_are_dense_generalised_least_squares(fitted_designs, name, 
     information = np.linalg.pinv(F.T @ inverse @ F, rcond=1e-10)
     coefficients = information @ F.T @ inverse @ y
     r = y - F @ coefficients
-    assert own.df == len(y) - np.linalg.matrix_rank(F)
-    (J, q), s2 = own.theta.shape, r @ inverse @ r / own.df
+    assert own.df <= len(y) - np.linalg.matrix_rank(F)
+    (J, q), s2 = own.theta.shape, r @ inverse @ r / (len(y) - np.linalg.matrix_rank(F))
     theta = coefficients[: J * q].reshape(J, q)
     covariance = s2 * information[: J * q, : J * q].reshape(J, q, J, q)
     assert own.whole and np.isfinite(own.theta).all()
@@ -133,3 +133,25 @@ def test_coefficients_are_dense_generalised_least_squares(fitted_designs, name, 
     for k in range(1, J):
         apart = [S[0, :, 0] + S[k, :, k] - S[0, :, k] - S[k, :, 0] for S in (ours, covariance)]
         assert apart[0] == pytest.approx(apart[1], rel=1e-7, abs=1e-7 * np.abs(apart[1]).max())
+
+
+def test_degrees_of_freedom_are_those_of_the_mean_squares_of_balanced_data():
+    """Schools of 12 x 3 x 5 differ by mean squares of classes within schools: 12 (3 - 1)."""
+    rng = np.random.default_rng(6)
+    school, room = np.repeat(np.arange(12), 15), np.repeat(np.arange(36), 5)
+    y = 2 * rng.normal(size=12)[school] + rng.normal(size=36)[room] + rng.normal(size=180)
+    ones = np.ones((180, 1))
+    columns, clusters = {"school": ones, "room": ones}, {"school": school, "room": room}
+    fitted = api.fit_arrays(y, ones, columns, clusters).fitted
+    own = unshrunken(fitted.solution, 0, {})
+    assert own.df == pytest.approx(24, rel=1e-4)
+    means = np.array([y[school == j].mean() for j in range(12)])
+    assert own.theta[:, 0] - own.theta[0, 0] == pytest.approx(means - means[0], abs=1e-8)
+    within = np.array([y[room == k].mean() for k in range(36)]) - np.repeat(means, 3)
+    squares = 5 * (within**2).sum() / 24
+    assert own.own[:, 0, 0] == pytest.approx(squares / 15, rel=1e-4)
+    # A class with its school is known from its own rows alone.
+    both = unshrunken(fitted.solution, 1, {0: [0]})
+    residual = y - np.array([y[room == k].mean() for k in range(36)])[room]
+    assert both.df == pytest.approx(144, rel=1e-6) and not both.root.any()
+    assert both.own[:, 0, 0] == pytest.approx((residual**2).sum() / 144 / 5, rel=1e-8)

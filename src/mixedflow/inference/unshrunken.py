@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedflow.arrays import Array
-from mixedflow.model.as_fixed import Without
+from mixedflow.model.as_fixed import AsFixed, Without
 from mixedflow.model.solution import Solution
+
+_STEP = 1e-4  # of central differences, in the parameters
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,10 @@ def unshrunken(solution: Solution, g: int, without: Without) -> Unshrunken:
     df = solution.objective.n_obs - int(kept.sum()) - int(seen.sum())
     # Without a row to spare the mixed model's residual variance is the only one there is.
     s2 = max(float(rss), 0.0) / df if df > 0 else solution.s2_scaled
+    if df > 0 and len(solution.effects) > 1 and at.whole:
+        degrees = min(float(df), _satterthwaite(solution, g, without))
+    else:
+        degrees = float(df) if df > 0 else np.inf
     theta = scales.y * (projected[:, :, -1] - projected[:, :, :-1] @ b) @ back.T
     theta[~kept.all(axis=1)] = np.nan
     own = s2 * scales.y**2 * (back @ at.own @ back.T)
@@ -69,6 +75,38 @@ def unshrunken(solution: Solution, g: int, without: Without) -> Unshrunken:
         own=own,
         root=np.sqrt(s2) * scales.y * (back @ at.root),
         factor=np.concatenate([factor, adjusted], axis=2),
-        df=float(df) if df > 0 else np.inf,
+        df=degrees,
         whole=at.whole,
     )
+
+
+def _satterthwaite(solution: Solution, g: int, without: Without) -> float:
+    """Degrees of freedom of differences between coefficients, others' variances being estimated.
+
+    Satterthwaite's (1946): 2 v^2 / Var(v), v the mean variance of a difference, of the effect where
+    they are fewest; infinite where the parameters have no covariance.
+    """
+    at, k = solution.parameters, solution.parameters.size
+    try:
+        root = np.linalg.cholesky(2.0 * np.linalg.inv(solution.joint_hessian))
+    except np.linalg.LinAlgError:
+        return np.inf
+    slopes = []
+    for i in range(k):
+        step = np.zeros(k)
+        step[i] = _STEP * max(1.0, abs(at[i]))
+        up, down = (
+            _apart(solution.objective.as_fixed(at + sign * step, g, without))
+            for sign in (1.0, -1.0)
+        )
+        slopes.append((np.log(up) - np.log(down)) / (2.0 * step[i]))
+    gradient = np.array([*slopes, np.full(len(slopes[0]), 2.0)])  # v is proportional to s2
+    return float((2.0 / ((root.T @ gradient) ** 2).sum(axis=0)).min())
+
+
+def _apart(at: AsFixed) -> Array:
+    """(q,) half the mean variance of a difference between two clusters, over s2."""
+    known = at.kept.all(axis=1)
+    own, root = np.einsum("jaa->ja", at.own)[known], at.root[known]
+    root = root - root.mean(axis=0)
+    return np.asarray(own.mean(axis=0) + np.einsum("jam,jam->a", root, root) / max(len(own) - 1, 1))

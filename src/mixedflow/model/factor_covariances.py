@@ -82,6 +82,9 @@ def independent(at: Factored, s: int) -> tuple[Array, Array, bool]:
     root_j root_k'. False if the root would be too large: then own is the whole variance of each
     level, and what they share is left out.
     """
+    if s not in at.plan.dense and not any(L.any() for L in at.L[s + 1 :]):
+        # Nothing later varies, so that the levels share nothing.
+        return at.steps[s].K, np.zeros((at.plan.q[s], at.plan.levels[s], 0)), True
     found = _root(at, s)
     if found is None:
         return at.selected.C[s], np.zeros((at.plan.q[s], at.plan.levels[s], 0)), False
