@@ -15,6 +15,7 @@ from chunk_data import configured, reduced
 from data_sets import prepared, variable
 from lecture_data import shared
 
+from mixedflow.analysis.adding import added
 from mixedflow.analysis.gathering import gather
 from mixedflow.data.preparation import prepare
 from mixedflow.data.sources import read_dataset
@@ -171,6 +172,23 @@ def test_chunks_have_the_labels_of_the_whole(tmp_path: Path, kind: str) -> None:
     assert sorted(map(str, gathered.labels)) == sorted(expected)
     assert gathered.card()["rows"] == found.card["rows"]
     assert gathered.card().get("assumed") == found.card.get("assumed")
+
+
+@pytest.mark.parametrize("first", [2**53, 2**63])
+def test_chunks_keep_long_numbers_of_other_grouping_columns_apart(
+    tmp_path: Path, first: int
+) -> None:
+    """As floats, which a column with a missing number becomes, they would be fewer."""
+    numbers = [first + k for k in range(5)]
+    kind = pa.int64() if first < 2**63 else pa.uint64()
+    path, rng = tmp_path / "s.parquet", np.random.default_rng(1)
+    arrays = {"g": list(range(6)) * 20, "h": pa.array([*numbers, None] * 20, type=kind)}
+    pq.write_table(pa.table({**arrays, "y": rng.normal(size=120)}), path, row_group_size=20)
+    text = "y ~ 1 + (1 | g) + (1 | h)"
+    dataset = configured([path], 3, text, filter=None, levels={}, derive={})
+    gathered = gather(dataset, reduced(dataset, tmp_path, {"m": text}))
+    found = added(gathered, "m", text).factors[1]
+    assert found.labels.tolist() == [*map(str, numbers)]
 
 
 @pytest.mark.parametrize("suffix", [".dta", ".sav", ".parquet"])

@@ -104,7 +104,11 @@ def fit_model(
     notes = axes.warnings
     if wanted.gee and gee is None:
         notes = (*notes, "GEE did not converge: it has no estimates")
-    report = _report(spec, found, axes, gee, notes, products is not None)
+    sample = None
+    if products is not None and fitted.rows is not None:
+        rows = prepared.frame.iloc[fitted.rows]
+        sample = {"rows": len(rows), "clusters": rows[dataset.cluster].nunique()}
+    report = _report(spec, found, axes, gee, notes, sample)
     return ModelResult(found, report, made, posterior(fitted, dataset.derive))
 
 
@@ -122,13 +126,9 @@ def _report(
     axes: Axes,
     gee: dict[str, float] | None,
     notes: tuple[str, ...],
-    sampled: bool,
+    sample: dict[str, int] | None,
 ) -> ModelReport:
     fitted = found.fitted
-    sample = None
-    if sampled:
-        clusters = len(np.unique(fitted.groups[0].codes))
-        sample = {"rows": len(fitted.y), "clusters": clusters}
     core = found.report().core()
     return ModelReport(
         **{**core, "warnings": (*core["warnings"], *notes)},

@@ -81,7 +81,7 @@ def _inexact(values: pa.ChunkedArray) -> bool:
 
 
 def _beyond_int64(file: Any, name: str) -> bool:
-    """Whether the cluster column of a Parquet file may hold numbers that int64 has not.
+    """Whether a column of clusters in a Parquet file may hold numbers that int64 has not.
 
     The file tells, not the rows of a part: its parts must be alike.
     """
