@@ -41,7 +41,8 @@ def rows(n: int = 6000, clusters: int = 120, seed: int = 7) -> pd.DataFrame:
     u, v = rng.normal(size=clusters), 0.4 * rng.normal(size=clusters)
     y = 500.0 + 0.5 * (x - 2000) + (size == "large") + girl + u[g] + v[g] * (x - 2000)
     y += rng.normal(size=n)
-    frame = pd.DataFrame({"g": g * 3, "x": x, "size": size, "girl": girl, "y": y})
+    columns = {"g": g * 3, "x": x, "size": size, "girl": girl, "y": y}
+    frame = pd.DataFrame({**columns, "room": np.arange(n) % 7})
     frame.loc[::53, "x"] = np.nan
     frame.loc[::71, "y"] = np.nan
     return frame

@@ -50,10 +50,11 @@ def test_the_chunks_of_a_mended_file_alone_are_read_anew(
         "chunks": 2,
     }
     model = {"dataset": "d", "method": "ml"}
+    several = {"dataset": "d", "formula": "y ~ x + size + (1 | g/room) + (1 | room)"}
     models = {name: {**model, "formula": text} for name, text in COMPARED.items()}
     config = {
         "datasets": {"d": {**dataset, "derive": {"w": "x - 2000"}}},
-        "models": models,
+        "models": {**models, "several": several},
         "comparisons": {
             "size": {"null": "small", "alternative": "m"},
             "slope": {"null": "m", "alternative": "slope"},
@@ -81,6 +82,14 @@ def test_the_chunks_of_a_mended_file_alone_are_read_anew(
     assert main(["verify", "--config", "c.yaml"]) == 0, capsys.readouterr().out
     assert load_products(tmp_path / "results/models/m/products.npz").sums.n_obs > 5000
     compared_as_all_rows(tmp_path, pd.read_parquet(folder / "all.parquet"))
+    folder_of_models = tmp_path / "results" / "models"
+    # Several grouping factors come out as of all rows in memory.
+    frame = pd.read_parquet(folder / "all.parquet")
+    sizes = pd.Categorical(frame["size"], categories=dataset["levels"]["size"])
+    known = api.fit(several["formula"], frame.assign(size=sizes))
+    for name in ("fixed_effects", "variance_components", "cluster_effects"):
+        found = pd.read_csv(folder_of_models / "several" / f"{name}.csv")["estimate"].to_numpy()
+        assert found == pytest.approx(getattr(known, name)["estimate"].to_numpy(), rel=1e-7)
 
 
 def compared_as_all_rows(run: Path, frame: pd.DataFrame) -> None:
