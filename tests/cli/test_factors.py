@@ -80,7 +80,8 @@ def test_slopes_vary_by_the_first_factor(run: Run, tmp_path: Path, pupils: pd.Da
         "score ~ x_c + (1 + x_c | school) + (1 | school:room) + (1 | area)"
     )
     assert config["comparisons"].keys() == {"do_slopes_differ"}
-    assert "nobody is ranked: of several grouping factors, rank must say which" in out
+    assert "clusters of 'school' are ranked by random_slope, since slopes differ" in out
+    assert config["models"]["random_slope"]["rank"] == {"by": "Intercept", "best": "high"}
 
 
 def test_a_column_that_is_not_there(run: Run, tmp_path: Path, pupils: pd.DataFrame) -> None:

@@ -42,11 +42,9 @@ def choose(models: Mapping[str, ModelSpec], prepared: Prepared) -> Choice:
         for name, model in models.items()
     }
     (first, smaller), *more = fits.items()
-    if len(smaller.groups) > 1:
-        return Choice(None, "of several grouping factors, rank must say which")
-    for group in smaller.groups:
-        if len(group.labels) < distribution.FEWEST:
-            return Choice(None, f"{len(group.labels)} clusters are too few to be ranked")
+    clusters = len(smaller.groups[0].labels)  # of the factor that is ranked
+    if clusters < distribution.FEWEST:
+        return Choice(None, f"{clusters} clusters are too few to be ranked")
     why = ""
     for name, larger in more:
         df = larger.n_parameters - smaller.n_parameters

@@ -15,7 +15,7 @@ from mixedflow.cli.wide import told, wide
 from mixedflow.cli.writing import backquoted, comment, scalar
 from mixedflow.config import reading
 from mixedflow.data.formats import FORMATS
-from mixedflow.errors import ModelError
+from mixedflow.errors import ModelError, quote
 from mixedflow.prose import notes
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ class Starter:
             return f"nobody is ranked: {choice.why}"
         by = f"{choice.model}, since {choice.why}" if choice.why else choice.model
         if self.best:
-            return f"clusters are ranked by {by}; {self.best} values are good"
+            of = f" of {quote(self.plan.cluster)}" if self.plan.several else ""
+            return f"clusters{of} are ranked by {by}; {self.best} values are good"
         reason = "clusters are followed over time" if self.plan.growth else "no direction is given"
         return f"nobody is ranked: {reason}; --best high or --best low would rank by {by}"
 

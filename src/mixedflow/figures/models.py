@@ -83,7 +83,8 @@ def shrinkage(effects: pd.DataFrame, labels: Labels) -> Figure:
         if len(terms := [term for whose, term in shown if whose == group]) == 2
     }
     several = len(set(effects["group"])) > 1
-    made, axes = panels(len(shown) + len(pairs), (3.1, 3.1), 3, gap=(0.75, 0.85))
+    n = len(shown) + len(pairs)
+    made, axes = panels(n, (3.1, 3.1), 2 if n == 4 and several else 3, gap=(0.75, 0.85))
     made.subplots_adjust(bottom=made.subplotpars.bottom + 0.15 / made.get_figheight())
     tables = [of_term(effects, *which) for which in shown]
     for (group, term), table, axis in zip(shown, tables, axes, strict=False):

@@ -157,8 +157,9 @@ class Called:
     def parts(self, vpc: ShareAt) -> Markup:
         """What of a share lies between the clusters of each of several factors."""
         told = [
-            Markup("{}% between {}").format(round(100 * part), self.clusters(name))
-            for name, part in (vpc.parts or {}).items()
+            Markup("{}% between {}").format(round(100 * vpc.parts[name]), self.clusters(name))
+            for name in self.groups
+            if vpc.parts is not None
         ]
         return Markup(": {}").format(conjoined(told)) if told else Markup("")
 

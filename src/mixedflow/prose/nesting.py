@@ -28,7 +28,7 @@ def _range(low: float, high: float) -> str:
 def _level(row: Row) -> Markup:
     said = Markup("{} has {} clusters of {} rows (mean {}).").format(
         _name(row["group"]) if not row["within"] else "it", count(int(row["n"])),
-        _range(row["min"], row["max"]), number(row["mean"]),
+        _range(row["min"], row["max"]), number(float(row["mean"])),
     )  # fmt: skip
     if not row["within"]:
         return said

@@ -203,7 +203,11 @@ class Model:
 
     @property
     def ranked_group(self) -> GroupReport:
-        """The grouping factor whose clusters are ranked."""
+        """The grouping factor whose clusters are ranked: the first, unless another is named."""
+        wanted = (self.rank or {}).get("group")
+        for group in self.fit.groups:
+            if wanted in (group.name, group.name.rsplit(":", 1)[-1]):
+                return group
         return self.fit.groups[0]
 
     @property
@@ -211,7 +215,7 @@ class Model:
         by = (self.rank or {}).get("by") or INTERCEPT
         if isinstance(by, str):
             return by
-        if sorted([INTERCEPT, *by["at"]]) != sorted(self.fit.random_terms):
+        if sorted([INTERCEPT, *by["at"]]) != sorted(self.ranked_group.random_terms):
             values = (
                 f"{name} = {x if isinstance(x, str) else number(x)}"
                 for name, x in sorted(by["at"].items())
