@@ -144,4 +144,5 @@ def _report(
         vpc=curves.vpc_at_mean(fitted, found.covariance_inference, axes),
         variance_function=curves.variance_parts(fitted, axes),
         sample=sample,
+        robust=robust.note(fitted) or None,
     )

@@ -198,7 +198,7 @@ class FitReport:
         for rare in ("held", "parts"):
             if (values.get("vpc") or {}).get(rare, ...) is None:
                 del values["vpc"][rare]
-        for rare in ("sample", "shares", "outcome_doubt"):
+        for rare in ("sample", "shares", "robust", "outcome_doubt"):
             if values.get(rare, ...) is None:
                 del values[rare]
         return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -247,7 +247,7 @@ class ModelReport(FitReport):
     ``x`` and ``by`` are the covariates of its figures; ``inference`` says by which df and intervals
     its tables are; ``gee`` the correlation of GEE beside the model's; ``vpc`` is that at the mean
     of x where one ICC does not exist; ``sample`` the rows and clusters kept of a data set that was
-    read in chunks.
+    read in chunks; ``robust`` says, of several factors, whose clusters robust errors are by.
     """
 
     model: str
@@ -262,6 +262,7 @@ class ModelReport(FitReport):
     vpc: ShareAt | None
     variance_function: Parabola | None
     sample: dict[str, int] | None = None
+    robust: str | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,7 +37,7 @@ def influence_of(fit: Fitted, name: str | None = None) -> pd.DataFrame:
     Columns as of one factor; ``log_sd_<term> | <factor>`` for each factor. The top of a nest needs
     one pass, other factors as many as they have levels: where these would take long (:func:`cost`),
     fixed effects are compared at the full fit's variance parameters alone, as on the boundary, and
-    where even that would, the table has no rows.
+    where even that would, nothing is.
 
     Raises
     ------
@@ -67,21 +68,24 @@ def influence_of(fit: Fitted, name: str | None = None) -> pd.DataFrame:
     at = _Full.of(fit, stepping)
     order = np.argsort(group.codes, kind="stable")
     ends = np.searchsorted(group.codes[order], np.arange(len(group.labels) + 1))
-    rows = range(0 if seconds > most else len(group.labels))
-    return _table(fit, g, [at.influence(at.left(order[ends[j] : ends[j + 1]])) for j in rows])
+    found = [
+        at.influence(None if seconds > most else at.left(order[start:end]))
+        for start, end in pairwise(ends)
+    ]
+    return _table(fit, g, found)
 
 
 def _table(fit: Fitted, g: int, found: Sequence[Array]) -> pd.DataFrame:
-    """The table of what was found for each level of the g-th factor, or for none."""
+    """The table of what was found for each level of the g-th factor."""
     import pandas as pd
 
-    group, n = fit.groups[g], len(found)
+    group = fit.groups[g]
     spreads = [f"{term} | {one.name}" for one in fit.groups for term in one.random_terms]
     columns = ["cooks_distance", "covratio", *(f"dfbeta_{term}" for term in fit.terms)]
     columns += [*(f"log_sd_{spread}" for spread in spreads), "log_sigma"]
-    frame = pd.DataFrame(np.array(found).reshape(n, len(columns)), columns=columns)
-    frame.insert(0, "n", fit.solution.effects[g].n[:n])
-    frame.insert(0, "cluster", group.clusters[:n])
+    frame = pd.DataFrame(np.array(found), columns=columns)
+    frame.insert(0, "n", fit.solution.effects[g].n)
+    frame.insert(0, "cluster", group.clusters)
     frame.insert(0, "group", group.name)
     return frame.astype({"group": "str", "cluster": "str"})
 
@@ -152,7 +156,10 @@ class _Full:
         return _Left(at.sums.S, Parts(n, at.sums.S, slopes, dS, P, Q, traces))
 
     def influence(self, left: _Left | None) -> Array:
-        """Cook's distance, covratio, dfbeta (p,), log_sd of all effects and log_sigma."""
+        """Cook's distance, covratio, dfbeta (p,), log_sd of all effects and log_sigma.
+
+        NaN where nothing is known of what is left.
+        """
         solution = self.fit.solution
         at, scales = solution.at, solution.scales
         s2, p = solution.s2_scaled, len(at.b)
