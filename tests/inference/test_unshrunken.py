@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from rankings import posterior_of, simulate
-from several import DESIGNS, WholeV, design, wide
+from several import DESIGNS, WholeV, design, group_of, wide
 
 from mixedflow import api
 from mixedflow.inference.unshrunken import unshrunken
@@ -155,3 +155,28 @@ def test_degrees_of_freedom_are_those_of_the_mean_squares_of_balanced_data():
     residual = y - np.array([y[room == k].mean() for k in range(36)])[room]
     assert both.df == pytest.approx(144, rel=1e-6) and not both.root.any()
     assert both.own[:, 0, 0] == pytest.approx((residual**2).sum() / 144 / 5, rel=1e-8)
+
+
+@pytest.mark.parametrize("name,g", [("nested, slopes", 1), ("crossed, slopes", 1)])
+def test_a_level_too_small_has_none_and_the_others_are_as_without_a_prior(name, g):
+    """One row left of a level with a slope: its own is not known, and the others' are."""
+    y, X, groups = design(name)
+    kept = groups[g].codes != 3
+    kept[np.flatnonzero(~kept)[0]] = True
+    groups = [group_of(p.name, p.labels[p.codes[kept]], p.Z[kept], p.blocks) for p in groups]
+    y, X = y[kept], X[kept]
+    objective = ManyFactors.of(y, X, groups, True)
+    solution = Solution(objective, 0.5 * objective.unit())
+    own = unshrunken(solution, g, {})
+    small = np.flatnonzero(np.bincount(groups[g].codes) == 1)
+    assert np.flatnonzero(np.isnan(own.theta).any(axis=1)).tolist() == small.tolist() == [3]
+    halves = [e.T_inverse @ e.L * (h != g) for h, e in enumerate(solution.effects)]
+    inverse = WholeV(y, X, groups, halves, 1.0).inverse
+    F = np.column_stack([wide(groups[g]), X])
+    coefficients = np.linalg.pinv(F.T @ inverse @ F, rcond=1e-10) @ F.T @ inverse @ y
+    J, q = own.theta.shape
+    theta = coefficients[: J * q].reshape(J, q)
+    known = np.delete(np.arange(J), small)
+    ours = own.theta[known] - own.theta[0]
+    assert ours == pytest.approx(theta[known] - theta[0], abs=1e-7 * np.abs(theta).max())
+    assert not own.own[small].any() and not own.root[small].any()
