@@ -70,10 +70,9 @@ class _Listed:
             for b, operator in enumerate(row):
                 lower += operator.T @ K[a, b]
         found = lower.reshape(self._width, self._width)
-        diagonal = found.diagonal().copy()
-        found = found + found.T
-        np.fill_diagonal(found, diagonal)
-        return found
+        both = found + found.T
+        np.fill_diagonal(both, found.diagonal())
+        return both
 
     def inner(self, B: Array, C: Array) -> Array:
         # A pair of two entries stands for two products, one of an entry with itself for one.

@@ -120,7 +120,7 @@ class Dense:
         lower, _ = dpotri(self._factor, lower=1)
         found = lower + lower.T
         found[np.diag_indices(len(found))] = lower.diagonal()
-        return np.ascontiguousarray(found)
+        return found if found.flags.c_contiguous else found.T  # it is symmetric
 
     @cached_property
     def C(self) -> Array:
