@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from mixedflow.arrays import Array
@@ -31,17 +33,18 @@ def fit_report(fitted: Fitted, verdict: Verdict, inference: CovarianceInference)
     k = len(fitted.terms) + objective.n_parameters + 1
     # An ICC, and levels whose variance is explained, are those of one random intercept.
     simple = fitted.random_terms == (INTERCEPT,)
+    varies = _varying(fitted)
     r2, empty = r_squared(solution), _empty(solution) if simple else None
     return FitReport(
         method=fitted.method,
         groups=tuple(
-            _group(fitted, group, effects.n)
-            for group, effects in zip(fitted.groups, solution.effects, strict=True)
+            _group(fitted, group, effects.n, own)
+            for group, effects, own in zip(fitted.groups, solution.effects, varies, strict=True)
         ),
         n_obs=objective.n_obs,
         n_missing=fitted.n_missing,
         fixed_terms=fitted.terms,
-        varies_within=varies_within(fitted),
+        varies_within=varies[0],
         n_parameters=k,
         log_likelihood=log_likelihood,
         aic=-2.0 * log_likelihood + 2.0 * k,
@@ -61,9 +64,8 @@ def fit_report(fitted: Fitted, verdict: Verdict, inference: CovarianceInference)
     )
 
 
-def _group(fitted: Fitted, group: Group, sizes: Array) -> GroupReport:
+def _group(fitted: Fitted, group: Group, sizes: Array, varies: Mapping[str, bool]) -> GroupReport:
     others = [other for other in fitted.groups if other is not group]
-    varies = _varies(fitted, group) if others else {}
     return GroupReport(
         name=group.name,
         n_groups=len(sizes),
@@ -71,29 +73,24 @@ def _group(fitted: Fitted, group: Group, sizes: Array) -> GroupReport:
         random_terms=group.random_terms,
         correlated=max(group.blocks) > 1,
         within=tuple(other.name for other in others if lies_within(group.codes, other.codes)),
-        constant=tuple(name for name, differs in varies.items() if not differs),
+        constant=tuple(name for name, differs in varies.items() if others and not differs),
     )
 
 
-def varies_within(fitted: Fitted) -> dict[str, bool]:
-    """Of each covariate as the formula names it: does it vary within a cluster of the first factor?
+def _varying(fitted: Fitted) -> list[dict[str, bool]]:
+    """Of each grouping factor, whether covariates, as the formula names them, vary in its clusters.
 
-    False for covariates of level 2. Empty for a fit from arrays.
+    False for covariates of its level. Empty for a fit from arrays.
     """
-    return _varies(fitted, fitted.groups[0])
-
-
-def _varies(fitted: Fitted, group: Group) -> dict[str, bool]:
     import pandas as pd
 
+    found: list[dict[str, bool]] = [{} for _ in fitted.groups]
     if fitted.parsed is None or fitted.frame is None or fitted.rows is None:
-        return {}
-    found = {}
+        return found
     for name, text in fitted.parsed.atoms.items():
-        values = evaluate(text, fitted.frame).iloc[fitted.rows]
-        codes = pd.Series(pd.factorize(values)[0])
-        first = codes.groupby(group.codes).transform("first")
-        found[name] = bool((first != codes).any())
+        codes = pd.factorize(evaluate(text, fitted.frame).iloc[fitted.rows])[0]
+        for group, varies in zip(fitted.groups, found, strict=True):
+            varies[name] = not lies_within(group.codes, codes)
     return found
 
 
