@@ -155,5 +155,7 @@ def test_a_saddle_on_the_boundary_is_no_optimum():
     stuck = {name: replace(o, parameters=parameters) for name, o in fit.searches.items()}
     solution = Solution(objective, parameters)
     found = Verdict(replace(fit, solution=solution, searches=stuck))
+    slope = objective.boundary_slope(parameters, solution.at)
+    assert found.searches["boundary_slope"] == pytest.approx(slope / np.sqrt(240))
     assert found.searches["boundary_slope"] < -1.0
     assert any("falls inwards" in problem for problem in found.problems)

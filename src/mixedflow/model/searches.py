@@ -13,7 +13,7 @@ from mixedflow.model.solution import Solution
 
 SAME_LOG_LIKELIHOOD = 1e-6
 _GAIN_LEFT = 1e-9  # deviance that the local quadratic still promises
-_DOWNHILL = 1e-3  # a deviance's slope in D at 0; its curvature there is of the rows' number
+_DOWNHILL = 1e-3  # slope in D at 0 over the root of the rows: its square is deviance to be gained
 
 
 def of_searches(solution: Solution, searches: Mapping[str, Optimum]) -> dict[str, Any]:

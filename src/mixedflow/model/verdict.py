@@ -39,7 +39,10 @@ class Verdict:
         found = of_searches(solution, self.fitted.searches)
         if isinstance(solution.objective, ManyFactors):
             slope = solution.objective.boundary_slope(solution.parameters, solution.at)
-            found |= {} if slope is None else {"boundary_slope": slope}
+            if slope is not None:
+                # Its curvature is of the rows' number at least: so is the square of what counts.
+                rows = solution.objective.n_obs
+                found["boundary_slope"] = slope / float(np.sqrt(rows))
         return found
 
     @cached_property
