@@ -86,7 +86,10 @@ def _satterthwaite(solution: Solution, g: int, without: Without) -> float:
     Satterthwaite's (1946): 2 v^2 / Var(v), v the mean variance of a difference, of the effect where
     they are fewest; infinite where the parameters have no covariance.
     """
-    at, k = solution.parameters, solution.parameters.size
+    objective, at, k = solution.objective, solution.parameters, solution.parameters.size
+    q = [len(G) for G in solution.G]
+    random = [h for h in range(len(q)) if h != g and len(without.get(h, ())) < q[h]]
+    before = objective.covariance(at, 1.0).G
     try:
         root = np.linalg.cholesky(2.0 * np.linalg.inv(solution.joint_hessian))
     except np.linalg.LinAlgError:
@@ -95,10 +98,12 @@ def _satterthwaite(solution: Solution, g: int, without: Without) -> float:
     for i in range(k):
         step = np.zeros(k)
         step[i] = _STEP * max(1.0, abs(at[i]))
-        up, down = (
-            _apart(solution.objective.as_fixed(at + sign * step, g, without))
-            for sign in (1.0, -1.0)
-        )
+        after = objective.covariance(at + step, 1.0).G
+        if all(np.array_equal(after[h], before[h]) for h in random):
+            slopes.append(np.zeros(q[g]))
+            continue
+        sides = [objective.as_fixed(at + sign * step, g, without) for sign in (1.0, -1.0)]
+        up, down = map(_apart, sides)
         slopes.append((np.log(up) - np.log(down)) / (2.0 * step[i]))
     gradient = np.array([*slopes, np.full(len(slopes[0]), 2.0)])  # v is proportional to s2
     return float((2.0 / ((root.T @ gradient) ** 2).sum(axis=0)).min())
