@@ -41,8 +41,10 @@ def test_clusters_by_level(pupils: pd.DataFrame) -> None:
 
 
 def test_crossing_in_two_parts(pupils: pd.DataFrame) -> None:
-    (row,) = levels.crossing_table(Levels.of(pupils, FACTORS)).to_dict("records")
-    # Rooms lie within schools: their crossing with areas is that of schools.
+    row, rooms = levels.crossing_table(Levels.of(pupils, FACTORS)).to_dict("records")
+    assert (rooms["group"], rooms["crossed_with"]) == ("school:room", "area")
+    # a:1 n (2) and s, a:2 n (2), b:1 s (2), b:2 n, c:1 z (2), of 5 x 3.
+    assert (rooms["cells"], rooms["possible"], rooms["moved"], rooms["parts"]) == (6, 15, 1, 2)
     assert (row["group"], row["crossed_with"]) == ("school", "area")
     # Cells with rows: a n (4), a s (1), b n (1), b s (2), c z (2), of 3 x 3.
     assert (row["cells"], row["possible"], row["rows_min"], row["rows_max"]) == (5, 9, 1, 4)
@@ -60,7 +62,7 @@ def test_sentences_of_nested_and_connected_factors(pupils: pd.DataFrame) -> None
     told = [
         str(text).replace("<code>", "").replace("</code>", "") for text in prose.sentences(*rows)
     ]
-    assert told == [
+    assert told[:6] == [
         "school:room lies within school, 2 in each; it has 4 clusters of 1 to 3 rows (mean 2.000).",
         "school has 2 clusters of 3 to 5 rows (mean 4.000).",
         "area has 2 clusters of 3 to 5 rows (mean 4.000).",
@@ -112,5 +114,5 @@ def test_a_large_crossing_is_thinned_and_says_so() -> None:
     frame = pd.DataFrame({"a": rng.integers(500, size=3000), "b": rng.integers(90, size=3000)})
     (axis,) = nesting(Levels.of(frame, [("a",), ("b",)]), Labels()).axes
     (mesh,) = axis.collections
-    assert mesh.get_array().shape == (80, 80)
-    assert "80 of " in axis.get_ylabel() and "(80 of 90)" in axis.get_xlabel()
+    assert mesh.get_array().shape == (60, 60)
+    assert "60 of " in axis.get_ylabel() and "(60 of 90)" in axis.get_xlabel()

@@ -60,18 +60,21 @@ class Levels:
     def crossed(self) -> Iterator[tuple[Factor, Factor]]:
         """Pairs of factors of which none lies within the other, the one with more clusters first.
 
-        Of factors that lie within others, the crossing is that of the others.
+        Coarse factors come first.
         """
-        for one, other in combinations(self.factors, 2):
-            if not self._apart(one.name, other.name):
-                continue
-            above = (
-                pair
-                for pair in product(*((x.name, *self.within[x.name]) for x in (one, other)))
-                if pair != (one.name, other.name)
-            )
-            if not any(self._apart(*pair) for pair in above):
+        coarse_first = sorted(self.factors, key=lambda one: len(self.within[one.name]))
+        for one, other in combinations(coarse_first, 2):
+            if self._apart(one.name, other.name):
                 yield (one, other) if len(one.labels) >= len(other.labels) else (other, one)
+
+    @property
+    def topmost(self) -> Iterator[tuple[Factor, Factor]]:
+        """Of the crossed pairs those whose factors lie within no others that are crossed too."""
+        for one, other in self.crossed:
+            lines = ((x.name, *self.within[x.name]) for x in (one, other))
+            above = (pair for pair in product(*lines) if pair != (one.name, other.name))
+            if not any(self._apart(*pair) for pair in above):
+                yield one, other
 
     def _apart(self, one: str, other: str) -> bool:
         """Whether two factors are crossed, by their names."""

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from mixedflow.analysis.levels import Factor, Levels
 
-_MOST_BARS = 600  # of the finest factor of a chain
-_MOST_CELLS = 80  # rows or columns of a matrix
+_MOST_BARS = 300  # of the finest factor of a chain
+_MOST_CELLS = 60  # rows or columns of a matrix
 _MOST_PANELS = 4
 _SHADES = (SKY, BLUE)
 
@@ -28,7 +28,7 @@ _SHADES = (SKY, BLUE)
 def nesting(levels: Levels, labels: Labels) -> Figure:
     """Chains of nested factors, widths in proportion to rows; each crossing as its cells."""
     nested = _chains(levels)[:_MOST_PANELS]
-    crossed = list(levels.crossed)[: _MOST_PANELS - len(nested)]
+    crossed = list(levels.topmost)[: _MOST_PANELS - len(nested)]
     heights = [0.55 * len(chain) + 0.55 for chain in nested]
     heights += [_side(len(one.labels)) + 0.75 for one, _ in crossed]
     made = figure(6.6, sum(heights) + 0.35)
