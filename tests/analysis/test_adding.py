@@ -18,6 +18,7 @@ from mixedflow.analysis import gathering
 from mixedflow.analysis.gathering import Gathered, gather
 from mixedflow.config.specs import DatasetSpec
 from mixedflow.errors import MixedflowError
+from mixedflow.inference.posterior import posterior
 from mixedflow.model import factor_notes, many_factors
 
 FORMULAS = {
@@ -115,6 +116,11 @@ def test_new_rows_find_clusters_that_the_sample_has_not(
     new = nested_rows(50, seed=9).dropna()
     everything = in_memory(whole(folder, nested_rows()), text, "reml")
     assert found.predict(new) == pytest.approx(everything.predict(new), rel=1e-9)
+    # And rankings the clusters in which those lie that have no row here.
+    few, known = (posterior(fit.fitted) for fit in (found, everything))
+    for name in ("0/parents", "1/parents"):
+        assert (few[name] == known[name]).all()
+    assert few["1/root"] == pytest.approx(known["1/root"], rel=1e-6, abs=1e-8)
 
 
 def test_notes_are_those_of_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import pytest
 from tests.support.several import DESIGNS, WholeV, design, group_of
 
 from mixedflow.model import crossed_step
+from mixedflow.model.crossing import parents
 from mixedflow.model.crossproducts import CollinearError
 from mixedflow.model.many_factors import ManyFactors
 from mixedflow.model.solution import Solution
@@ -154,6 +155,14 @@ def test_a_dense_product_gives_what_listed_pairs_give(name, monkeypatch):
     assert at.deviance == pytest.approx(expected.deviance, rel=1e-13)
     gradient = listed.gradient(parameters, expected)
     assert found.gradient(parameters, at) == pytest.approx(gradient, rel=1e-10, abs=1e-10)
+
+
+@pytest.mark.parametrize("name", ["three levels", "nested and crossed", "pupil in two crossed"])
+def test_parents_of_the_sums_are_those_of_the_rows(name):
+    y, X, groups = design(name)
+    objective, codes = ManyFactors.of(y, X, groups, True), [group.codes for group in groups]
+    for g in range(len(groups)):
+        assert (objective.parents(g) == parents(codes, g)).all()
 
 
 def test_dependent_effects_are_counted_as_the_factors_stand():

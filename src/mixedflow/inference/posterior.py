@@ -10,9 +10,9 @@ import numpy as np
 from mixedflow.arrays import Array
 from mixedflow.inference.unshrunken import unshrunken
 from mixedflow.language.names import INTERCEPT
-from mixedflow.model import crossing
 from mixedflow.model.covariates_of import covariates_of
 from mixedflow.model.fitted import Fitted, Group
+from mixedflow.model.many_factors import ManyFactors
 from mixedflow.model.objective import Effects
 from mixedflow.model.solution import Solution
 
@@ -157,7 +157,8 @@ def _among(fitted: Fitted, g: int) -> dict[str, Array]:
     the unshrunken estimates of the clusters together with any of those that they lie within.
     """
     solution, group, effects = fitted.solution, fitted.groups[g], fitted.solution.effects[g]
-    parents = crossing.parents([group.codes for group in fitted.groups], g)
+    assert isinstance(solution.objective, ManyFactors)
+    parents = solution.objective.parents(g)  # the rows at hand may be a sample
     above = [int(h) for h in np.flatnonzero(parents.min(axis=0) >= 0) if h != g]
     root, whole = effects.root, effects.whole
     if root.shape[2] and len(group.labels) > MOST_LEVELS:

@@ -132,6 +132,17 @@ class ManyFactors:
     def FF(self) -> Array:
         return self.products.parts[0].FF
 
+    def parents(self, g: int) -> Array:
+        """(J, K) in which level of each factor those of the ``g``-th lie, -1 where in several."""
+        K, s = len(self.order), self.place[g]
+        found = np.full((self.plan.levels[s], K), -1, dtype=np.int64)
+        found[:, g] = np.arange(len(found))
+        for h in range(K):
+            pairs = self.products.crossings.get((s, self.place[h]))
+            if pairs is not None and pairs.nested:
+                found[:, h] = pairs.second
+        return found
+
     # Parameters
 
     def unit(self) -> Array:

@@ -15,7 +15,7 @@ from mixedflow.model.objective import Evaluation, Objective
 _ROUNDING = 1e-13  # of a deviance, relative: it sums as many terms as there are clusters
 _LOST = 8.0 * np.finfo(float).eps  # of the squares that rss is the rest of
 _ACCEPTED = 1e-12  # deviance still to be gained when a search ends
-_HALVED = 12  # times; a step that is worth one has descended by then
+_SHORT = 1e-3  # part of a step to which it is halved where it is not worth one
 _WINDING = 20  # steps; Newton's method needs fewer unless its way is bent
 _RIVALS_UP_TO = 2000  # clusters; the likelihood of many has one hill
 _BELOW = 1e-6  # a deviance that is lower by more than this is another optimum's
@@ -116,7 +116,7 @@ def search(
         # A deviance may have no digits left for what the last steps gain; the gradient has.
         lost = rounding(objective, at)
         slack = lost if decrement < max(1e-5, lost) else 0.0
-        for tried, moved in enumerate(trials):
+        for moved in trials:
             try:
                 after = objective.evaluate(moved)
             except np.linalg.LinAlgError:
@@ -130,7 +130,7 @@ def search(
                 break
         else:
             return found
-        if tried > _HALVED and gain <= lost:
-            # So short a step, and nothing that the deviance can show: it is where it ends.
+        if gain <= lost and float(np.linalg.norm(moved - x)) < _SHORT * float(np.linalg.norm(step)):
+            # Halved away, and nothing that the deviance can show: it is where it ends.
             return found
         x, at, iteration = moved, after, iteration + 1
