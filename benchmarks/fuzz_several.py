@@ -137,7 +137,7 @@ def main() -> int:
             counted[case.structure] += 1
             counted["singular"] += fit.singular
             counted["slopes"] += "x |" in case.formula or "w |" in case.formula
-            counted["lme4's three other searches below its best by 1e-6"] += bool(
+            counted["lme4's searches apart by 1e-6"] += bool(
                 np.nanmax(four) - np.nanmin(four) > BELOW
             )
             found = search_problems(of_searches(fit.solution, fit.fitted.searches))
