@@ -283,8 +283,7 @@ def curves(fit: Fitted, axes: Axes) -> pd.DataFrame:
     import pandas as pd
 
     columns = ["level", "by", "cluster", "x", "estimate", "conf_low", "conf_high"]
-    several = len(fit.groups) > 1
-    columns = ["group", *columns] if several else columns
+    columns = ["group", *columns] if len(fit.groups) > 1 else columns
     if axes.x is None:
         return pd.DataFrame(columns=columns)
     assert fit.parsed is not None and fit.frame is not None
@@ -328,9 +327,8 @@ def curves(fit: Fitted, axes: Axes) -> pd.DataFrame:
             "conf_low": np.nan,
             "conf_high": np.nan,
         }
-        eb = sum(
-            (Z[h][rows] @ fit.solution.effects[h].u[i] for h, i in _above(fit, g, j)), np.zeros(1)
-        )
+        near = _above(fit, g, j)
+        eb = sum((Z[h][rows] @ fit.solution.effects[h].u[i] for h, i in near), np.zeros(1))
         for level, added in (("mean", 0.0), ("own", Z[g][rows] @ own[g][j]), ("eb", eb)):
             values = mean[rows] + added
             if np.isfinite(values).all():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,17 +79,21 @@ def table(spec: FamilySpec, folders: Mapping[str, Path]) -> pd.DataFrame:
         )
     about = [key for key, _ in members[0].about]
     columns = [name for name in families.COLUMNS if name in about or name not in families.APART]
-    for name in _FURTHER:
-        place, more = (
-            columns.index(name),
-            [c for c in map(str, frame.columns) if c.startswith(f"{name}_")],
-        )
-        columns[place + 1 : place + 1] = more
+    columns = _with_further(columns, list(map(str, frame.columns)))
     frame["p_adjusted"] = adjusted(frame, spec.adjust)
     order = ["member", *about, *(name for name in columns if name not in ("member", *about))]
     frame = frame.reindex(columns=order)
     texts = ["member", *about, "term", "converged", "singular", "failure", "caution"]
     return frame.fillna(dict.fromkeys(texts, "")).astype(dict.fromkeys(texts, "str"))
+
+
+def _with_further(columns: Sequence[str], there: Sequence[str]) -> list[str]:
+    """The columns with those of further grouping factors after those of the first."""
+    found: list[str] = []
+    for name in columns:
+        further = [one for one in there if name in _FURTHER and one.startswith(f"{name}_")]
+        found += [name, *further]
+    return found
 
 
 def _fitted(member: Member, folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.language import terms
 from mixedflow.language.terms import Factor
@@ -84,6 +86,14 @@ class CodedModel:
             if row["scale"] == scale and {row["term1"], row["term2"]} - {"", None} == set(names):
                 return row
         return None
+
+    def between(self, covariate: str) -> Markup:
+        """The clusters that a covariate of a level tells apart."""
+        subscript = self.grouped.subscript_of(covariate)
+        for level in self.grouped.ordered:
+            if level.subscript == subscript:
+                return self.called.clusters(level.name)
+        return Markup("clusters")
 
     # Factors
 

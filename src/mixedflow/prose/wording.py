@@ -117,14 +117,6 @@ class Words:
             return Markup("the reference")
         return isolated(self.model.levels(covariate.name).get(level, level))
 
-    def between(self, covariate: str) -> Markup:
-        """The clusters that a covariate of a level tells apart."""
-        subscript = self.model.grouped.subscript_of(covariate)
-        for level in self.model.grouped.ordered:
-            if level.subscript == subscript:
-                return self.model.called.clusters(level.name)
-        return Markup("clusters")
-
     def _pair(self, covariate: Covariate) -> tuple[Markup, Markup]:
         low = covariate.at or 0.0
         levels = self.model.data.levels(covariate.name)
@@ -187,7 +179,9 @@ class Words:
                     base, self.level(c, c.factor.level), self.level(c, c.reference)
                 )
         if self.model.varies.get(c.name) is False:
-            return Markup("between {}, for one unit more of {}").format(self.between(c.name), own)
+            return Markup("between {}, for one unit more of {}").format(
+                self.model.between(c.name), own
+            )
         return Markup("for one unit more of {}").format(own)
 
     def quantity(self, c: Covariate) -> Markup:
