@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from markupsafe import Markup
 
 from mixedflow.artifacts import formatting
@@ -246,20 +247,34 @@ def comparison_sentence(row: Row, fits: Mapping[str, ModelReport]) -> Markup:
 def ranking_sentence(fit: ModelReport, ranks: pd.DataFrame) -> Markup:
     first = ranks.iloc[0]
     named = {kind: list(ranks["cluster"][ranks["selected"] == kind]) for kind in ("best", "worst")}
-    return Markup(
-        "Of {} clusters ranked by {}, {} stand out as best{} and {} as worst{}. The first, {}, has "
-        "rank {} to {} with posterior probability 95%, and {} to {} in the simultaneous confidence "
-        "set."
+    said = Markup(
+        "Of {} clusters{} ranked by {}, {} stand out as best{} and {} as worst{}. The first, {}, "
+        "has rank {} to {} with posterior probability 95%"
     ).format(
         count(len(ranks)),
+        _of_factor(fit, len(ranks)),
         marked(fit),
         count(len(named["best"])),
         _names(named["best"]),
         count(len(named["worst"])),
         _names(named["worst"]),
         isolated(first["cluster"]),
-        *(count(first[k]) for k in ("rank_low", "rank_high", "rank_set_low", "rank_set_high")),
+        *(count(first[k]) for k in ("rank_low", "rank_high")),
     )
+    ends = [first[k] for k in ("rank_set_low", "rank_set_high")]
+    if not np.isfinite(ends).all():  # no estimates without shrinkage, and so no sets
+        return said + "."
+    return said + Markup(", and {} to {} in the simultaneous confidence set.").format(
+        *map(count, ends)
+    )
+
+
+def _of_factor(fit: ModelReport, n: int) -> Markup:
+    """Whose clusters are ranked, where several factors leave it open and their number tells."""
+    names = [group.name for group in fit.groups if group.n_groups == n]
+    if len(fit.groups) == 1 or len(names) != 1:
+        return Markup()
+    return Markup(" of <code>{}</code>").format(names[0])
 
 
 def cautions(
