@@ -276,9 +276,8 @@ def curves(fit: Fitted, axes: Axes) -> pd.DataFrame:
     """Population means over x for each level of by, and lines of a panel of clusters.
 
     Levels: ``population`` (95% confidence interval of the mean), and for each cluster of the panel
-    ``own`` (its least-squares line), ``eb`` and ``mean`` (the population line over its rows). Of
-    several grouping factors each has a panel, named by ``group``; the EB line of a cluster has the
-    effects of those that it lies within too.
+    ``own`` (its least-squares line), ``eb`` and ``mean`` (the population line over its rows). Each
+    of several factors has a panel (``group``); EB lines have the effects of those around them too.
     """
     import pandas as pd
 
@@ -301,21 +300,20 @@ def curves(fit: Fitted, axes: Axes) -> pd.DataFrame:
     mean, low, high = population(fit.solution, X)
     own = [own_estimates(fit.solution, effects)[0] for effects in fit.solution.effects]
     ends = np.cumsum([0, *(len(grid) for grid in grids)])
-    parts: list[dict[str, Any]] = []
-    for k, level in enumerate(levels):
-        rows = slice(ends[k], ends[k + 1])
-        parts.append(
-            {
-                "group": "",
-                "level": "population",
-                "by": _text(level),
-                "cluster": "",
-                "x": whole[axes.x].to_numpy()[rows],
-                "estimate": mean[rows],
-                "conf_low": low[rows],
-                "conf_high": high[rows],
-            }
-        )
+    x = whole[axes.x].to_numpy()
+    parts: list[dict[str, Any]] = [
+        {
+            "group": "",
+            "level": "population",
+            "by": _text(level),
+            "cluster": "",
+            "x": x[rows],
+            "estimate": mean[rows],
+            "conf_low": low[rows],
+            "conf_high": high[rows],
+        }
+        for level, rows in zip(levels, map(slice, ends, ends[1:]), strict=False)
+    ]
     for k, (g, j) in enumerate(panel, start=len(levels)):
         rows, group = slice(ends[k], ends[k + 1]), fit.groups[g]
         by = axes.rows[axes.by][group.codes == j].unique() if axes.by else np.array([])
@@ -323,7 +321,7 @@ def curves(fit: Fitted, axes: Axes) -> pd.DataFrame:
             "group": group.name,
             "by": _text(by[0]) if len(by) == 1 else "",
             "cluster": group.clusters[j],
-            "x": whole[axes.x].to_numpy()[rows],
+            "x": x[rows],
             "conf_low": np.nan,
             "conf_high": np.nan,
         }

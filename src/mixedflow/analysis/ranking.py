@@ -98,7 +98,7 @@ def rank_model(spec: RankSpec, posterior: Posterior, fit: ModelReport, noun: str
         "ranking_probabilities": _probabilities(posterior, drawn.probabilities, shown, edges),
         "ranking_sensitivity": _sensitivity(posterior, combination, sign, top, ranks),
     }
-    slope, crossing = posterior.covariates.own.moving(), None
+    slope, crossing = swaps.moving(posterior.covariates.own), None
     if slope is not None:
         made["rankings"] = _beside(posterior, spec, slope, where, ranks)
         made["ranking_order"], made["ranking_swaps"], crossing = swaps.along(

@@ -20,7 +20,6 @@ from mixedflow.errors import RankingError, nearest, quote
 from mixedflow.language import expressions, terms
 from mixedflow.language.evaluation import evaluate, intervals
 from mixedflow.language.formula import GroupTerm, Parsed, parse
-from mixedflow.language.names import INTERCEPT
 from mixedflow.model.design import category, random_matrix
 
 if TYPE_CHECKING:
@@ -125,12 +124,6 @@ class Covariates:
                 if term == f"{name}[{level}]":
                     return name, reference, level
         return None
-
-    def moving(self) -> str | None:
-        """The first term that a covariate moves, or a factor from its reference to a level."""
-        terms = [term for term in self.terms if term != INTERCEPT]
-        moved = (t for t in terms if self.covariate_of(t) or self.factor_of(t))
-        return next(moved, next(iter(terms), None))
 
     # Evaluation
 

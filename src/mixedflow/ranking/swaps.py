@@ -8,6 +8,8 @@ import numpy as np
 from scipy.special import ndtr, owens_t
 from scipy.stats import kendalltau, rankdata
 
+from mixedflow.language.names import INTERCEPT
+from mixedflow.model.covariates import Covariates
 from mixedflow.ranking.distribution import By
 from mixedflow.ranking.posterior import Posterior
 
@@ -77,6 +79,13 @@ def along(
     if held and name in posterior.covariates.own.means:
         numbers["held"] = held
     return lines, swaps.head(_MOST_SWAPS), numbers
+
+
+def moving(covariates: Covariates) -> str | None:
+    """The first term that a covariate moves, or a factor from its reference to a level."""
+    terms = [term for term in covariates.terms if term != INTERCEPT]
+    moved = (t for t in terms if covariates.covariate_of(t) or covariates.factor_of(t))
+    return next(moved, next(iter(terms), None))
 
 
 def span(posterior: Posterior, slope: str) -> tuple[str, float, float]:
