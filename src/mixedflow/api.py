@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mixedflow.arrays import Z95, Array
-from mixedflow.errors import DataError, ModelError, quote
+from mixedflow.errors import DataError, ModelError, RankingError, quote
 from mixedflow.inference import bootstrap
 from mixedflow.inference.influence import influence
 from mixedflow.inference.posterior import posterior
 from mixedflow.inference.prediction import prediction
 from mixedflow.inference.results import Reporting, Results
+from mixedflow.language import residuals
+from mixedflow.language.formula import parse
 from mixedflow.language.names import INTERCEPT
 from mixedflow.model import factor_notes
 from mixedflow.model.design import Design, GroupDesign, fixed_matrix, random_matrices
@@ -52,6 +54,9 @@ class Fit(Results):
         those in which each of its clusters lies and whose effects are added to its own;
         ``options`` are share, fdr and top.
         """
+        if not self.random_terms:
+            hint = "add a random part: + (1 | group)"
+            raise RankingError("rank", "in a marginal model nothing varies between clusters", hint)
         added = (with_,) if isinstance(with_, str) else with_
         found = Posterior.of(posterior(self.fitted), group, added)
         return distribution.rank(found, by, best, **options)
@@ -91,7 +96,11 @@ class Fit(Results):
                 "predict", f"unknown kind {quote(kind)}", "it is 'confidence' or 'prediction'"
             )
         X, Z, at = self._new_rows(frame, conditional)
-        mean, error = prediction(self.solution, X, Z, at, kind == "prediction")
+        relative: Array | float = 1.0
+        if kind == "prediction" and (residuals_ := self.fitted.residuals) is not None:
+            known = self.solution.covariance.residual
+            relative = residuals_.variance_of(known, frame, "predict")
+        mean, error = prediction(self.solution, X, Z, at, kind == "prediction", relative)
         half = Z95 * error
         return pd.DataFrame(
             {
@@ -135,6 +144,8 @@ def fit(
     method: str = "reml",
     where: str = "formula",
     reporting: Reporting | None = None,
+    residual: Mapping[str, Mapping[str, str | bool]] | None = None,
+    cluster: str | None = None,
 ) -> Fit:
     """Fit a linear mixed model given by a formula in lme4 notation.
 
@@ -149,6 +160,15 @@ def fit(
         ``"reml"`` or ``"ml"``.
     reporting
         Degrees of freedom and intervals of the tables; by default Stata's.
+    residual
+        How residuals correlate within clusters, and what their variance depends on: one of
+        ``{"correlation": {"ar1": "visit"}}``, ``{"car1": "age"}`` (uneven times),
+        ``{"exponential": "age", "nugget": True}``, ``{"exchangeable": True}``,
+        ``{"toeplitz": "visit"}`` and ``{"unstructured": "visit"}``, and one of
+        ``{"variance": {"by": "girl"}}``, ``{"power": "age"}`` and ``{"exponential": "age"}``.
+        Independent with one variance without it.
+    cluster
+        The column of clusters of a formula without a bar: a marginal model, with ``residual``.
 
     Raises
     ------
@@ -156,11 +176,27 @@ def fit(
         Before any search starts.
     """
     reporting = reporting or Reporting()
-    reporting.check(method, where)
-    found = Fit(estimate(text, frame, method, where), reporting)
+    structure = None if residual is None else residuals.read(residual, "residual")
+    reporting.check(method, where, structure)
+    if cluster is not None:
+        _check_cluster(text, cluster, structure, where)
+    found = Fit(estimate(text, frame, method, where, structure, cluster), reporting)
     for note in factor_notes.of_fit(found.fitted):
         warnings.warn(f"{where}: {note}", stacklevel=2)
     return found
+
+
+def _check_cluster(text: str, cluster: object, structure: object, where: str) -> None:
+    named = parse(text, where).groups
+    if not isinstance(cluster, str):
+        raise ModelError("cluster", f"it is the name of a column, not {quote(cluster)}")
+    if named and cluster not in {group.name for group in named}:
+        names = ", ".join(quote(group.name) for group in named)
+        hint = "leave cluster out, or the bar of the formula"
+        raise ModelError("cluster", f"the clusters are those of the formula ({names})", hint)
+    if structure is None and not named:
+        hint = "such as residual={'correlation': {'car1': 'age'}}"
+        raise ModelError("cluster", "without a random part it needs a residual structure", hint)
 
 
 def fit_arrays(

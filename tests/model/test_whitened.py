@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 
 from mixedflow.model.residual_structures import (
+    Exchangeable,
     Markov,
+    Nugget,
     Visits,
-    exchangeable,
+    exchangeable_rho,
     toeplitz,
     unstructured,
 )
 from mixedflow.model.whitened import Rows, Whitened
 
 V = 4
-STRUCTURES = ["car1", "ar1", "unstructured", "exchangeable", "toeplitz", "none"]
+STRUCTURES = ["car1", "ar1", "unstructured", "exchangeable", "toeplitz", "nugget", "none"]
 
 
 def simulated(seed=3, J=25):
@@ -36,15 +38,21 @@ def structure(name, codes, visit, time):
         return None, lambda tau, v, t: np.eye(len(v))
     if name == "car1":
         markov = Markov(first, np.diff(time, prepend=0.0), discrete=False)
-        return markov, lambda tau, v, t: np.exp(
-            -np.abs(np.subtract.outer(t, t)) / markov.range(tau[0])
+        return markov, lambda tau, v, t: np.exp(-np.abs(np.subtract.outer(t, t)) / np.exp(tau[0]))
+    if name == "exchangeable":
+        return Exchangeable(codes, V), lambda tau, v, t: np.where(
+            np.eye(len(v)) == 1, 1.0, exchangeable_rho(tau[0], -1 / (V - 1))
+        )
+    if name == "nugget":
+        return Nugget(starts, time), lambda tau, v, t: np.where(
+            np.eye(len(v)) == 1,
+            1.0,
+            np.exp(-np.abs(np.subtract.outer(t, t)) / np.exp(tau[0])) / (1 + np.exp(tau[1])),
         )
     if name == "ar1":
         markov = Markov(first, np.diff(visit, prepend=0).astype(float), discrete=True)
         return markov, lambda tau, v, t: np.tanh(tau[0]) ** np.abs(np.subtract.outer(v, v))
-    matrix, start = {
-        "unstructured": unstructured, "exchangeable": exchangeable, "toeplitz": toeplitz
-    }[name](V)  # fmt: skip
+    matrix, start = {"unstructured": unstructured, "toeplitz": toeplitz}[name](V)
     return Visits(starts, visit, matrix, start, start + 0.3), lambda tau, v, t: matrix(tau)[
         np.ix_(v, v)
     ]
@@ -69,7 +77,7 @@ def dense_deviance(objective, x, R, H, visit, time):
     sd = np.exp(H @ delta)
     D = np.zeros((0, 0))
     if objective.q:
-        half = objective.scales.T_inverse @ objective._independent.matrix(own)
+        half = objective.scales.T_inverse @ objective.independent.matrix(own)
         D = half @ half.T
     log_det, S = 0.0, 0.0
     for j in range(objective.n_clusters):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -151,8 +151,9 @@ class FitReport:
     the optimum is known; ``outcome_doubt`` what speaks against a linear model of this outcome, as
     :mod:`mixedflow.model.outcome` tells; ``icc`` is that of a random intercept alone, ``shares``
     those of several factors' random intercepts; ``r2`` marginal and conditional (Nakagawa and
-    Schielzeth), and level1 and level2 (Snijders and Bosker) where they exist. Log-likelihoods by
-    REML lack log|X'X|.
+    Schielzeth), and level1 and level2 (Snijders and Bosker) where they exist; ``residual`` the
+    structure of the residuals as users write it, None for independent ones. Log-likelihoods by REML
+    lack log|X'X|.
     """
 
     method: str
@@ -175,6 +176,7 @@ class FitReport:
     evidence: dict[str, Any]
     warnings: tuple[str, ...]
     outcome_doubt: dict[str, Any] | None
+    residual: dict[str, dict[str, str | bool]] | None = field(default=None, kw_only=True)
 
     @property
     def random_terms(self) -> tuple[str, ...]:
@@ -198,7 +200,7 @@ class FitReport:
         for rare in ("held", "parts"):
             if (values.get("vpc") or {}).get(rare, ...) is None:
                 del values["vpc"][rare]
-        for rare in ("sample", "shares", "robust", "outcome_doubt"):
+        for rare in ("sample", "shares", "robust", "outcome_doubt", "residual"):
             if values.get(rare, ...) is None:
                 del values[rare]
         return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)

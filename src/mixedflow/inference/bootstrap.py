@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedflow.arrays import Array
+from mixedflow.errors import ModelError
 from mixedflow.inference.components import components
 from mixedflow.inference.draws import CHUNK
 from mixedflow.inference.simulated import Draws, test
@@ -130,6 +131,7 @@ def simulate(
         Called with the draws done and wanted after each chunk; by default it logs how far a long
         run is.
     """
+    _refuse_structures((fit, *others))
     wanted = range(draws) if isinstance(draws, int) else draws
     solution = fit.solution
     task = _Task(
@@ -231,9 +233,17 @@ def lr_test(
     ComparisonError
         Fits on other rows, by different methods, REML fits of different fixed parts, or models
         that are not nested.
+    ModelError
+        A model with a residual structure.
     """
     check_refits((null, alternative), ("the null model", "the alternative"))
     return test(simulate(null, draws, seed, (alternative,), processes))
+
+
+def _refuse_structures(fits: Sequence[Fitted]) -> None:
+    if any(fit.residuals is not None for fit in fits):
+        hint = "use wald or profile intervals, and compare models by AIC"
+        raise ModelError("bootstrap", "no bootstrap yet with a residual structure", hint)
 
 
 def check_refits(fits: Sequence[Fitted], names: Sequence[str]) -> None:
@@ -241,8 +251,9 @@ def check_refits(fits: Sequence[Fitted], names: Sequence[str]) -> None:
 
     Raises
     ------
-    ComparisonError
+    ComparisonError, ModelError
         As :func:`lr_test`.
     """
+    _refuse_structures(fits)
     null, alternative = (Candidate.fitted(*pair) for pair in zip(names, fits, strict=True))
     check_nested(null, alternative, " and ".join(names))

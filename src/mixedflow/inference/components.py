@@ -15,17 +15,26 @@ from mixedflow.model.objective import Covariance
 
 @dataclass(frozen=True)
 class Component:
-    """One row of the variance components' table: what it is, and how it is computed."""
+    """One row of the variance components' table: what it is, and how it is computed.
+
+    ``positive``: a correlation that is above 0 whatever the parameters.
+    """
 
     group: str
     term1: str
     term2: str
-    scale: str  # var, sd, cov or corr
+    scale: str  # var, sd, cov, corr, and those of mixedflow.inference.residual_components
     function: Callable[[Covariance], float]
+    positive: bool = False
 
 
 def components(groups: Sequence[Group]) -> list[Component]:
-    """The rows of the variance components' table, in order."""
+    """The rows of the variance components' table, in order: random effects, then the residual."""
+    return [*random_components(groups), *INDEPENDENT]
+
+
+def random_components(groups: Sequence[Group]) -> list[Component]:
+    """Those of the random effects."""
     rows: list[Component] = []
     for g, group in enumerate(groups):
         start = 0
@@ -41,9 +50,14 @@ def components(groups: Sequence[Group]) -> list[Component]:
                     rows.append(Component(*who, "cov", partial(_covariance, g=g, i=i, k=k)))
                     rows.append(Component(*who, "corr", partial(_correlation, g=g, i=i, k=k)))
             start += size
-    rows.append(Component(RESIDUAL, "", "", "var", lambda at: at.s2))
-    rows.append(Component(RESIDUAL, "", "", "sd", lambda at: float(np.sqrt(at.s2))))
     return rows
+
+
+# Residuals that are independent and have one variance.
+INDEPENDENT = (
+    Component(RESIDUAL, "", "", "var", lambda at: at.s2),
+    Component(RESIDUAL, "", "", "sd", lambda at: float(np.sqrt(at.s2))),
+)
 
 
 def _covariance(at: Covariance, g: int, i: int, k: int) -> float:

@@ -48,7 +48,8 @@ def residual_table(fit: Fitted) -> pd.DataFrame:
     variance, most of it in small clusters and at the ends of x. The conditional residuals are
     s2 P y with variance s2^2 P, P = V^-1 - V^-1 X phi X' V^-1 (Gregoire, Schabenberger and Barrett
     1995, Can. J. For. Res. 25; Nobre and Singer 2007, Biometrical J. 49), here in the equal form
-    s2 - z'Cz - (x - B'z)' phi (x - B'z). It is NaN in a row that is always fitted exactly.
+    s2 - z'Cz - (x - B'z)' phi (x - B'z). It is NaN in a row that is always fitted exactly. With a
+    residual structure it is that of R^-1/2 times the rows: what a row adds to those before it.
     ``quantile`` is the normal quantile of its rank. ``cluster`` is that of the first grouping
     factor; those of further factors stand in ``cluster_<name>``.
     """
@@ -67,6 +68,8 @@ def residual_table(fit: Fitted) -> pd.DataFrame:
     residual = fit.y - fitted
     taken += np.einsum("np,np->n", left @ at.phi, left)
     standardised = residual / _deviation(at.s2 - taken, at.s2)
+    if fit.residuals is not None:
+        standardised = residual_table(fit.whitened)["standardised"].to_numpy()
     clusters = cluster_columns(fit.groups)
     return pd.DataFrame(
         {
@@ -133,10 +136,16 @@ def _effects_of(at: Solution, group: Group, effects: Effects) -> pd.DataFrame:
             "estimate": effects.u.ravel(),
             "se_diagnostic": error.ravel(),
             "standardised": standardised.ravel(),
-            "quantile": np.apply_along_axis(normal_quantiles, 0, standardised).ravel(),
+            "quantile": _by_column(standardised).ravel(),
             **{name: np.repeat(values, q) for name, values in by_cluster.items()},
         }
     )
+
+
+def _by_column(standardised: Array) -> Array:
+    """(J, q) normal quantiles of each column's entries; of a marginal model q is 0."""
+    columns = [normal_quantiles(column) for column in standardised.T]
+    return np.array(columns).reshape(standardised.shape[::-1]).T
 
 
 def _distance(at: Solution, effects: Effects) -> tuple[Array, Array]:

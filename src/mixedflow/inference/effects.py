@@ -34,6 +34,8 @@ def own_estimates(solution: Solution, effects: Effects) -> tuple[Array, Array]:
     the others are taken out first, as if known: what is shrunk to the estimate is this.
     """
     ZZ = effects.ZZ
+    if not ZZ.shape[1]:  # of a marginal model
+        return effects.u, effects.u
     values, vectors = np.linalg.eigh(ZZ)
     able = values[:, 0] > DEPENDENT * np.maximum(values[:, -1], 1e-300)
     inverse = np.full_like(ZZ, np.nan)

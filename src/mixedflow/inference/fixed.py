@@ -88,15 +88,20 @@ def wald(solution: Solution, terms: tuple[str, ...]) -> Wald | None:
     return Wald(chi2, len(kept), float(chdtrc(len(kept), chi2)))
 
 
-def lr_vs_linear(log_likelihood: float, linear: float, n_covariance: int) -> LikelihoodRatio:
-    """Likelihood-ratio test against the model without random effects.
+def lr_vs_linear(
+    log_likelihood: float, linear: float, n_covariance: int, bounded: bool = True
+) -> LikelihoodRatio:
+    """Likelihood-ratio test against the model without random effects or residual structure.
 
     One variance: half chi2(0), half chi2(1) (Self and Liang 1987), Stata's chibar2(01). Several
-    parameters: chi2(k), conservative, as Stata labels it.
+    parameters: chi2(k), conservative, as Stata labels it. Of a residual structure that is not
+    ``bounded`` at the linear model, chi2(k).
     """
     statistic = max(0.0, 2.0 * (log_likelihood - linear))
     p_value = float(chdtrc(n_covariance, statistic))
-    if n_covariance == 1:
+    if not bounded:
+        distribution = f"chi2({n_covariance})"
+    elif n_covariance == 1:
         p_value = p_value / 2.0 if statistic > 0 else 1.0
         distribution = "chibar2(01)"
     else:

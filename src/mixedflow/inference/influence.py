@@ -39,7 +39,8 @@ def influence(fit: Fitted, group: str | None = None) -> pd.DataFrame:
     b_(-j) = b - (phi^-1 - X_j' V_j^-1 X_j)^-1 X_j' V_j^-1 r_j, exact at the full fit's theta
     (Demidenko and Stukel 2005, Stat. Med. 24), plus its derivative in theta times that step.
 
-    In balanced data with X = Z both are what a refit gives.
+    In balanced data with X = Z both are what a refit gives. A residual structure's correlation and
+    relative variances are taken as known.
 
     Columns: ``cluster``; ``n`` rows; ``cooks_distance`` d' phi^-1 d / p with d = b - b_(-j);
     ``covratio`` det phi_(-j) / det phi, above 1 where the cluster adds precision, of the same
@@ -55,7 +56,7 @@ def influence(fit: Fitted, group: str | None = None) -> pd.DataFrame:
 
     if len(fit.groups) > 1:
         return influence_of(fit, group)
-    standard, (factor,) = _Standard.of(fit), fit.groups
+    standard, (factor,) = _Standard.of(fit.whitened), fit.groups
     singular = fit.solution.singular
     total = _Totals.of(standard)
     parts = [_without(part, total, fit.method == "reml", singular) for part in standard.split()]
@@ -256,7 +257,7 @@ def _uncorrelated(Z: Array, blocks: tuple[int, ...]) -> tuple[Array, Array, Arra
                 element[i, k] = element[k, i] = 1.0
                 basis.append(element)
         start += size
-    return scaled, T, np.array(basis)
+    return scaled, T, np.array(basis).reshape(len(basis), q, q)
 
 
 def _by_cluster(codes: Array, n_clusters: int, columns: Array) -> Array:

@@ -22,16 +22,22 @@ def population(solution: Solution, X: Array) -> tuple[Array, Array, Array]:
 
 
 def prediction(
-    solution: Solution, X: Array, Z: Sequence[Array], at: Sequence[Array] | None, new_row: bool
+    solution: Solution,
+    X: Array,
+    Z: Sequence[Array],
+    at: Sequence[Array] | None,
+    new_row: bool,
+    relative: Array | float = 1.0,
 ) -> tuple[Array, Array]:
     """Predictions (m,) and their standard errors (m,), the variance parameters taken as known.
 
     ``X`` (m, p), and for each grouping factor ``Z`` (m, q); ``at`` (m,) is each row's cluster, -1
     for one that the fit has not seen; None asks for the population mean. ``new_row`` adds what a
-    new row of that cluster (or of a new cluster) varies by. From the joint covariance of b_hat and
-    u_hat - u (Henderson 1975): z'C z + (x - B'z)' phi (x - B'z) in a cluster seen, x' phi x + z'G z
-    in one unseen. Several factors' effects go together: z and C are of all whose clusters were
-    seen, such as the school of a new class.
+    new row of that cluster (or of a new cluster) varies by, ``relative`` times s2 beside its mean;
+    a correlation of its residual with those of the cluster's rows is not used. From the joint
+    covariance of b_hat and u_hat - u (Henderson 1975): z'C z + (x - B'z)' phi (x - B'z) in a
+    cluster seen, x' phi x + z'G z in one unseen. Several factors' effects go together: z and C are
+    of all whose clusters were seen, such as the school of a new class.
     """
     mean, x, phi = X @ solution.beta, X, solution.phi
     variance = np.zeros(len(X))
@@ -48,7 +54,7 @@ def prediction(
         x = x - np.where(seen[:, None], shared, 0.0)
     if at is not None and len(at) > 1:
         variance += covariance_of_factors(solution, Z, at)
-    variance += np.einsum("ma,ab,mb->m", x, phi, x) + (solution.s2 if new_row else 0.0)
+    variance += np.einsum("ma,ab,mb->m", x, phi, x) + (relative * solution.s2 if new_row else 0.0)
     return mean, np.sqrt(np.maximum(variance, 0.0))
 
 

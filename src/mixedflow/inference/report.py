@@ -34,7 +34,13 @@ def fit_report(fitted: Fitted, verdict: Verdict, inference: CovarianceInference)
     # An ICC, and levels whose variance is explained, are those of one random intercept.
     simple = fitted.random_terms == (INTERCEPT,)
     varies = _varying(fitted)
-    r2, empty = r_squared(solution), _empty(solution) if simple else None
+    residuals, relative = fitted.residuals, 1.0
+    if residuals is not None:
+        relative = float(residuals.relative_variance(solution.covariance.residual).mean())
+        simple = simple and residuals.spec.one_variance
+    r2 = r_squared(solution, relative)
+    # How well a cluster's mean is predicted is told of independent residuals.
+    empty = _empty(solution) if simple and residuals is None else None
     return FitReport(
         method=fitted.method,
         groups=tuple(
@@ -51,7 +57,10 @@ def fit_report(fitted: Fitted, verdict: Verdict, inference: CovarianceInference)
         bic=-2.0 * log_likelihood + k * float(np.log(objective.n_obs)),
         wald=wald(solution, fitted.terms),
         lr_vs_linear=lr_vs_linear(
-            log_likelihood, -0.5 * objective.linear_deviance, objective.n_parameters
+            log_likelihood,
+            -0.5 * objective.linear_deviance,
+            objective.n_parameters,
+            _bounded(fitted),
         ),
         icc=icc(inference) if simple else None,
         shares=level_shares(inference, fitted.groups),
@@ -61,7 +70,17 @@ def fit_report(fitted: Fitted, verdict: Verdict, inference: CovarianceInference)
         evidence=verdict.evidence,
         warnings=verdict.warnings,
         outcome_doubt=doubt(fitted.y),
+        residual=residuals.spec.written() if residuals is not None else None,
     )
+
+
+def _bounded(fitted: Fitted) -> bool:
+    """Without its parameters, a model's covariance lies on their boundary."""
+    residuals = fitted.residuals
+    if residuals is None or fitted.random_terms:
+        return True
+    correlation = residuals.spec.correlation
+    return correlation is not None and correlation.kind in ("car1", "exponential")
 
 
 def _group(fitted: Fitted, group: Group, sizes: Array, varies: Mapping[str, bool]) -> GroupReport:
@@ -71,7 +90,7 @@ def _group(fitted: Fitted, group: Group, sizes: Array, varies: Mapping[str, bool
         n_groups=len(sizes),
         group_size=Sizes(int(sizes.min()), float(sizes.mean()), int(sizes.max())),
         random_terms=group.random_terms,
-        correlated=max(group.blocks) > 1,
+        correlated=max(group.blocks, default=1) > 1,
         within=tuple(other.name for other in others if lies_within(group.codes, other.codes)),
         constant=tuple(name for name, differs in varies.items() if others and not differs),
     )

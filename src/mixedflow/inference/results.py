@@ -20,6 +20,7 @@ from mixedflow.inference.report import fit_report
 from mixedflow.inference.simulated import Draws
 from mixedflow.inference.small_sample import METHODS, Method, SmallSample
 from mixedflow.language import contrasts
+from mixedflow.language.residuals import Residual
 from mixedflow.model.fitted import Fitted, Group
 from mixedflow.model.solution import Solution
 from mixedflow.model.verdict import Verdict
@@ -47,13 +48,28 @@ class Reporting:
     processes: int = 1
     drawn: tuple[Path, ...] = ()
 
-    def check(self, method: str, where: str) -> None:
+    def check(self, method: str, where: str, residual: Residual | None = None) -> None:
         """Refuse what a fit by ``method`` cannot report, before it is made."""
+        if residual is not None:
+            self._check_structure(where)
         known_df(self.df)
         known_intervals(self.intervals)
         if self.df == "kenward-roger" and method != "reml":
             raise ModelError(
                 where, "Kenward-Roger needs a REML fit", "use method: reml, or df: satterthwaite"
+            )
+
+    def _check_structure(self, where: str) -> None:
+        if self.intervals == "bootstrap":
+            raise ModelError(
+                where, "no bootstrap yet with a residual structure", "use wald or profile"
+            )
+        if self.df == "kenward-roger":
+            raise ModelError(
+                where,
+                "Kenward-Roger is not available with a residual structure, whose covariance is no "
+                "linear function of its parameters",
+                "use df: satterthwaite",
             )
 
 
@@ -205,7 +221,10 @@ class Results:
     def variance_components(self) -> pd.DataFrame:
         """Variances, SDs, covariances and correlations with standard errors and 95% intervals."""
         frame = variance.variance_components(
-            self.covariance_inference, self.groups, self.reporting.intervals == "profile"
+            self.covariance_inference,
+            self.groups,
+            self.reporting.intervals == "profile",
+            self.fitted.residuals,
         )
         return self._percentiles(frame, slice(len(self.terms), None))
 

@@ -53,6 +53,7 @@ def robust_covariance(fit: Fitted) -> Array:
     clusters whatever the covariance within them. CR1 is J / (J - 1) times that. Clusters are those
     of :func:`top_factor`.
     """
+    fit = fit.whitened  # V^-1 is that of independent residuals there
     solution, (top, _) = fit.solution, top_factor(fit)
     # V^-1 r is the conditional residual over s2.
     residual = fit.y - fit.X @ solution.beta
@@ -78,7 +79,7 @@ def alternatives(fit: Fitted, gee: bool = False) -> tuple[pd.DataFrame, dict[str
     Raises
     ------
     ModelError
-        GEE of crossed factors.
+        GEE of crossed factors, and beside a residual structure.
     """
     import pandas as pd
 
@@ -90,6 +91,10 @@ def alternatives(fit: Fitted, gee: bool = False) -> tuple[pd.DataFrame, dict[str
             f"GEE needs clusters that are independent: {', '.join(map(quote, crossed))} and "
             f"{quote(top.name)} are crossed",
             "leave gee out, or one of them",
+        )
+    if gee and fit.residuals is not None:
+        raise ModelError(
+            "gee", "GEE beside a residual structure is not available yet", "leave gee out"
         )
     parts = [("mixed model", solution.beta, np.sqrt(np.diag(solution.phi)))]
     if fit.complete:

@@ -10,12 +10,14 @@ import numpy as np
 from mixedflow.arrays import Z95, Array
 from mixedflow.artifacts.fit_report import LevelShare, Share
 from mixedflow.inference import profile
-from mixedflow.inference.components import components
+from mixedflow.inference.components import components, random_components
 from mixedflow.inference.intervals import atanh_interval, log_interval, logit_interval
+from mixedflow.inference.residual_components import residual_components
 from mixedflow.language.names import INTERCEPT
 from mixedflow.model.crossing import lies_within
 from mixedflow.model.fitted import Group
 from mixedflow.model.objective import Covariance
+from mixedflow.model.residual_design import Residuals
 from mixedflow.model.solution import Solution
 
 if TYPE_CHECKING:
@@ -56,17 +58,24 @@ class CovarianceInference:
 
 
 def variance_components(
-    inference: CovarianceInference, groups: Sequence[Group], profiled: bool = False
+    inference: CovarianceInference,
+    groups: Sequence[Group],
+    profiled: bool = False,
+    residuals: Residuals | None = None,
 ) -> pd.DataFrame:
     """Variances, standard deviations, covariances and correlations with 95% intervals.
 
     Wald intervals are symmetric for log sd (squared for a variance) and atanh of a correlation, as
     Stata's; for a covariance they are estimate +- 1.96 SE. ``profiled`` asks for those of the
-    profile likelihood instead, which exist on the boundary too.
+    profile likelihood instead, which exist on the boundary too. Parameters of a residual structure
+    are :func:`mixedflow.inference.residual_components.residual_components`, with intervals on the
+    scale on which each is free of bounds.
     """
     import pandas as pd
 
     parts = components(groups)
+    if residuals is not None:
+        parts = [*random_components(groups), *residual_components(residuals)]
     values, errors = inference.estimate(lambda at: np.array([part.function(at) for part in parts]))
     rows = []
     for part, value, error in zip(parts, values.tolist(), errors.tolist(), strict=True):
@@ -75,6 +84,10 @@ def variance_components(
             low, high = (float(x) for x in log_interval(np.array(sd), np.array(sd_error)))
             # An upper end without bound, near the boundary, may overflow.
             low, high = (low, high) if part.scale == "sd" else (low * low, high * high)
+        elif part.scale in ("range", "ratio"):
+            low, high = (float(x) for x in log_interval(np.array(value), np.array(error)))
+        elif part.scale == "nugget" or part.positive:
+            low, high = (float(x) for x in logit_interval(np.array(value), np.array(error)))
         elif part.scale == "corr":
             low, high = atanh_interval(value, error)
         else:
@@ -187,12 +200,15 @@ def variance_function(
     )
 
 
-def r_squared(solution: Solution) -> dict[str, float]:
-    """Marginal and conditional R2 (Nakagawa and Schielzeth 2013; random slopes: Johnson 2014)."""
+def r_squared(solution: Solution, relative: float = 1.0) -> dict[str, float]:
+    """Marginal and conditional R2 (Nakagawa and Schielzeth 2013; random slopes: Johnson 2014).
+
+    The residual variance is ``relative`` times s2 on average over the rows.
+    """
     objective = solution.objective
     fixed = objective.fitted_variance(solution.beta)
     random = objective.random_variance(solution.G)
-    total = fixed + random + solution.s2
+    total = fixed + random + relative * solution.s2
     return {"marginal": fixed / total, "conditional": (fixed + random) / total}
 
 

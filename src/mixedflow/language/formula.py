@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mixedflow.errors import ExpressionError, FormulaError, quote
 from mixedflow.language import expressions
@@ -94,6 +94,10 @@ class Parsed:
     def n_variance_parameters(self) -> int:
         """Variances and covariances of the random effects, and the residual variance."""
         return 1 + sum(len(b.terms) * (len(b.terms) + 1) // 2 for b in self.blocks)
+
+    def in_clusters(self, column: str) -> Parsed:
+        """The same with the clusters of ``column``, if it has none: nothing varies between them."""
+        return self if self.groups else replace(self, groups=(GroupTerm((column,), ()),))
 
     @property
     def grouping(self) -> frozenset[str]:

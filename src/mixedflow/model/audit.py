@@ -1,6 +1,7 @@
 """An independent implementation evaluates the optimum: statsmodels MixedLM.
 
-Several grouping factors: :mod:`mixedflow.model.factor_audit`.
+Several grouping factors: :mod:`mixedflow.model.factor_audit`; a residual structure:
+:mod:`mixedflow.model.residual_audit`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from mixedflow.model.factor_audit import audit_factors
 from mixedflow.model.fitted import Fitted
 from mixedflow.model.objective import Evaluation
 from mixedflow.model.one_factor import OneFactor
+from mixedflow.model.residual_audit import audit_residuals
 from mixedflow.model.searches import SAME_LOG_LIKELIHOOD
 
 POLISHED_UP_TO = 2000  # clusters; MixedLM loops over them in Python
@@ -61,6 +63,8 @@ def audit(fitted: Fitted) -> dict[str, Any]:
     """
     if len(fitted.groups) > 1:
         return audit_factors(fitted)
+    if fitted.residuals is not None:
+        return audit_residuals(fitted)
     singular = fitted.solution.singular
     of = _audited(fitted)
     objective, scales, how = of.objective, of.objective.scales, of.how

@@ -103,3 +103,18 @@ class ClusterEffects:
     def B(self) -> Array:
         back = np.matmul(self._scales.R.T, products(self._K, self._products.zf[:, :-1]))
         return np.ascontiguousarray(back.transpose(2, 0, 1))
+
+
+class NoEffects:
+    """Of clusters (``n`` rows each) between which nothing varies: q is 0, and all arrays empty."""
+
+    whole = True
+
+    def __init__(self, n: Array, p: int) -> None:
+        J = len(n)
+        self.n = n
+        self.L = self.T = self.T_inverse = self.G = np.zeros((0, 0))
+        self.C = self.own = self.own_root = self.root = np.zeros((J, 0, 0))
+        self.P = self.ZZ = self.C
+        self.E = self.ZF = np.zeros((J, 0, p + 1))
+        self.u, self.B, self.Z_mean = np.zeros((J, 0)), np.zeros((J, 0, p)), np.zeros(0)

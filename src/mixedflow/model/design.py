@@ -177,7 +177,7 @@ def _assembled(
                 name=group.name,
                 random_terms=tuple(name for _, names in parts for name in names),
                 blocks=tuple(len(names) for _, names in parts),
-                Z=np.hstack([matrix for matrix, _ in parts]),
+                Z=np.hstack([np.zeros((len(rows), 0)), *(matrix for matrix, _ in parts)]),
                 cluster=cluster,
                 columns=group.columns,
             )
@@ -246,7 +246,8 @@ def random_matrix(
     group: GroupTerm, atoms: Mapping[str, pd.Series], n_rows: int, where: str
 ) -> NDArray[np.float64]:
     """(n, q) a grouping factor's columns from its evaluated atoms: numbers, or ``category``."""
-    return np.hstack([_matrix(b.terms, atoms, n_rows, where)[0] for b in group.blocks])
+    parts = [_matrix(b.terms, atoms, n_rows, where)[0] for b in group.blocks]
+    return np.hstack([np.zeros((n_rows, 0)), *parts])
 
 
 def _atoms(

@@ -14,6 +14,7 @@ import numpy as np
 from mixedflow.arrays import Array
 from mixedflow.errors import DataError, FormulaError, ModelError, quote
 from mixedflow.language.formula import Parsed, parse
+from mixedflow.language.residuals import Residual
 from mixedflow.model.design import Design, design
 from mixedflow.model.fitted import Fitted
 from mixedflow.model.objective import Objective
@@ -27,20 +28,35 @@ if TYPE_CHECKING:
 
 
 def estimate(
-    text: str, frame: pd.DataFrame, method: str = "reml", where: str = "formula"
+    text: str,
+    frame: pd.DataFrame,
+    method: str = "reml",
+    where: str = "formula",
+    residual: Residual | None = None,
+    cluster: str | None = None,
 ) -> Fitted:
     """Fit the model of a formula in lme4 notation to the rows of ``frame``.
+
+    With a ``residual`` structure the formula may do without a bar: the model is marginal then, and
+    ``cluster`` the column of clusters.
 
     Raises
     ------
     FormulaError, DataError, ModelError
         Before any search starts.
     """
-    parsed, built = _designed(text, frame, where)
-    return estimate_design(built, method, where, parsed, frame)
+    parsed, built = _designed(text, frame, where, residual, cluster)
+    return estimate_design(built, method, where, parsed, frame, residual)
 
 
-def examine(text: str, frame: pd.DataFrame, method: str = "reml", where: str = "formula") -> Design:
+def examine(
+    text: str,
+    frame: pd.DataFrame,
+    method: str = "reml",
+    where: str = "formula",
+    residual: Residual | None = None,
+    cluster: str | None = None,
+) -> Design:
     """The matrices of a model that :func:`estimate` would accept; nothing is searched.
 
     Raises
@@ -48,13 +64,24 @@ def examine(text: str, frame: pd.DataFrame, method: str = "reml", where: str = "
     FormulaError, DataError, ModelError
         As ``estimate``: unknown columns, rank, clusters, more random effects than data can bear.
     """
-    _, built = _designed(text, frame, where)
-    posed(built, method == "reml", where)
+    _, built = _designed(text, frame, where, residual, cluster)
+    posed(built, method == "reml", where, residual, frame)
     return built
 
 
-def _designed(text: str, frame: pd.DataFrame, where: str) -> tuple[Parsed, Design]:
+def _designed(
+    text: str,
+    frame: pd.DataFrame,
+    where: str,
+    residual: Residual | None,
+    cluster: str | None,
+) -> tuple[Parsed, Design]:
     parsed = parse(text, where)
+    if residual is not None and cluster is not None:
+        parsed = parsed.in_clusters(cluster)
+    if not parsed.groups and residual is not None:
+        hint = "add a random part: + (1 | group), or name the clusters: cluster"
+        raise FormulaError(where, "residuals correlate within clusters, and there are none", hint)
     if not parsed.groups:
         raise FormulaError(where, "no grouping factor", "add a random part: + (1 | group)")
     _check_frame(frame, where)
@@ -77,6 +104,7 @@ def estimate_design(
     where: str,
     parsed: Parsed | None = None,
     frame: pd.DataFrame | None = None,
+    residual: Residual | None = None,
 ) -> Fitted:
     """The same from matrices.
 
@@ -86,14 +114,15 @@ def estimate_design(
         As :func:`mixedflow.model.posing.posed`, and a likelihood without an optimum.
     """
     check_method(method, where)
-    groups, objective = posed(design, method == "reml", where)
-    solution, searches = solved(objective, where)
+    problem = posed(design, method == "reml", where, residual, frame)
+    solution, searches = solved(problem.objective, where)
     return Fitted(
         solution=solution,
         searches=searches,
         method=method,
         terms=design.terms,
-        groups=groups,
+        groups=problem.groups,
+        residuals=problem.residuals,
         y=design.y,
         X=design.X,
         parsed=parsed,

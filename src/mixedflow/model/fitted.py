@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mixedflow.arrays import Array
 from mixedflow.language.formula import Parsed
+from mixedflow.model.residual_design import Residuals
 from mixedflow.model.search import Optimum
 from mixedflow.model.solution import Solution
+from mixedflow.model.whitened import Whitened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +53,8 @@ class Fitted:
     ``y`` (N,) and ``X`` (N, p) with the columns ``terms``, and each group's Z and codes, are those
     of all rows, or of the sample that was kept of a data set reduced in chunks
     (:mod:`mixedflow.model.reduced`); estimates never come from them. ``rows`` (N,) are positions in
-    ``frame``; these two and ``parsed`` are None for a fit from arrays.
+    ``frame``; these two and ``parsed`` are None for a fit from arrays. ``residuals`` are those of a
+    residual structure, None for independent ones of one variance.
     """
 
     solution: Solution
@@ -63,6 +68,30 @@ class Fitted:
     frame: pd.DataFrame | None = None
     rows: Array | None = None
     n_missing: int = 0
+    residuals: Residuals | None = None
+
+    @cached_property
+    def whitened(self) -> Fitted:
+        """The same with rows R^-1/2 [X Z y], whose residuals are independent with variance s2.
+
+        They have lost their meaning as rows, each being a combination of those of its cluster, but
+        what sums over a cluster's rows is what the correlated rows would give.
+        """
+        objective = self.solution.objective
+        if self.residuals is None or not isinstance(objective, Whitened):
+            return self
+        (group,) = self.groups
+        turned = np.empty((len(self.y), self.X.shape[1] + group.Z.shape[1] + 1))
+        both = np.column_stack([self.X, group.Z, self.y])[self.residuals.order]
+        turned[self.residuals.order] = objective.turned(both, self.solution.parameters)
+        p = self.X.shape[1]
+        return replace(
+            self,
+            X=turned[:, :p],
+            y=turned[:, -1],
+            groups=(replace(group, Z=turned[:, p:-1]),),
+            residuals=None,
+        )
 
     @property
     def complete(self) -> bool:

@@ -6,7 +6,7 @@ this protocol, and nothing above :mod:`mixedflow.model` asks which.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,10 +19,14 @@ from mixedflow.model.crossproducts import Scales
 
 @dataclass(frozen=True)
 class Covariance:
-    """The variance parameters as matrices: ``G`` (q, q) of each grouping factor, and ``s2``."""
+    """The variance parameters as matrices: ``G`` (q, q) of each grouping factor, and ``s2``.
+
+    ``residual`` (k,) are those of a residual structure, free of bounds; s2 holds at its reference.
+    """
 
     G: tuple[Array, ...]
     s2: float
+    residual: Array = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)

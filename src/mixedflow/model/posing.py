@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain, combinations
 from typing import Protocol
 
@@ -12,6 +13,8 @@ from mixedflow.arrays import Array
 from mixedflow.errors import DataError, ModelError, quote
 from mixedflow.language.formula import show
 from mixedflow.language.grouping import Columns, effects, written
+from mixedflow.language.names import INTERCEPT
+from mixedflow.language.residuals import Residual
 from mixedflow.model.apart import confounded, dependent
 from mixedflow.model.clusters import index
 from mixedflow.model.crossing import lies_within
@@ -28,6 +31,8 @@ from mixedflow.model.fitted import Group
 from mixedflow.model.many_factors import ManyFactors, TooLargeError
 from mixedflow.model.objective import Objective
 from mixedflow.model.one_factor import OneFactor
+from mixedflow.model.residual_design import Residuals, laid_out
+from mixedflow.model.whitened import Rows, Whitened
 
 # A slope is the outcome's unit over its covariate's, and errors of variances have its fourth power.
 LARGEST = 1e36
@@ -48,8 +53,10 @@ class Sums(Protocol):
     def n_obs(self) -> int: ...
 
 
-def structured(y: Array, X: Array, groups: Sequence[Group], reml: bool) -> OneFactor | ManyFactors:
-    """The objective of ``y`` (N,), ``X`` (N, p) and the grouping factors' random effects.
+def structured(
+    y: Array, X: Array, groups: Sequence[Group], reml: bool, residuals: Residuals | None = None
+) -> OneFactor | ManyFactors | Whitened:
+    """The objective of ``y`` (N,), ``X`` (N, p), the random effects and ``residuals``.
 
     Here a model gets the class of its covariance structure.
 
@@ -61,12 +68,29 @@ def structured(y: Array, X: Array, groups: Sequence[Group], reml: bool) -> OneFa
     if len(groups) > 1:
         return ManyFactors.of(y, X, groups, reml)
     (group,) = groups
+    if residuals is not None:
+        order = residuals.order
+        rows = Rows(y[order], X[order], group.Z[order], group.codes[order], group.blocks)
+        return Whitened(rows, residuals.correlation(), residuals.H, reml)
     products = reduce(y, X, group.Z, group.codes, len(group.labels), group.blocks)
     return OneFactor(products, group.blocks, reml)
 
 
-def posed(design: Design, reml: bool, where: str) -> tuple[tuple[Group, ...], Objective]:
-    """The grouping factors of a design, and its objective.
+@dataclass(frozen=True)
+class Posed:
+    """A design's grouping factors, the layout of its residual structure, and its objective."""
+
+    groups: tuple[Group, ...]
+    residuals: Residuals | None
+    objective: Objective
+
+
+def posed(
+    design: Design, reml: bool, where: str, residual: Residual | None = None, frame: object = None
+) -> Posed:
+    """A design with what decides on its likelihood.
+
+    A ``residual`` structure reads its columns from ``frame``, of which the design has rows.
 
     Raises
     ------
@@ -82,11 +106,15 @@ def posed(design: Design, reml: bool, where: str) -> tuple[tuple[Group, ...], Ob
     for group in groups:
         sizes = np.bincount(group.codes, minlength=len(group.labels))
         check_sizes(sizes, X.shape[1], group.Z.shape[1], group.name, where)
+    residuals = None
+    if residual is not None:
+        check_together(residual, groups, where)
+        residuals = _laid_out(residual, design, frame, groups[0], where)
     check_factors(design.groups, groups, where)
     named = effects({group.name: group.random_terms for group in groups})
     random_terms = tuple(chain.from_iterable(named))
     try:
-        objective = structured(y, X, groups, reml)
+        objective = structured(y, X, groups, reml, residuals)
     except CollinearError as error:
         raise collinear(error, design.terms, random_terms, where) from None
     except NotFiniteError:
@@ -94,11 +122,46 @@ def posed(design: Design, reml: bool, where: str) -> tuple[tuple[Group, ...], Ob
     except TooLargeError as error:
         raise no_room(error, where) from None
     check_posed(objective, design.terms, random_terms, y.min() == y.max(), where)
-    return groups, objective
+    return Posed(groups, residuals, objective)
+
+
+def _laid_out(
+    residual: Residual, design: Design, frame: object, group: Group, where: str
+) -> Residuals:
+    import pandas as pd
+
+    assert isinstance(frame, pd.DataFrame), "a residual structure names columns"
+    rows = frame.iloc[design.rows].reset_index(drop=True)
+    return laid_out(residual, rows, group.codes, group.labels, where)
+
+
+def check_together(residual: Residual, groups: Sequence[Group], where: str) -> None:
+    """Refuse random effects that a residual structure cannot go with."""
+    if len(groups) > 1:
+        names = ", ".join(quote(group.name) for group in groups)
+        raise ModelError(
+            where,
+            f"{len(groups)} grouping factors ({names}) and a residual structure are not supported "
+            "together yet",
+            "one factor, or none: leave the other bars out, or the residual structure",
+        )
+    (group,) = groups
+    kind = residual.correlation.kind if residual.correlation else ""
+    taken = group.random_terms if kind == "unstructured" else ()
+    if kind in ("exchangeable", "toeplitz") and INTERCEPT in group.random_terms:
+        taken = (INTERCEPT,)
+    if taken:
+        names = ", ".join(map(quote, taken))
+        raise ModelError(
+            where,
+            f"{kind} residuals say what random effects of {quote(group.name)} ({names}) would: "
+            "the two cannot be told apart",
+            "leave one out; a formula without a bar is a marginal model",
+        )
 
 
 def check_posed(
-    objective: OneFactor | ManyFactors,
+    objective: OneFactor | ManyFactors | Whitened,
     terms: Sequence[str],
     random_terms: Sequence[str],
     constant: bool,
@@ -111,7 +174,11 @@ def check_posed(
     """
     check_range(objective, terms, random_terms, where)
     check_residual(objective, constant, where)
-    if isinstance(objective, OneFactor):
+    if isinstance(objective, Whitened):
+        # Told apart with independent residuals, effects are with others as well.
+        if objective.independent is not None:
+            check_objective(objective.independent, random_terms, where)
+    elif isinstance(objective, OneFactor):
         check_objective(objective, random_terms, where)
     else:
         check_apart(objective, random_terms, where)
@@ -166,7 +233,7 @@ def check_sizes(sizes: Array, p: int, q: int, group: str, where: str) -> None:
             f"the grouping factor {quote(group)} has one cluster only",
             "leave it out: a mixed model needs several",
         )
-    if n_clusters == n:
+    if n_clusters == n and q:
         raise ModelError(
             where,
             f"the grouping factor {quote(group)} has one row a cluster ({n} rows, {n} clusters)",
@@ -203,7 +270,7 @@ def check_range(
         sizes["the outcome"] = fitted if fitted < VANISHES else 0.0
     columns = ((terms, scales.R / root), (random_terms, scales.T))
     for names, triangle in columns:
-        largest = np.abs(triangle).max(axis=0).tolist()
+        largest = np.abs(triangle).max(axis=0, initial=0.0).tolist()
         sizes |= {quote(name): size for name, size in zip(names, largest, strict=True)}
     for name, size in sizes.items():
         if size and not 1.0 / LARGEST < size < LARGEST:

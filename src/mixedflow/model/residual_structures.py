@@ -23,6 +23,8 @@ from mixedflow.arrays import Array
 
 _COMPLEX = 1e-30  # imaginary step of a derivative without differences
 
+ByVisit = tuple[Callable[[Array], Array], Array]  # tau to R (V, V), and a tau to start from
+
 
 @dataclass(frozen=True)
 class Turned:
@@ -64,15 +66,18 @@ class Markov:
         (N,) time since the row before, positive; not looked at in first rows.
     discrete
         phi = rho^gap, rho = tanh(tau) of any sign, for whole numbers (AR(1)); otherwise
-        phi = exp(-gap / range), range = exp(tau) times the median gap (CAR(1), exponential).
+        phi = exp(-gap / range), range = exp(tau) times ``unit`` (CAR(1), exponential).
+    unit
+        The median gap as a rule.
     """
 
     k = 1
 
-    def __init__(self, first: NDArray[np.bool_], gaps: Array, discrete: bool) -> None:
+    def __init__(
+        self, first: NDArray[np.bool_], gaps: Array, discrete: bool, unit: float = 1.0
+    ) -> None:
         self._later = np.flatnonzero(~first)
-        self._gaps, self._discrete = gaps[self._later], discrete
-        self.unit = float(np.median(self._gaps)) if len(self._later) else 1.0
+        self._gaps, self._discrete, self._unit = gaps[self._later], discrete, unit
 
     def starts(self) -> tuple[Array, Array]:
         return (
@@ -81,20 +86,12 @@ class Markov:
             else (np.array([0.0]), np.array([1.5]))
         )
 
-    def rho(self, tau: float) -> float:
-        """The correlation of rows one unit of time apart."""
-        return float(np.tanh(tau)) if self._discrete else float(np.exp(-1.0 / self.range(tau)))
-
-    def range(self, tau: float) -> float:
-        """The time in which the correlation falls to 1 / e."""
-        return float(self.unit * np.exp(tau))
-
     def _phi(self, tau: float) -> tuple[Array, Array]:
         """(n,) correlation with the row before, and its derivative in tau."""
         if self._discrete:
             rho = np.tanh(tau)
             return rho**self._gaps, self._gaps * rho ** (self._gaps - 1) * (1.0 - rho * rho)
-        ratio = self._gaps / (self.unit * np.exp(tau))
+        ratio = self._gaps / (self._unit * np.exp(tau))
         phi = np.exp(-ratio)
         return phi, phi * ratio
 
@@ -121,6 +118,125 @@ class Markov:
         found[later] *= scale[:, None]
         found[before] -= (scale * phi)[:, None] * own
         return found, np.array([float(moved @ slope)])
+
+
+class Exchangeable:
+    """One correlation of any two rows of a cluster, down to -1 / (n - 1) of the largest, n rows.
+
+    R^-1/2 takes a cluster's mean and the deviations from it by a factor each, so that no matrix is
+    needed however large a cluster is.
+
+    Parameters
+    ----------
+    codes
+        (N,) the rows' clusters, ascending.
+    largest
+        n, 2 or more.
+    """
+
+    k = 1
+
+    def __init__(self, codes: NDArray[np.int64], largest: int) -> None:
+        self._codes, self._n = codes, np.bincount(codes).astype(float)
+        self._starts = np.concatenate([[0], np.cumsum(self._n)[:-1]]).astype(np.int64)
+        self._low = -1.0 / (largest - 1)
+
+    def starts(self) -> tuple[Array, Array]:
+        return self._of(0.1), self._of(0.5)
+
+    def _of(self, rho: float) -> Array:
+        return np.array([np.log((rho - self._low) / (1.0 - rho))])
+
+    def _parts(self, rows: Array) -> tuple[Array, Array]:
+        mean = np.add.reduceat(rows, self._starts, axis=0) / self._n[:, None]
+        mean = mean[self._codes]
+        return mean, rows - mean
+
+    def turned(self, rows: Array, tau: Array) -> Turned:
+        rho = exchangeable_rho(float(tau[0]), self._low)
+        inner, outer = 1.0 - rho, 1.0 + (self._n - 1.0) * rho
+        if not (inner > 0 and (outer > 0).all()):
+            raise np.linalg.LinAlgError("rows are perfectly correlated")
+        log_det = float(((self._n - 1.0) * np.log(inner) + np.log(outer)).sum())
+        factors = inner**-0.5, (outer**-0.5)[self._codes, None]
+        mean, deviations = self._parts(rows)
+        found = factors[0] * deviations + factors[1] * mean
+        return Turned(found, log_det, (rho, inner, outer, factors, mean, deviations))
+
+    def back(
+        self, rows: Array, turned: Turned, sensitivity: Array, tau: Array
+    ) -> tuple[Array, Array]:
+        rho, inner, outer, factors, mean, deviations = turned.kept
+        own_mean, own = self._parts(sensitivity)
+        n = self._n
+        # d inner / d rho = -1, d outer / d rho = n - 1
+        slope = 0.5 * inner**-1.5 * float(np.sum(own * deviations))
+        each = np.add.reduceat(np.einsum("nm,nm->n", own_mean, mean), self._starts)
+        slope += float((-0.5 * outer**-1.5 * (n - 1.0)) @ each)
+        slope += float(((n - 1.0) / outer - (n - 1.0) / inner).sum())
+        bounded = (rho - self._low) * (1.0 - rho) / (1.0 - self._low)
+        return factors[0] * own + factors[1] * own_mean, np.array([slope * bounded])
+
+
+def exchangeable_rho(tau: float, low: float) -> float:
+    return float(low + (1.0 - low) / (1.0 + np.exp(-tau)))
+
+
+class Nugget:
+    """Correlation (1 - nugget) exp(-gap / range) of any two rows, a dense matrix a cluster.
+
+    Parameters
+    ----------
+    starts
+        (J + 1,) where the clusters' rows start.
+    time
+        (N,)
+    unit
+        range = exp(tau[0]) times this; the nugget is logistic in tau[1].
+    """
+
+    k = 2
+
+    def __init__(self, starts: NDArray[np.int64], time: Array, unit: float = 1.0) -> None:
+        sizes, self._batches = np.diff(starts), []
+        for n in np.unique(sizes):
+            # Clusters of one size go together: rows are (clusters, rows of each).
+            rows = starts[:-1][sizes == n][:, None] + np.arange(n)
+            t = time[rows]
+            self._batches.append((rows, np.abs(t[:, :, None] - t[:, None, :]) / unit))
+
+    def starts(self) -> tuple[Array, Array]:
+        return np.array([0.5, -1.5]), np.array([1.5, 0.0])
+
+    def turned(self, rows: Array, tau: Array) -> Turned:
+        found, log_det, kept = np.empty_like(rows), 0.0, []
+        nugget = 1.0 / (1.0 + np.exp(-tau[1]))
+        for at, gaps in self._batches:
+            alike = np.exp(-gaps / np.exp(tau[0]))
+            R = (1.0 - nugget) * alike
+            R[:, np.arange(at.shape[1]), np.arange(at.shape[1])] = 1.0
+            half = np.linalg.cholesky(R)
+            inverse = np.linalg.inv(half)
+            found[at] = inverse @ rows[at]
+            log_det += 2.0 * float(np.log(np.einsum("jaa->ja", half)).sum())
+            kept.append((alike, inverse))
+        return Turned(found, log_det, (nugget, kept))
+
+    def back(
+        self, rows: Array, turned: Turned, sensitivity: Array, tau: Array
+    ) -> tuple[Array, Array]:
+        nugget, kept = turned.kept
+        found, slopes = np.empty_like(rows), np.zeros(2)
+        for (at, gaps), (alike, inverse) in zip(self._batches, kept, strict=True):
+            upper = inverse.transpose(0, 2, 1)
+            found[at] = upper @ sensitivity[at]
+            own = sensitivity[at] @ turned.rows[at].transpose(0, 2, 1)
+            middle = np.eye(at.shape[1]) - 0.25 * (own + own.transpose(0, 2, 1))
+            apart = 1.0 - np.eye(at.shape[1])  # rows at one time are two rows
+            whole = (upper @ middle @ inverse) * alike * apart
+            slopes[0] += (1.0 - nugget) * float(np.sum(whole * gaps)) / np.exp(tau[0])
+            slopes[1] -= nugget * (1.0 - nugget) * float(np.sum(whole))
+        return found, slopes
 
 
 class Visits:
@@ -190,7 +306,7 @@ def _steps(k: int) -> Array:
     return 1j * _COMPLEX * np.eye(k)
 
 
-def unstructured(V: int) -> tuple[Callable[[Array], Array], Array]:
+def unstructured(V: int) -> ByVisit:
     """R = L L' with L[0, 0] = 1, so that s2 is the variance at the first visit; tau of R = I."""
     rows, columns = (part[1:] for part in np.tril_indices(V))
 
@@ -203,18 +319,7 @@ def unstructured(V: int) -> tuple[Callable[[Array], Array], Array]:
     return matrix, np.zeros(len(rows))
 
 
-def exchangeable(V: int) -> tuple[Callable[[Array], Array], Array]:
-    """One correlation of any two visits, down to -1 / (V - 1)."""
-    low = -1.0 / max(V - 1, 1)
-
-    def matrix(tau: Array) -> Array:
-        rho = low + (1.0 - low) / (1.0 + np.exp(-tau[0]))
-        return (1.0 - rho) * np.eye(V) + rho * np.ones((V, V))
-
-    return matrix, np.array([np.log(-low)])
-
-
-def toeplitz(V: int) -> tuple[Callable[[Array], Array], Array]:
+def toeplitz(V: int) -> ByVisit:
     """A correlation for each lag, from partial autocorrelations tanh(tau) (Durbin and Levinson)."""
     lags = np.abs(np.subtract.outer(np.arange(V), np.arange(V)))
 

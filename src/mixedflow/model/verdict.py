@@ -157,6 +157,8 @@ class Verdict:
             group for group, effects in flat if not (_singular_values(effects) >= SINGULAR).any()
         ]
         if len(gone) == len(self.fitted.groups) and all(len(g.random_terms) == 1 for g in gone):
+            if self.fitted.residuals is not None:
+                return "the residual structure says all: leave the random effects out"
             return "the clusters differ no more than their rows do: a linear model says the same"
         if len(self.fitted.groups) == 1:
             return _without_direction(*flat[0])

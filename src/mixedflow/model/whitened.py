@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from mixedflow.arrays import Array
 from mixedflow.errors import ModelError
 from mixedflow.model.adjoint import Rest, backward
-from mixedflow.model.cluster_effects import ClusterEffects
+from mixedflow.model.as_fixed import AsFixed, Without, of_clusters
+from mixedflow.model.cluster_effects import ClusterEffects, NoEffects
 from mixedflow.model.crossproducts import CrossProducts, Scales, scales_of
 from mixedflow.model.objective import Covariance, Evaluation, closed, in_data_units
 from mixedflow.model.one_factor import OneFactor
@@ -90,10 +91,9 @@ class Whitened:
         N, p = rows.X.shape
         self.n_effective = N - (p if reml else 0)
         self.evaluations = 0
-        independent = self._inner(self._columns)
-        self.q, self.k_L = q, independent.n_parameters if independent else 0
+        self.independent = self._inner(self._columns)  # the model without residual structure
+        self.q, self.k_L = q, self.independent.n_parameters if self.independent else 0
         self.k_tau = correlation.k if correlation else 0
-        self._independent = independent
         self.FF = F.T @ F
 
     @property
@@ -116,9 +116,8 @@ class Whitened:
         q = self.rows.Z.shape[1]
         if not q:
             return None
-        sums = _sums(columns, q, self.starts)
-        total = columns.sum(axis=0)
-        F = columns[:, q:]
+        sums, F = _sums(columns, q, self.starts), columns[:, q:]
+        total = self._columns.sum(axis=0)  # means over the rows are those of the rows as they are
         products = CrossProducts(
             sums[:, :q],
             sums[:, q:],
@@ -136,8 +135,21 @@ class Whitened:
         a, b = self.k_L, self.k_L + self.k_tau
         return parameters[:a], parameters[a:b], parameters[b:]
 
+    def turned(self, columns: Array, parameters: Array) -> Array:
+        """R^-1/2 times ``columns`` (N, m) of the rows, in their order here."""
+        _, tau, delta = self._split(parameters)
+        scaled = columns * np.exp(-self.H @ delta)[:, None]
+        return self.correlation.turned(scaled, tau).rows if self.correlation else scaled
+
     def evaluate(self, parameters: Array, derivatives: bool = True) -> Evaluation:
         self.evaluations += 1
+        with np.errstate(all="ignore"):  # what is no number is refused below
+            found = self._evaluated(parameters, derivatives)
+        if not np.isfinite(found.deviance):
+            raise np.linalg.LinAlgError("the deviance is no number")
+        return found
+
+    def _evaluated(self, parameters: Array, derivatives: bool) -> Evaluation:
         own, tau, delta = self._split(parameters)
         log_sd = self.H @ delta
         scaled = self._columns * np.exp(-log_sd)[:, None]
@@ -197,44 +209,46 @@ class Whitened:
         return np.concatenate([own, parameters[self.k_L :]])
 
     def unit(self) -> Array:
-        own = self._independent.unit() if self._independent else np.zeros(0)
+        own = self.independent.unit() if self.independent else np.zeros(0)
         return self._with(self.start("moments"), own)
 
     def off_boundary(self, parameters: Array, least: float = 0.1) -> Array:
-        if self._independent is None:
+        if self.independent is None:
             return parameters
-        own = self._independent.off_boundary(parameters[: self.k_L], least)
+        own = self.independent.off_boundary(parameters[: self.k_L], least)
         return self._with(parameters, own)
 
     def on_boundary(self, parameters: Array, most: float = 1e-2) -> Array:
-        if self._independent is None:
+        if self.independent is None:
             return parameters
-        own = self._independent.on_boundary(parameters[: self.k_L], most)
+        own = self.independent.on_boundary(parameters[: self.k_L], most)
         return self._with(parameters, own)
 
     def canonical(self, parameters: Array) -> Array:
-        if self._independent is None:
+        if self.independent is None:
             return parameters
-        return self._with(parameters, self._independent.canonical(parameters[: self.k_L]))
+        return self._with(parameters, self.independent.canonical(parameters[: self.k_L]))
 
     def covariance(self, parameters: Array, s2: float) -> Covariance:
-        if self._independent is None:
-            return Covariance((), s2)
-        return self._independent.covariance(parameters[: self.k_L], s2)
+        residual = parameters[self.k_L :]
+        if self.independent is None:
+            return Covariance((np.zeros((0, 0)),), s2, residual)
+        found = self.independent.covariance(parameters[: self.k_L], s2)
+        return Covariance(found.G, s2, residual)
 
     def singular_values(self, parameters: Array) -> Array:
-        if self._independent is None:
+        if self.independent is None:
             return np.ones(1)
-        return self._independent.singular_values(parameters[: self.k_L])
+        return self.independent.singular_values(parameters[: self.k_L])
 
     def start(self, name: str) -> Array:
-        own = self._independent.start(name) if self._independent else np.zeros(0)
+        own = self.independent.start(name) if self.independent else np.zeros(0)
         tau = self.correlation.starts()[name == "large variances"] if self.correlation else None
         delta = np.full(self.H.shape[1], 0.0 if name == "moments" else 0.1)
         return np.concatenate([own, np.zeros(0) if tau is None else tau, delta])
 
     def scored(self, parameters: Array, at: Evaluation) -> Array:
-        if self._independent is None:
+        if self.independent is None:
             raise np.linalg.LinAlgError("no random effects to score")
         kept: _At = at.sums
         assert kept.inner is not None
@@ -298,11 +312,19 @@ class Whitened:
         S = self.FF
         return self.deviance_in_data_units(closed(S, 0.0, self.n_effective, self.reml, None))
 
-    def effects(self, parameters: Array, at: Evaluation) -> tuple[ClusterEffects, ...]:
+    def effects(self, parameters: Array, at: Evaluation) -> tuple[ClusterEffects | NoEffects, ...]:
         kept: _At = at.sums
         if kept.inner is None:
-            return ()
+            return (NoEffects(self.n, len(at.b)),)
         return kept.inner.effects(parameters[: self.k_L], kept.evaluation)
+
+    def as_fixed(self, parameters: Array, g: int, without: Without) -> AsFixed:
+        kept: _At = self.evaluate(parameters, False).sums
+        if kept.inner is not None:
+            return of_clusters(kept.inner.products)
+        J = self.n_clusters
+        none, projected = np.zeros((J, 0, 0)), np.zeros((J, 0, len(kept.S)))
+        return AsFixed(np.zeros((J, 0), dtype=bool), projected, kept.S, none, none, True)
 
     def between(
         self, parameters: Array, at: Evaluation, levels: tuple[tuple[int, Array], tuple[int, Array]]
@@ -329,7 +351,7 @@ class Whitened:
         return Whitened(self.rows, self.correlation, self.H, False)
 
     def without_covariates(self) -> Whitened | None:
-        if self._independent is None or self._independent.without_covariates() is None:
+        if self.independent is None or self.independent.without_covariates() is None:
             return None
         rows = replace(self.rows, X=np.ones((self.n_obs, 1)))
         return Whitened(rows, self.correlation, self.H, self.reml)

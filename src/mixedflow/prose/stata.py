@@ -36,21 +36,25 @@ def text(report: FitReport, fixed: pd.DataFrame, components: pd.DataFrame) -> st
     for row in fixed.to_dict("records"):
         cells = [_cell(row[name], width, kind) for name, width, kind in _COLUMNS]
         lines.append(f"{plain(row['term'])[-20:]:>20} {' '.join(cells)}")
+    part = "Random effects" if report.random_terms else "Covariance"
     lines += [
         rule,
-        f"{'Random effects':>32} {'Estimate':>10} {'Std. err.':>10}  [95% conf. interval]",
+        f"{part:>32} {'Estimate':>10} {'Std. err.':>10}  [95% conf. interval]",
         rule,
     ]
     blocks = {group.name: _block(group) for group in report.groups} if several else {}
     begun = None
     for row in components.to_dict("records"):
-        if row["scale"] not in ("sd", "corr"):
+        if row["scale"] in ("var", "cov"):
             continue
         if several and row["group"] != begun:
             lines += [rule] if begun is not None else []
             begun = row["group"]
             lines += [plain(f"{begun}: {blocks[begun]}")] if begun in blocks else []
         terms = ",".join(t for t in (row["term1"], row["term2"]) if t) or RESIDUAL
+        if report.residual and row["group"] == RESIDUAL != begun:
+            begun = RESIDUAL
+            lines.append(f"{'Residual':>32}")
         name = plain(f"{row['scale']}({terms})")[-32:]
         columns = ("estimate", "std_error", "conf_low", "conf_high")
         lines.append(f"{name:>32} {' '.join(_cell(row[column]) for column in columns)}")
