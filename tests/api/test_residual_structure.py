@@ -119,6 +119,48 @@ def test_unstructured_with_a_mean_each_visit_has_a_closed_form(means):
     assert table[table["scale"] == "var"]["std_error"].to_numpy() == pytest.approx(error, rel=1e-4)
 
 
+def test_kenward_roger_is_hotellings_test(means):
+    """T2 of r contrasts of the visits' means, as F (J - r) / r (J - 1) with r and J - r df."""
+    wide = FRAME.pivot(index="id", columns="visit", values="y").to_numpy()
+    L = np.array([[-1.0, 1.0, 0.0, 0.0], [0.0, -1.0, 1.0, 0.0], [0.0, 0.0, -1.0, 1.0]])
+    J, r, d = 30, 3, wide.mean(axis=0) @ L.T
+    T2 = J * d @ np.linalg.solve(np.cov((wide @ L.T).T), d)
+    found = means.test(L, "kenward-roger")
+    assert found["statistic"] == pytest.approx(T2 * (J - r) / (r * (J - 1)), rel=1e-6)
+    assert (found["df_num"], found["df_den"]) == (r, pytest.approx(J - r, rel=1e-6))
+    assert means.degrees_of_freedom("kenward-roger") == pytest.approx(29.0, rel=1e-6)
+    error = np.sqrt(np.diag(means.kenward_roger_covariance))
+    assert error == pytest.approx(means.fixed_effects["std_error"].to_numpy(), rel=1e-6)
+
+
+def test_kenward_roger_where_visits_are_missing():
+    """P, Q and traces against their definition from dense matrices, visits missing."""
+    frame = FRAME[(FRAME["id"] + FRAME["visit"]) % 5 != 0]
+    fit = api.fit("y ~ visit + arm", frame, residual=UN, cluster="id")
+    at, objective = fit.solution, fit.solution.objective
+    P, Q, traces = objective.kenward_roger(at.parameters, at.at)
+    ordered = frame.iloc[fit.fitted.residuals.order]
+    X = fit.fitted.X[fit.fitted.residuals.order] @ at.scales.R_inverse
+    visit, same = ordered["visit"].to_numpy(), np.equal.outer(*[ordered["id"].to_numpy()] * 2)
+    whole = at.s2_scaled * objective.correlation.matrix(at.parameters)
+    inverse = np.linalg.inv(same * whole[np.ix_(visit, visit)])
+    parts = []
+    for i in range(4):
+        for k in range(i + 1):
+            E = np.zeros((4, 4))
+            E[i, k] = E[k, i] = 1.0
+            parts.append(inverse @ (same * E[np.ix_(visit, visit)]))
+    for i, one in enumerate(parts):
+        assert P[i] == pytest.approx(-X.T @ one @ inverse @ X, rel=1e-7, abs=1e-9)
+        for k, other in enumerate(parts):
+            assert traces[i, k] == pytest.approx(np.trace(one @ other), rel=1e-7, abs=1e-9)
+            assert Q[i, k] == pytest.approx(X.T @ one @ other @ inverse @ X, rel=1e-7, abs=1e-9)
+    table = api.fit(
+        "y ~ visit + arm", frame, residual=UN, cluster="id", reporting=Reporting("kenward-roger")
+    ).fixed_effects
+    assert (table["std_error"] >= fit.fixed_effects["std_error"] - 1e-12).all()
+
+
 def test_robust_errors_of_means_are_those_of_the_sample(means):
     """CR0 of a mean is sum (y - mean)^2 / J^2, whatever the working covariance."""
     table = means.alternatives()

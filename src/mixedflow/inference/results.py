@@ -51,7 +51,7 @@ class Reporting:
     def check(self, method: str, where: str, residual: Residual | None = None) -> None:
         """Refuse what a fit by ``method`` cannot report, before it is made."""
         if residual is not None:
-            self._check_structure(where)
+            self._check_structure(residual, where)
         known_df(self.df)
         known_intervals(self.intervals)
         if self.df == "kenward-roger" and method != "reml":
@@ -59,17 +59,18 @@ class Reporting:
                 where, "Kenward-Roger needs a REML fit", "use method: reml, or df: satterthwaite"
             )
 
-    def _check_structure(self, where: str) -> None:
+    def _check_structure(self, residual: Residual, where: str) -> None:
         if self.intervals == "bootstrap":
             raise ModelError(
                 where, "no bootstrap yet with a residual structure", "use wald or profile"
             )
-        if self.df == "kenward-roger":
+        linear = residual.correlation is not None and residual.correlation.kind == "unstructured"
+        if self.df == "kenward-roger" and not linear:
             raise ModelError(
                 where,
-                "Kenward-Roger is not available with a residual structure, whose covariance is no "
+                "Kenward-Roger is not available with a residual structure whose covariance is no "
                 "linear function of its parameters",
-                "use df: satterthwaite",
+                "use df: satterthwaite, or unstructured residuals",
             )
 
 

@@ -109,7 +109,8 @@ class Residuals:
         if self._matrix is not None:
             matrix, start = self._matrix
             visit = time.astype(np.int64)
-            return structures.Visits(starts, visit, matrix, start, start + 0.3)
+            linear = kind == "unstructured"
+            return structures.Visits(starts, visit, matrix, start, start + 0.3, linear)
         first = np.append(True, codes[1:] != codes[:-1])
         gaps = np.diff(time, prepend=0.0)
         return structures.Markov(first, gaps, kind == "ar1", unit)

@@ -252,6 +252,8 @@ class Visits:
         tau to R (V, V); it has to take complex numbers.
     first, second
         Values of tau to start from.
+    linear
+        s2 R can be any covariance matrix, so that V is linear in its elements.
     """
 
     def __init__(
@@ -261,7 +263,9 @@ class Visits:
         matrix: Callable[[Array], Array],
         first: Array,
         second: Array,
+        linear: bool = False,
     ) -> None:
+        self.linear = linear
         self.k, self.matrix, self._starts = len(first), matrix, (first, second)
         seen: dict[bytes, list[int]] = {}
         for j in range(len(starts) - 1):
@@ -276,6 +280,30 @@ class Visits:
 
     def starts(self) -> tuple[Array, Array]:
         return self._starts
+
+    def kenward_roger(self, X: Array, V: Array) -> tuple[Array, Array, Array]:
+        """Their P_i, Q_ij and traces of a marginal model in the elements of its covariance ``V``.
+
+        As :meth:`mixedflow.model.objective.Objective.kenward_roger`; ``X`` (N, p).
+        """
+        p, size = X.shape[1], len(V)
+        first, other = np.tril_indices(size)
+        m = len(first)
+        basis = np.zeros((m, size, size))
+        basis[np.arange(m), first, other] = basis[np.arange(m), other, first] = 1.0
+        P, Q, traces = np.zeros((m, p, p)), np.zeros((m, m, p, p)), np.zeros((m, m))
+        for visits, at in self._patterns:
+            inside = np.ix_(visits, visits)
+            inverse = np.linalg.inv(V[inside])
+            E = basis[:, inside[0], inside[1]]
+            U = inverse @ X[at]
+            C = np.einsum("jap,jdq->adpq", U, U)
+            P -= np.tensordot(E, C, axes=2)
+            for i in range(m):
+                turned = E[i] @ inverse @ E
+                Q[i] += np.tensordot(turned, C, axes=2)
+                traces[i] += len(at) * np.einsum("ab,kba->k", inverse, turned)
+        return P, Q, traces
 
     def turned(self, rows: Array, tau: Array) -> Turned:
         whole = self.matrix(tau)

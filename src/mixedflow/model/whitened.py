@@ -22,7 +22,7 @@ from mixedflow.model.cluster_effects import ClusterEffects, NoEffects
 from mixedflow.model.crossproducts import CrossProducts, Scales, scales_of
 from mixedflow.model.objective import Covariance, Evaluation, closed, in_data_units
 from mixedflow.model.one_factor import OneFactor
-from mixedflow.model.residual_structures import Correlation, Turned
+from mixedflow.model.residual_structures import Correlation, Turned, Visits
 
 _STEP = 1e-4
 
@@ -334,6 +334,9 @@ class Whitened:
         return kept.inner.between(parameters[: self.k_L], kept.evaluation, levels)
 
     def kenward_roger(self, parameters: Array, at: Evaluation) -> tuple[Array, Array, Array]:
+        structure, s2 = self.correlation, at.rss / self.n_effective
+        if isinstance(structure, Visits) and structure.linear and not self.q + self.H.shape[1]:
+            return structure.kenward_roger(self._columns[:, :-1], s2 * structure.matrix(parameters))
         raise ModelError(
             "Kenward-Roger",
             "it is not available where the covariance is no linear function of its parameters",
