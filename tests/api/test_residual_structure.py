@@ -304,6 +304,33 @@ def test_profile_intervals(both):
         assert rise == pytest.approx(3.841459, abs=1e-3)
 
 
+def test_a_correlation_that_vanishes_is_named():
+    """Neighbours that differ more than others: no range makes that likely."""
+    rng = np.random.default_rng(5)
+    e = rng.normal(size=(30, 4))
+    e[:, 1:] -= 0.4 * e[:, :-1]
+    frame = pd.DataFrame({"id": np.repeat(np.arange(30), 4), "t": np.tile(np.arange(4.0), 30)})
+    frame["y"] = e.ravel()
+    fit = api.fit("y ~ 1", frame, residual={"correlation": {"car1": "t"}}, cluster="id")
+    assert fit.converged
+    assert fit.warnings[0].startswith(
+        "the residuals' correlation is estimated as 0: leave the correlation out"
+    )
+    assert fit.evidence["next_step"] == "leave the correlation out"
+    assert fit.log_likelihood == pytest.approx(fit.linear_log_likelihood, abs=1e-6)
+    assert fit.variance_components["std_error"].isna().all()
+    negative = api.fit("y ~ 1", frame, residual={"correlation": {"ar1": "t"}}, cluster="id")
+    assert negative.variance_components.query("scale == 'corr'")["estimate"].item() < 0
+    assert negative.converged and not negative.warnings
+
+
+def test_random_effects_that_a_correlation_replaces_are_named():
+    frame = FRAME.assign(y=FRAME["y"] - 0.9 * FRAME.groupby("id")["y"].transform("mean"))
+    fit = api.fit("y ~ visit + (1 | id)", frame, residual=AR1)
+    assert fit.singular
+    assert "leave the random effects out" in fit.warnings[0]
+
+
 def test_a_sample_of_clusters_is_audited(monkeypatch):
     monkeypatch.setattr("mixedflow.model.residual_audit.AUDITED_UP_TO", 7)
     with warnings.catch_warnings():

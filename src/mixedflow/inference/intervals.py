@@ -16,14 +16,14 @@ def quantile(df: Array) -> Array:
 
 def log_interval(estimate: Array, std_error: Array) -> tuple[Array, Array]:
     """Symmetric in the logarithm: for standard deviations and variances."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         half = Z95 * std_error / estimate
         return estimate * np.exp(-half), estimate * np.exp(half)
 
 
 def logit_interval(estimate: Array, std_error: Array) -> tuple[Array, Array]:
     """Symmetric in the logit: for shares."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         centre = np.log(estimate / (1.0 - estimate))
         half = Z95 * std_error / (estimate * (1.0 - estimate))
         return 1.0 / (1.0 + np.exp(-centre + half)), 1.0 / (1.0 + np.exp(-centre - half))

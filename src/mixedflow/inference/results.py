@@ -182,7 +182,7 @@ class Results:
     def covariance_inference(self) -> variance.CovarianceInference:
         # The searches' own evidence decides here: the audit needs every row, tables do not.
         return variance.CovarianceInference(
-            self.solution, self.verdict.found and not self.verdict.singular
+            self.solution, self.verdict.found and not self.verdict.boundary
         )
 
     def degrees_of_freedom(self, method: Method = "satterthwaite") -> Array:

@@ -24,6 +24,7 @@ from mixedflow.model.design import levels_in_use
 if TYPE_CHECKING:
     import pandas as pd
 
+_NOTHING = 1e-3  # a correlation, or a nugget, that is none
 MOST_VISITS = 30  # of an unstructured or Toeplitz correlation; parameters grow with their square
 
 
@@ -47,11 +48,13 @@ class Natural:
 class Layout:
     """What the parameters are relative to, as all rows of a fit decide it.
 
-    ``unit`` of time; ``visits`` by name; ``largest`` cluster; ``strata`` by name; ``centre`` and
-    ``spread`` of h, so that the engine's h = (h - centre) / spread is of size 1.
+    ``unit`` of time, ``nearest`` two rows of a cluster in it; ``visits`` by name; ``largest``
+    cluster; ``strata`` by name; ``centre`` and ``spread`` of h, so that the engine's
+    h = (h - centre) / spread is of size 1.
     """
 
     unit: float
+    nearest: float
     visits: tuple[str, ...]
     largest: int
     strata: tuple[str, ...]
@@ -139,6 +142,18 @@ class Residuals:
             matrix = self._matrix[0](tau)
         return Natural(rho, scale, nugget, matrix, delta / self.layout.spread)
 
+    def vanished(self, parameters: Array) -> tuple[str, str] | None:
+        """What of the correlation is estimated as nothing, and what to do; None as a rule."""
+        found = self.natural(parameters)
+        if found.range is None:
+            return None
+        left = 1.0 - (found.nugget or 0.0)
+        if left * np.exp(-self.layout.nearest / found.range) < _NOTHING:
+            return "the residuals' correlation is estimated as 0", "leave the correlation out"
+        if found.nugget is not None and found.nugget < _NOTHING:
+            return "the nugget is estimated as 0", "leave the nugget out"
+        return None
+
     def among(self, rows: Array, codes: Array) -> Residuals:
         """The same structure on some of the rows, whose clusters are ``codes`` now."""
         return replace(self, time=self.time[rows], h=self.h[rows], codes=codes)
@@ -192,7 +207,7 @@ def laid_out(
     """
     for name in spec.variables:
         _present(frame, name, where)
-    time, visits, unit = _time(spec, frame, codes, labels, where)
+    time, visits, unit, nearest = _time(spec, frame, codes, labels, where)
     h, strata = _h(spec, frame, where)
     centre, spread = 0.0, 1.0
     if h.shape[1] and not strata:
@@ -207,7 +222,9 @@ def laid_out(
         raise ModelError(
             where, "every cluster has one row: there are no two whose residuals correlate"
         )
-    return Residuals(spec, time, h, codes, Layout(unit, visits, largest, strata, centre, spread))
+    return Residuals(
+        spec, time, h, codes, Layout(unit, nearest, visits, largest, strata, centre, spread)
+    )
 
 
 def _present(frame: pd.DataFrame, name: str, where: str) -> None:
@@ -249,9 +266,9 @@ def _numbers(frame: pd.DataFrame, name: str, where: str) -> Array:
 
 def _time(
     spec: Residual, frame: pd.DataFrame, codes: Array, labels: Array, where: str
-) -> tuple[Array, tuple[str, ...], float]:
-    """The rows' times or places among visits, the visits' names, and the unit of time."""
-    none = np.zeros(len(frame)), (), 1.0
+) -> tuple[Array, tuple[str, ...], float, float]:
+    """The rows' times or places among visits, the visits' names, the usual and smallest gap."""
+    none = np.zeros(len(frame)), (), 1.0, 1.0
     if spec.correlation is None or spec.correlation.over is None:
         return none
     kind, name = spec.correlation.kind, spec.correlation.over
@@ -288,7 +305,9 @@ def _time(
     if kind == "unstructured":
         _check_pairs(time, codes, visits, name, where)
     apart = gaps[gaps > 0]
-    return time, visits, float(np.median(apart)) if len(apart) else 1.0
+    if not len(apart):
+        return time, visits, 1.0, 1.0
+    return time, visits, float(np.median(apart)), float(apart.min())
 
 
 def _visits(frame: pd.DataFrame, name: str, where: str) -> tuple[Array, tuple[str, ...]]:

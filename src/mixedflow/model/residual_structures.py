@@ -309,7 +309,13 @@ class Visits:
         whole = self.matrix(tau)
         found, log_det, halves = np.empty_like(rows), 0.0, []
         for visits, at in self._patterns:
-            half = np.linalg.cholesky(whole[np.ix_(visits, visits)])
+            try:
+                half = np.linalg.cholesky(whole[np.ix_(visits, visits)])
+            except np.linalg.LinAlgError:
+                raise np.linalg.LinAlgError(
+                    "the covariance of the visits becomes singular, as where few clusters see some "
+                    "of them together"
+                ) from None
             inverse = np.linalg.inv(half)
             found[at] = inverse @ rows[at]
             log_det += 2.0 * len(at) * float(np.log(np.diag(half)).sum())

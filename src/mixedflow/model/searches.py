@@ -61,7 +61,8 @@ def search_problems(evidence: Mapping[str, Any]) -> list[str]:
     found = []
     if not evidence["gain_left"] < _GAIN_LEFT:
         found.append(f"the gradient still promises {evidence['gain_left']:.1e} of deviance")
-    if evidence["smallest_curvature"] < -1e-6 * evidence["largest_curvature"]:
+    # A unit of a parameter is a step that could matter: less than rounding of it is flat.
+    if evidence["smallest_curvature"] < -1e-6 * max(1e-3, evidence["largest_curvature"]):
         found.append(f"the curvature is negative ({evidence['smallest_curvature']:.2e})")
     slope = evidence.get("boundary_slope")
     if slope is not None and slope < -_DOWNHILL:

@@ -33,6 +33,19 @@ class Verdict:
         return self.fitted.solution.singular
 
     @cached_property
+    def vanished(self) -> tuple[str, str] | None:
+        """What of the residuals' correlation is on its boundary, and what to do; None as a rule."""
+        residuals = self.fitted.residuals
+        if residuals is None:
+            return None
+        return residuals.vanished(self.fitted.solution.covariance.residual)
+
+    @property
+    def boundary(self) -> bool:
+        """Some variance parameter is on its boundary, and they have no standard errors."""
+        return self.singular or self.vanished is not None
+
+    @cached_property
     def searches(self) -> dict[str, Any]:
         """What the searches themselves say: gradient, curvature, starts."""
         solution = self.fitted.solution
@@ -82,6 +95,9 @@ class Verdict:
                 f"singular fit: {self._flat_directions()}; {self._simpler()}; standard errors of "
                 "the variances do not exist here"
             )
+        if self.vanished is not None:
+            what, next_step = self.vanished
+            notes.append(f"{what}: {next_step}; standard errors of the variances do not exist here")
         return (*notes, *factor_notes.of_fit(self.fitted))
 
     def _diagnosis(self, audit_problems: list[str]) -> tuple[str, str]:
@@ -107,6 +123,9 @@ class Verdict:
         if self.singular:
             flat = self._flat_directions()
             return f"The optimum lies on the boundary: {flat}{few}.", self._simpler()
+        if self.vanished is not None:
+            what, next_step = self.vanished
+            return f"The optimum lies on the boundary: {what}{few}.", next_step
         if self.searches["smallest_curvature"] < _FLAT * self.searches["largest_curvature"]:
             return (
                 "The optimum is clear, but flat in one direction: variance parameters are known "
