@@ -145,6 +145,9 @@ def test_from_stata_and_lme4(reader: Reader) -> None:
     assert found["slope"].log_likelihood == pytest.approx(-871.8141, abs=1e-4)
     assert found["slope_ml"].log_likelihood == pytest.approx(-875.9697, abs=1e-4)
     assert found["uncorrelated"].log_likelihood == pytest.approx(-871.8346, abs=1e-4)
+    # nlme's, of the calls beside them
+    assert found["correlated"].log_likelihood == pytest.approx(-868.095532, abs=1e-5)
+    assert found["marginal"].log_likelihood == pytest.approx(-858.363938, abs=1e-5)
     days = found["kenward_roger"].fixed_effects.set_index("term").loc["Days"]
     assert days["df"] == pytest.approx(17.0, abs=1e-3)
     # Each section has the four languages side by side, wherever there is something to say.
