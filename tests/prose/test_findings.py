@@ -38,27 +38,28 @@ def test_the_headline_is_the_model_that_comparisons_support(
     assert evidence is None or evidence["alternative"] == chosen
 
 
-def _ranks(low: float, high: float) -> pd.DataFrame:
+def _ranks(tier: float) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "cluster": ["a:1", "a:2", "b:1"],
             "selected": ["best", "", ""],
             "rank_low": 1,
             "rank_high": 2,
-            "rank_set_low": low,
-            "rank_set_high": high,
+            "rank_set_low": 1,
+            "rank_set_high": 3,
+            "tier": tier,
         }
     )
 
 
 def test_a_ranking_of_one_of_several_factors_names_it() -> None:
     fit = model_report(groups=(group_report("school", 2), group_report("school:class", 3)))
-    said = findings.ranking_sentence(fit, _ranks(1.0, 3.0)).striptags()
+    said = findings.ranking_sentence(fit, _ranks(1.0)).striptags()
     assert said.startswith("Of 3 clusters of school:class ranked by m, 1 stand out as best (a:1)")
     assert said.endswith("probability 95%, and 1 to 3 in the simultaneous confidence set.")
     # No estimates without shrinkage: no sets.
-    said = findings.ranking_sentence(fit, _ranks(float("nan"), float("nan"))).striptags()
+    said = findings.ranking_sentence(fit, _ranks(float("nan"))).striptags()
     assert said.endswith("The first, a:1, has rank 1 to 2 with posterior probability 95%.")
     same = model_report(groups=(group_report("g", 3), group_report("h", 3)))
-    said = findings.ranking_sentence(same, _ranks(1.0, 3.0)).striptags()
+    said = findings.ranking_sentence(same, _ranks(1.0)).striptags()
     assert said.startswith("Of 3 clusters ranked by m,")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from markupsafe import Markup
 
 from mixedflow.artifacts import formatting
@@ -261,11 +260,10 @@ def ranking_sentence(fit: ModelReport, ranks: pd.DataFrame) -> Markup:
         isolated(first["cluster"]),
         *(count(first[k]) for k in ("rank_low", "rank_high")),
     )
-    ends = [first[k] for k in ("rank_set_low", "rank_set_high")]
-    if not np.isfinite(ends).all():  # no estimates without shrinkage, and so no sets
+    if ranks["tier"].isna().all():  # no estimates without shrinkage, and so no sets
         return said + "."
     return said + Markup(", and {} to {} in the simultaneous confidence set.").format(
-        *map(count, ends)
+        *(count(first[k]) for k in ("rank_set_low", "rank_set_high"))
     )
 
 
