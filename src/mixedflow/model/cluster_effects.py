@@ -12,15 +12,14 @@ from mixedflow.model.elimination import inverse_of, products
 from mixedflow.model.objective import Evaluation
 
 
-class ClusterEffects:
-    """The posterior of the clusters' effects: :class:`mixedflow.model.objective.Effects`.
+class OfProducts:
+    """What effects of one factor and of several have alike: all that their cross-products tell.
 
-    Computed on first use, from the cross-products, L, the evaluation there and s2 in the core's
-    scale.
+    ``L`` (q, q), and ``s2`` in the core's scale.
     """
 
-    def __init__(self, cross_products: CrossProducts, L: Array, at: Evaluation, s2: float) -> None:
-        self._products, self.L, self._at = cross_products, L, at
+    def __init__(self, cross_products: CrossProducts, L: Array, s2: float) -> None:
+        self._products, self.L = cross_products, L
         self._scales = cross_products.scales
         self._s2 = s2 * self._scales.y**2
 
@@ -52,6 +51,18 @@ class ClusterEffects:
     def G(self) -> Array:
         half = self.T_inverse @ self.L
         return self._s2 * (half @ half.T)
+
+
+class ClusterEffects(OfProducts):
+    """The posterior of the clusters' effects: :class:`mixedflow.model.objective.Effects`.
+
+    Computed on first use, from the cross-products, L, the evaluation there and s2 in the core's
+    scale.
+    """
+
+    def __init__(self, cross_products: CrossProducts, L: Array, at: Evaluation, s2: float) -> None:
+        super().__init__(cross_products, L, s2)
+        self._at = at
 
     @cached_property
     def _N(self) -> Array:

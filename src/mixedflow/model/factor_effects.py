@@ -8,12 +8,13 @@ import numpy as np
 
 from mixedflow.arrays import Array
 from mixedflow.model.as_fixed import AsFixed, directions
+from mixedflow.model.cluster_effects import OfProducts
 from mixedflow.model.factor_covariances import independent, own_root
 from mixedflow.model.factored import Factored
 from mixedflow.model.objective import Evaluation
 
 
-class FactorEffects:
+class FactorEffects(OfProducts):
     """The posterior of the effects: :class:`mixedflow.model.objective.Effects`.
 
     Parameters
@@ -31,39 +32,8 @@ class FactorEffects:
     def __init__(
         self, at: Factored, place: int, L: Array, evaluation: Evaluation, s2: float
     ) -> None:
-        self._of, self._place, self.L, self._at = at, place, L, evaluation
-        self._products = at.plan.products.parts[place]
-        self._scales = self._products.scales
-        self._s2 = s2 * self._scales.y**2
-
-    @property
-    def n(self) -> Array:
-        return self._products.n
-
-    @property
-    def T(self) -> Array:
-        return self._scales.T
-
-    @property
-    def T_inverse(self) -> Array:
-        return self._scales.T_inverse
-
-    @property
-    def ZZ(self) -> Array:
-        return self._products.ZZ
-
-    @property
-    def ZF(self) -> Array:
-        return self._products.ZF
-
-    @property
-    def Z_mean(self) -> Array:
-        return self._products.Z_mean
-
-    @cached_property
-    def G(self) -> Array:
-        half = self.T_inverse @ self.L
-        return self._s2 * (half @ half.T)
+        super().__init__(at.plan.products.parts[place], L, s2)
+        self._of, self._place, self._at = at, place, evaluation
 
     @property
     def _U(self) -> Array:

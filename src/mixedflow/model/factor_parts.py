@@ -14,13 +14,8 @@ from mixedflow.arrays import Array
 from mixedflow.model.elimination import products
 from mixedflow.model.factor_deletion import Rows
 from mixedflow.model.factored import Factored
-from mixedflow.model.many_factors import (
-    ManyFactors,
-    assembled,
-    directed,
-    second_slopes,
-    with_residual,
-)
+from mixedflow.model.kenward_roger import assembled, with_residual
+from mixedflow.model.many_factors import ManyFactors, directed, second_slopes
 
 
 @dataclass(frozen=True)

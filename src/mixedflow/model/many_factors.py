@@ -25,7 +25,8 @@ from mixedflow.model.factor_order import Plan, elimination_order
 from mixedflow.model.factor_products import FactorProducts, reduce_factors
 from mixedflow.model.factored import Factored, quadratic
 from mixedflow.model.fitted import Group
-from mixedflow.model.objective import Covariance, Evaluation, closed, in_data_units
+from mixedflow.model.kenward_roger import assembled, with_residual
+from mixedflow.model.objective import Covariance, Evaluation, closed, in_data_units, seed
 from mixedflow.model.patterns import Patterns
 
 MOST_COLUMNS = 8000  # of the crossed factors' dense matrix: about 5 of them are held, 2.5 GB
@@ -204,14 +205,6 @@ class ManyFactors:
         at = self.factored(L)
         return closed(at.S, at.log_det, self.n_effective, self.reml, at)
 
-    def _seed(self, at: Evaluation, s2: float | None) -> Array:
-        """(p + 1, p + 1) derivative of the deviance in S."""
-        weight = 1.0 / s2 if s2 is not None else self.n_effective / at.rss
-        found = weight * np.outer(at.v, at.v)
-        if self.reml:
-            found[:-1, :-1] += at.S_xx_inverse
-        return np.asarray(found)
-
     def in_all_D(self, at: Factored) -> tuple[Array, Array]:
         """Derivatives of log|V / s2| (k,) and of S (k, p + 1, p + 1) in the free elements of D."""
         log_det, dS = [], []
@@ -228,7 +221,8 @@ class ManyFactors:
     def gradient_in_D(self, at: Evaluation, s2: float | None = None) -> Array:
         """(k,) derivatives of the deviance in the free elements of all D."""
         log_det, dS = self.in_all_D(at.sums)
-        return np.asarray(log_det + np.tensordot(dS, self._seed(at, s2), 2))
+        inner = seed(at, self.n_effective, self.reml, s2)
+        return np.asarray(log_det + np.tensordot(dS, inner, 2))
 
     def boundary_slope(self, parameters: Array, at: Evaluation) -> float | None:
         """The least slope of the deviance, in D, where effects that do not vary began to.
@@ -395,25 +389,6 @@ def directed(objective: ManyFactors, at: Factored, D: Sequence[Array]) -> list[A
     return columns
 
 
-def assembled(s2: float, S: Array, dS: Array, WW: Array, WX: Array) -> tuple[Array, Array]:
-    """P (k + 1, p, p) and Q (k + 1, k + 1, p, p), the last for s2; arrays may go on behind.
-
-    ``S`` = X'MX (p, p), ``dS`` (k, p, p) its derivatives in D; of W_i = Z D_i Z'MX, D_i a direction
-    of D and, last, D itself: ``WW`` (k + 1, k + 1, p, p) W'MW and ``WX`` (k + 1, p, p) W'MX.
-    """
-    k = len(dS)
-    P, Q = np.empty((k + 1, *S.shape)), np.empty((k + 1, k + 1, *S.shape))
-    P[:k] = dS / s2**2
-    V2 = S - WX[k]  # s2^2 X'V^-2X
-    P[k] = -V2 / s2**2
-    # As M Z D Z'M = M - M^2, a product with s2's derivative is one less that with D.
-    Q[:k, :k] = WW[:k, :k]
-    Q[:k, k] = WX[:k] - WW[:k, k]
-    Q[k, :k] = Q[:k, k].swapaxes(1, 2)
-    Q[k, k] = V2 - (WX[k] - WW[k, k])
-    return P, 0.5 * (Q + Q.swapaxes(2, 3)) / s2**3
-
-
 def _traces(objective: ManyFactors, at: Factored, L: Sequence[Array], d: Array) -> Array:
     """(k + 1, k + 1) tr(M V_i M V_j), the last for the residual's identity matrix."""
     first = objective.in_all_D(at)[0]
@@ -441,13 +416,3 @@ def second_slopes(
                 sides.append(slopes(objective.factored(moved)))
             found.append((sides[1] - sides[0]) / (2.0 * h))
     return np.array(found)
-
-
-def with_residual(inner: Array, first: Array, d: Array, n: Array | int) -> Array:
-    """tr(M V_i M V_j) (k, k, ...) with the residual's row and column, and tr(M V_i) ``first``."""
-    k = len(d)
-    found = np.empty((k + 1, k + 1, *first.shape[1:]))
-    found[:k, :k] = inner
-    found[:k, k] = found[k, :k] = first - np.tensordot(d, inner, 1)
-    found[k, k] = n - np.tensordot(d, first, 1) - np.tensordot(d, found[:k, k], 1)
-    return found

@@ -69,6 +69,20 @@ def closed(S: Array, log_det: float, n: int, reml: bool, sums: Any) -> Evaluatio
     return Evaluation(float(deviance), log_det, rss, b, inverse, sums)
 
 
+def seed(at: Evaluation, n: int, reml: bool, s2: float | None = None) -> Array:
+    """(p + 1, p + 1) derivative of the deviance in S = s2 [X y]'V^-1[X y], ``n`` effective rows.
+
+    n / rss v v' for the residual sum of squares v'S v, or v v' over ``s2`` where it is held; REML
+    adds (X'V^-1X s2)^-1 for its log-determinant. With s2 and the fixed effects at their optimum,
+    both move in nothing else.
+    """
+    weight = 1.0 / s2 if s2 is not None else n / at.rss
+    found = weight * np.outer(at.v, at.v)
+    if reml:
+        found[:-1, :-1] += at.S_xx_inverse
+    return np.asarray(found)
+
+
 def in_data_units(deviance: float, n: int, scales: Scales, reml: bool) -> float:
     """The deviance without what scaling y (both criteria) and X (REML only) did to it."""
     shift = 2.0 * n * np.log(scales.y)

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from mixedflow.arrays import Array
 from mixedflow.errors import ModelError
-from mixedflow.model.adjoint import Rest, backward
+from mixedflow.model.adjoint import adjoint
 from mixedflow.model.as_fixed import AsFixed, Without, of_clusters
 from mixedflow.model.cluster_effects import ClusterEffects, NoEffects
 from mixedflow.model.crossproducts import CrossProducts, Scales, scales_of
-from mixedflow.model.objective import Covariance, Evaluation, closed, in_data_units
+from mixedflow.model.objective import Covariance, Evaluation, closed, in_data_units, seed
 from mixedflow.model.one_factor import OneFactor
 from mixedflow.model.residual_structures import Correlation, Turned, Visits
 
@@ -177,24 +177,20 @@ class Whitened:
     def gradient(self, parameters: Array, at: Evaluation, s2: float | None = None) -> Array:
         own, tau, _ = self._split(parameters)
         kept: _At = at.sums
-        weight = 1.0 / s2 if s2 is not None else self.n_effective / at.rss
-        SF = weight * np.outer(at.v, at.v)
-        if self.reml:
-            SF[:-1, :-1] += at.S_xx_inverse
         first = np.zeros(0)
         q, rows = self.q, kept.turned.rows
         if kept.inner is not None:
             first = kept.inner.gradient(own, kept.evaluation, s2)
-            data = kept.inner.products
-            zz, zf, _ = backward(data.zz, data.zf, kept.inner.matrix(own), Rest(SF))
+            found = adjoint(kept.inner, kept.inner.matrix(own), kept.evaluation, s2)
+            zz, zf = found.zz, found.zf
             codes = self.rows.codes
             Z, F = rows[:, :q], rows[:, q:]
             sensitivity = np.empty_like(rows)
             sensitivity[:, :q] = np.einsum("abn,nb->na", zz[:, :, codes], Z)
             sensitivity[:, :q] += np.einsum("afn,nf->na", zf[:, :, codes], F)
-            sensitivity[:, q:] = np.einsum("afn,na->nf", zf[:, :, codes], Z) + F @ SF
+            sensitivity[:, q:] = np.einsum("afn,na->nf", zf[:, :, codes], Z) + F @ found.FF
         else:
-            sensitivity = rows @ SF
+            sensitivity = rows @ seed(at, self.n_effective, self.reml, s2)
         sensitivity *= 2.0
         second = np.zeros(0)
         if self.correlation:
