@@ -49,14 +49,7 @@ def estimate(
     return estimate_design(built, method, where, parsed, frame, residual)
 
 
-def examine(
-    text: str,
-    frame: pd.DataFrame,
-    method: str = "reml",
-    where: str = "formula",
-    residual: Residual | None = None,
-    cluster: str | None = None,
-) -> Design:
+def examine(text: str, frame: pd.DataFrame, method: str = "reml", where: str = "formula") -> Design:
     """The matrices of a model that :func:`estimate` would accept; nothing is searched.
 
     Raises
@@ -64,8 +57,8 @@ def examine(
     FormulaError, DataError, ModelError
         As ``estimate``: unknown columns, rank, clusters, more random effects than data can bear.
     """
-    _, built = _designed(text, frame, where, residual, cluster)
-    posed(built, method == "reml", where, residual, frame)
+    _, built = _designed(text, frame, where, None, None)
+    posed(built, method == "reml", where)
     return built
 
 
