@@ -26,7 +26,10 @@ def part(models: Sequence[ModelSpec], frame: pd.DataFrame, draws: range) -> Draw
     ComparisonError
         Fits that :func:`mixedflow.inference.bootstrap.lr_test` does not compare.
     """
-    fits = [estimate(m.formula, frame, m.method, f"models.{m.name}.formula") for m in models]
+    fits = [
+        estimate(m.formula, frame, m.method, f"models.{m.name}.formula", m.residual, m.cluster)
+        for m in models
+    ]
     if len(fits) > 1:
         check_refits(fits, [model.name for model in models])
     return simulate(fits[0], draws, models[0].inference.seed, fits[1:])

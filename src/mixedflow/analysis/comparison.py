@@ -45,7 +45,7 @@ def compared(
 
 def _candidate(name: str, fit: ModelReport, frame: pd.DataFrame) -> Candidate:
     where = f"models.{name}.formula"
-    parsed = parse(fit.formula, where)
+    parsed = parse(fit.formula, where).in_clusters(fit.groups[0].name)
     if fit.sample is None:
         return Candidate.designed(name, fit.method, design(parsed, frame, where), frame)
     like = every_level(levels_of(frame), frame.columns)

@@ -78,7 +78,7 @@ def fit_model(
         seed=wanted.seed,
         drawn=tuple(drawn),
     )
-    reporting.check(spec.method, f"{where}.formula")
+    reporting.check(spec.method, f"{where}.formula", spec.residual)
     fitted = _estimated(spec, prepared.frame, products)
     found, axes = Results(fitted, reporting), Axes.of(fitted, prepared, dataset)
     try:
@@ -115,7 +115,7 @@ def fit_model(
 def _estimated(spec: ModelSpec, frame: pd.DataFrame, products: Products | None) -> Fitted:
     place = f"models.{spec.name}.formula"
     if products is None:
-        return estimate(spec.formula, frame, spec.method, place)
+        return estimate(spec.formula, frame, spec.method, place, spec.residual, spec.cluster)
     like = every_level(levels_of(frame), frame.columns)
     return estimate_products(spec.formula, products, frame, like, spec.method, place)
 

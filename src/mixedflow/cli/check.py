@@ -131,7 +131,9 @@ def model(wanted: ModelSpec, data: Data) -> Design:
     """
     where = f"models.{wanted.name}"
     frame = data.prepared.frame
-    design = estimation.examine(wanted.formula, frame, wanted.method, f"{where}.formula")
+    design = estimation.examine(
+        wanted.formula, frame, wanted.method, f"{where}.formula", wanted.residual, wanted.cluster
+    )
     for name, expressions in wanted.inference.contrasts.items():
         here = f"{where}.inference.contrasts.{name}"
         for text in expressions:

@@ -9,6 +9,7 @@ import datetime
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -197,11 +198,14 @@ def _checked(values: Mapping[str, Any], origin: str) -> Config:
         name: datasets.checked(f"{origin}: datasets.{name}", part)
         for name, part in values["datasets"].items()
     }
+    for name, part in values["models"].items():
+        models.check_residual(f"{origin}: models.{name}.residual", part["residual"])
     config = Config.of({**values, "datasets": checked})
     parsed = {
         name: models.parsed(f"{origin}: models.{name}", model, config.datasets)
         for name, model in config.models.items()
     }
+    config = replace(config, models=models.with_clusters(config.models, parsed))
     of_families = {
         name: families.parsed(f"{origin}: families.{name}", family, config.datasets)
         for name, family in config.families.items()

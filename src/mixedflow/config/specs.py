@@ -7,12 +7,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self, cast
 
+from mixedflow.language import residuals
+
 
 class _Spec:
     """Canonical JSON and back; the text is what a job's rerun depends on."""
 
     def to_json(self) -> str:
-        return json.dumps(asdict(cast(Any, self)), sort_keys=True, ensure_ascii=False)
+        return json.dumps(self.plain(), sort_keys=True, ensure_ascii=False)
+
+    def plain(self) -> dict[str, Any]:
+        """What ``of`` makes it of."""
+        return asdict(cast(Any, self))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -245,6 +251,8 @@ class InferenceSpec(_Spec):
 
 @dataclass(frozen=True)
 class ModelSpec(_Spec):
+    """``cluster`` is the column of clusters of a marginal model, whose formula names none."""
+
     name: str
     title: str
     dataset: str
@@ -252,15 +260,28 @@ class ModelSpec(_Spec):
     method: str
     inference: InferenceSpec
     rank: RankSpec | None
+    residual: residuals.Residual | None = None
+    cluster: str | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """What most models do not have is left out, and reruns nothing of theirs."""
+        rare = {
+            "residual": None if self.residual is None else self.residual.written(),
+            "cluster": self.cluster,
+        }
+        kept = {key: value for key, value in super().plain().items() if key not in rare}
+        return kept | {key: value for key, value in rare.items() if value is not None}
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        rank = values["rank"]
+        rank, residual = values["rank"], values.get("residual")
+        where = f"models.{values['name']}.residual"
         return cls(
             **{
                 **values,
                 "inference": InferenceSpec.of(values["inference"]),
                 "rank": None if rank is None else RankSpec.of(rank),
+                "residual": None if residual is None else residuals.read(residual, where),
             }
         )
 
@@ -320,6 +341,10 @@ class Config(_Spec):
     comparisons: dict[str, ComparisonSpec]
     report: ReportSpec
     results: str
+
+    def plain(self) -> dict[str, Any]:
+        models = {name: model.plain() for name, model in self.models.items()}
+        return {**super().plain(), "models": models}
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:

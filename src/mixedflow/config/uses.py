@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from mixedflow.config.specs import Config, DatasetSpec
 from mixedflow.language import expressions, formula
+from mixedflow.language.residuals import Residual
 from mixedflow.language.scanning import CATEGORY_CALLS
 
 _CALLED = tuple(f"{name}(" for name in CATEGORY_CALLS)
@@ -20,24 +21,32 @@ def noted(
     """The configuration with ``categories`` and ``grouping`` of its data sets, of its formulas."""
     formulas: dict[str, list[formula.Parsed]] = {name: [] for name in config.datasets}
     texts: dict[str, list[str]] = {name: [] for name in config.datasets}
+    structures: dict[str, list[Residual]] = {name: [] for name in config.datasets}
     for name, parsed in models.items():
         formulas[config.models[name].dataset].append(parsed)
+        if (structure := config.models[name].residual) is not None:
+            structures[config.models[name].dataset].append(structure)
     for name, several in families.items():
         for dataset in config.families[name].datasets:
             formulas[dataset] += several
             texts[dataset] += [text for _, text in config.families[name].subsets]
     found = {}
     for name, one in config.datasets.items():
-        grouped = replace(one, grouping=_grouping(one, formulas[name]))
-        categories = _categories(grouped, formulas[name], texts[name])
+        kinds = [(called, n) for each in structures[name] for n, called in each.uses]
+        apart = {column for called, column in kinds if called}
+        numbers = {column for called, column in kinds if not called}
+        grouped = replace(one, grouping=_grouping(one, formulas[name], numbers))
+        categories = _categories(grouped, formulas[name], texts[name], apart, numbers)
         found[name] = replace(grouped, categories=categories)
     return replace(config, datasets=found)
 
 
-def _grouping(dataset: DatasetSpec, models: list[formula.Parsed]) -> tuple[str, ...]:
+def _grouping(
+    dataset: DatasetSpec, models: list[formula.Parsed], numbers: set[str]
+) -> tuple[str, ...]:
     """Columns beside the cluster by which the models group, and which are a number nowhere."""
     named = set[str]().union(*(parsed.grouping for parsed in models))
-    counted = {dataset.cluster, dataset.time}
+    counted = {dataset.cluster, dataset.time, *numbers}
     if dataset.explore is not None:
         explore = dataset.explore
         counted |= {explore.outcome, explore.predictor, explore.visit, explore.by}
@@ -49,11 +58,18 @@ def _grouping(dataset: DatasetSpec, models: list[formula.Parsed]) -> tuple[str, 
 
 
 def _categories(
-    dataset: DatasetSpec, formulas: Iterable[formula.Parsed], texts: Iterable[str]
+    dataset: DatasetSpec,
+    formulas: Iterable[formula.Parsed],
+    texts: Iterable[str],
+    named: set[str],
+    counted: set[str],
 ) -> dict[str, bool]:
-    """Columns that are names somewhere, and whether they are numbers nowhere."""
-    apart = {mine for join in dataset.join for mine, _ in join.by}
-    numbers = set(_numbers(dataset))
+    """Columns that are names somewhere, and whether they are numbers nowhere.
+
+    Residual structures take those ``named`` for names and those ``counted`` for numbers.
+    """
+    apart = {mine for join in dataset.join for mine, _ in join.by} | named
+    numbers = counted.union(_numbers(dataset))
     for parsed in formulas:
         numbers.add(parsed.outcome)
         for shown, text in parsed.atoms.items():

@@ -20,7 +20,7 @@ from mixedflow.inference.report import fit_report
 from mixedflow.inference.simulated import Draws
 from mixedflow.inference.small_sample import METHODS, Method, SmallSample
 from mixedflow.language import contrasts
-from mixedflow.language.residuals import Residual
+from mixedflow.language.residuals import NOT_LINEAR, Residual
 from mixedflow.model.fitted import Fitted, Group
 from mixedflow.model.solution import Solution
 from mixedflow.model.verdict import Verdict
@@ -64,14 +64,8 @@ class Reporting:
             raise ModelError(
                 where, "no bootstrap yet with a residual structure", "use wald or profile"
             )
-        linear = residual.correlation is not None and residual.correlation.kind == "unstructured"
-        if self.df == "kenward-roger" and not linear:
-            raise ModelError(
-                where,
-                "Kenward-Roger is not available with a residual structure whose covariance is no "
-                "linear function of its parameters",
-                "use df: satterthwaite, or unstructured residuals",
-            )
+        if self.df == "kenward-roger" and not residual.linear:
+            raise ModelError(where, NOT_LINEAR, "use df: satterthwaite, or unstructured residuals")
 
 
 def known_df(method: str) -> Method:

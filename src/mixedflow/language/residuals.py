@@ -15,6 +15,11 @@ CORRELATIONS = ("ar1", "car1", "exchangeable", "exponential", "toeplitz", "unstr
 VARIANCES = ("by", "power", "exponential")
 _KEYS = ("correlation", "variance")
 NUGGET = "nugget"
+# Why Kenward-Roger has no covariance of the fixed effects: its derivation needs the opposite.
+NOT_LINEAR = (
+    "Kenward-Roger is not available with a residual structure whose covariance is no linear "
+    "function of its parameters"
+)
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,21 @@ class Residual:
         return tuple(name for name in parts if name)
 
     @property
+    def uses(self) -> tuple[tuple[str, bool], ...]:
+        """The same, and whether it takes them for names (of groups, visits) or for numbers."""
+        parts = (self.correlation, self.variance)
+        return tuple((p.over, p.kind in ("unstructured", "by")) for p in parts if p and p.over)
+
+    @property
     def one_variance(self) -> bool:
         """All residuals have the same variance."""
         kind = self.correlation.kind if self.correlation else ""
         return self.variance is None and kind != "unstructured"
+
+    @property
+    def linear(self) -> bool:
+        """The covariance of the residuals is linear in its parameters."""
+        return self.correlation is not None and self.correlation.kind == "unstructured"
 
     def written(self) -> dict[str, dict[str, str | bool]]:
         """As users write it."""

@@ -49,7 +49,14 @@ def estimate(
     return estimate_design(built, method, where, parsed, frame, residual)
 
 
-def examine(text: str, frame: pd.DataFrame, method: str = "reml", where: str = "formula") -> Design:
+def examine(
+    text: str,
+    frame: pd.DataFrame,
+    method: str = "reml",
+    where: str = "formula",
+    residual: Residual | None = None,
+    cluster: str | None = None,
+) -> Design:
     """The matrices of a model that :func:`estimate` would accept; nothing is searched.
 
     Raises
@@ -57,8 +64,8 @@ def examine(text: str, frame: pd.DataFrame, method: str = "reml", where: str = "
     FormulaError, DataError, ModelError
         As ``estimate``: unknown columns, rank, clusters, more random effects than data can bear.
     """
-    _, built = _designed(text, frame, where, None, None)
-    posed(built, method == "reml", where)
+    _, built = _designed(text, frame, where, residual, cluster)
+    posed(built, method == "reml", where, residual, frame)
     return built
 
 

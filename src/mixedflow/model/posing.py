@@ -109,7 +109,9 @@ def posed(
     residuals = None
     if residual is not None:
         check_together(residual, groups, where)
-        residuals = _laid_out(residual, design, frame, groups[0], where)
+        # Its key stands beside the formula's.
+        beside = f"{where.removesuffix('formula')}residual"
+        residuals = _laid_out(residual, design, frame, groups[0], beside)
     check_factors(design.groups, groups, where)
     named = effects({group.name: group.random_terms for group in groups})
     random_terms = tuple(chain.from_iterable(named))

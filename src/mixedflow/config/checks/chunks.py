@@ -62,6 +62,8 @@ def check_dataset(where: str, values: Mapping[str, Any]) -> None:
 def check_model(where: str, model: ModelSpec, dataset: DatasetSpec, found: formula.Parsed) -> None:
     """What needs all rows at once is refused for a data set that is read in chunks."""
     how = model.inference
+    if model.residual is not None:
+        raise _all_rows(f"{where}.residual", "leave it out")
     for key, asked in (("intervals", how.intervals == "bootstrap"), ("gee", how.gee)):
         if asked:
             hint = "use profile intervals" if key == "intervals" else "leave it out"

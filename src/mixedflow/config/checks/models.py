@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from mixedflow.config.checks import chunks
 from mixedflow.config.grouping import ranked
 from mixedflow.config.specs import AtSpec, DatasetSpec, ModelSpec
 from mixedflow.errors import ConfigError, nearest, quote
-from mixedflow.language import expressions, formula, terms
+from mixedflow.language import expressions, formula, residuals, terms
+from mixedflow.language.residuals import NOT_LINEAR, Residual
 
 
 def parsed(where: str, model: ModelSpec, datasets: Mapping[str, DatasetSpec]) -> formula.Parsed:
@@ -21,10 +23,15 @@ def parsed(where: str, model: ModelSpec, datasets: Mapping[str, DatasetSpec]) ->
     """
     known_dataset(f"{where}.dataset", model.dataset, datasets)
     dataset = datasets[model.dataset]
-    found = mixed_formula(f"{where}.formula", model.formula, dataset.cluster)
-    kenward_roger(f"{where}.inference.df", model.inference.df, model.method)
+    found = mixed_formula(f"{where}.formula", model.formula, dataset.cluster, model.residual)
+    kenward_roger(f"{where}.inference.df", model.inference.df, model.method, model.residual)
     if dataset.chunks:
         chunks.check_model(where, model, dataset, found)
+    if model.rank is not None and not any(group.blocks for group in found.groups):
+        raise ConfigError(
+            f"{where}.rank", "in a marginal model nothing varies between clusters",
+            f"leave it out, or add a random part: + (1 | {dataset.cluster})",
+        )  # fmt: skip
     if model.rank is not None:
         beside = [(f"beside.{name}", by) for name, by in model.rank.beside]
         groups = ranked(f"{where}.rank", model.rank, found)
@@ -39,9 +46,34 @@ def known_dataset(where: str, name: str, datasets: Mapping[str, DatasetSpec]) ->
         raise ConfigError(where, f"unknown dataset {quote(name)}", hint)
 
 
-def mixed_formula(where: str, text: str, cluster: str) -> formula.Parsed:
-    """A formula with random effects of the data set's clusters, others beside them or not."""
+def check_residual(where: str, given: object) -> None:
+    """Refuse what is no residual structure."""
+    if given is not None:
+        residuals.read(given, where)
+
+
+def with_clusters(
+    models: Mapping[str, ModelSpec], parsed: Mapping[str, formula.Parsed]
+) -> dict[str, ModelSpec]:
+    """The models, those without a random part with the column of their clusters."""
+    found = {}
+    for name, model in models.items():
+        (first, *others) = parsed[name].groups
+        marginal = not first.blocks and not others
+        found[name] = replace(model, cluster=first.columns[0]) if marginal else model
+    return found
+
+
+def mixed_formula(
+    where: str, text: str, cluster: str, residual: Residual | None = None
+) -> formula.Parsed:
+    """A formula with random effects of the data set's clusters, others beside them or not.
+
+    With a ``residual`` structure it may have none: a marginal model.
+    """
     found = formula.parse(text, where)
+    if residual is not None:
+        found = found.in_clusters(cluster)
     if not found.groups:
         raise ConfigError(where, "no grouping factor", f"add a random part: + (1 | {cluster})")
     if cluster not in found.grouping:
@@ -54,11 +86,13 @@ def mixed_formula(where: str, text: str, cluster: str) -> formula.Parsed:
     return found
 
 
-def kenward_roger(where: str, df: str, method: str) -> None:
+def kenward_roger(where: str, df: str, method: str, residual: Residual | None = None) -> None:
     if df == "kenward-roger" and method != "reml":
         raise ConfigError(
             where, "Kenward-Roger needs a REML fit", "use method: reml, or df: satterthwaite"
         )
+    if df == "kenward-roger" and residual is not None and not residual.linear:
+        raise ConfigError(where, NOT_LINEAR, "use df: satterthwaite, or unstructured residuals")
 
 
 def _ranked(

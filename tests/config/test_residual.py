@@ -1,0 +1,95 @@
+"""The residual structure of a configured model: the key, marginal models, what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from mixedflow.config import reading
+from mixedflow.config.specs import Config, ModelSpec
+from mixedflow.errors import MixedflowError
+from mixedflow.language.residuals import Residual, ResidualCorrelation, ResidualVariance
+
+CAR1: dict[str, Any] = {"correlation": {"car1": "t"}}
+UNSTRUCTURED: dict[str, Any] = {"correlation": {"unstructured": "v"}}
+
+
+def load(formula: str = "y ~ x", residual: Any = None, chunks: Any = None, **more: Any) -> Config:
+    file = "s.parquet" if chunks else "s.csv"
+    dataset = {"source": {"file": file}, "cluster": "g", "chunks": chunks}
+    model = {"dataset": "d", "formula": formula, "residual": residual, **more}
+    return reading.load({"datasets": {"d": dataset}, "models": {"m": model}})
+
+
+def test_structure_and_clusters_of_a_marginal_model() -> None:
+    spec = load(residual={**CAR1, "variance": {"by": "girl"}}).models["m"]
+    assert spec.residual == Residual(
+        ResidualCorrelation("car1", "t"), ResidualVariance("by", "girl")
+    )
+    assert spec.cluster == "g"
+    assert load("y ~ x + (1 | g)", CAR1).models["m"].cluster is None
+
+
+def test_json_and_back() -> None:
+    config = load(residual={"correlation": {"exponential": "t", "nugget": True}})
+    assert Config.from_json(config.to_json()) == config
+    assert ModelSpec.from_json(config.models["m"].to_json()) == config.models["m"]
+    # Models without one have nothing more that could rerun their jobs.
+    plain = load("y ~ x + (1 | g)").models["m"]
+    assert not {"residual", "cluster"} & json.loads(plain.to_json()).keys()
+    assert ModelSpec.from_json(plain.to_json()) == plain
+
+
+def test_columns_are_names_or_numbers() -> None:
+    def categories(residual: Any) -> dict[str, bool]:
+        return load(residual=residual).datasets["d"].categories
+
+    assert categories({**CAR1, "variance": {"by": "t"}}) == {"t": False}
+    assert categories({**CAR1, "variance": {"by": "girl"}}) == {"girl": True}
+    assert categories(UNSTRUCTURED) == {"v": True}
+
+
+@pytest.mark.parametrize(
+    ("formula", "residual", "more", "message"),
+    [
+        ("y ~ x", None, {}, "m.formula: no grouping factor; add a random part: + (1 | g)"),
+        ("y ~ x", 3, {}, "models.m.residual: must be a mapping, not 3"),
+        ("y ~ x", {}, {}, "models.m.residual: it names neither a correlation nor a variance"),
+        ("y ~ x", {"corelation": {}}, {}, "m.residual: unknown key 'corelation'; did you mean"),
+        ("y ~ x", {"car1": "t"}, {}, "unknown key 'car1'; write correlation: {car1: ...}"),
+        ("y ~ x", {"correlation": {"car2": "t"}}, {}, "residual.correlation: unknown correlation"),
+        ("y ~ x", {"correlation": {"ar1": 3}}, {}, "ar1 needs a column of the data, not 3"),
+        (
+            "y ~ x",
+            {"variance": {"power": "t", "by": "g"}},
+            {},
+            "residual.variance: it needs one of",
+        ),
+        ("y ~ x", {"variance": "girl"}, {}, "models.m.residual.variance: must be a mapping"),
+        (
+            "y ~ x",
+            {**UNSTRUCTURED, "variance": {"by": "girl"}},
+            {},
+            "models.m.residual: unstructured residuals have a variance for each visit",
+        ),
+        ("y ~ x", CAR1, {"rank": {}}, "models.m.rank: in a marginal model nothing varies between"),
+        (
+            "y ~ x",
+            CAR1,
+            {"inference": {"df": "kenward-roger"}},
+            "models.m.inference.df: Kenward-Roger is not available with a residual structure",
+        ),
+        ("y ~ x", CAR1, {"chunks": 2}, "models.m.residual: needs all rows at once"),
+    ],
+)
+def test_refused_in_one_line(formula: str, residual: Any, more: Any, message: str) -> None:
+    with pytest.raises(MixedflowError) as caught:
+        load(formula, residual, **more)
+    line = str(caught.value)
+    assert message in line and "\n" not in line and line.startswith("config.yaml: models.m.")
+
+
+def test_kenward_roger_with_unstructured_residuals() -> None:
+    assert load(residual=UNSTRUCTURED, inference={"df": "kenward-roger"}).models["m"].cluster == "g"
