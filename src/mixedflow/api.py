@@ -13,11 +13,13 @@ from mixedflow.arrays import Z95, Array
 from mixedflow.errors import DataError, ModelError, RankingError, quote
 from mixedflow.inference import bootstrap
 from mixedflow.inference.influence import influence
+from mixedflow.inference.means import MarginalMeans, marginal_means
 from mixedflow.inference.posterior import posterior
 from mixedflow.inference.prediction import prediction
 from mixedflow.inference.results import Reporting, Results
 from mixedflow.language import residuals
 from mixedflow.language.formula import parse
+from mixedflow.language.means import Means
 from mixedflow.language.names import INTERCEPT
 from mixedflow.model import factor_notes
 from mixedflow.model.design import Design, GroupDesign, fixed_matrix, random_matrices
@@ -132,6 +134,27 @@ class Fit(Results):
         ``group`` is the grouping factor, by default the one that the others lie within.
         """
         return influence(self.fitted, group)
+
+    def means(
+        self,
+        by: str | Sequence[str],
+        at: Mapping[str, Any] | None = None,
+        slope: str | None = None,
+        pairs: str | Sequence[str] = (),
+        against: float | str | None = None,
+        adjust: Literal["none", "holm", "bonferroni", "tukey"] = "holm",
+    ) -> MarginalMeans:
+        """Marginal (least-squares) means: :func:`mixedflow.inference.means.marginal_means`.
+
+        Means at each combination of the factors ``by``: the others averaged with equal weights,
+        covariates at their mean or ``at`` a value (``{"age": 12}``; several values of one in
+        ``by``). ``slope`` gives the slope of a covariate instead. ``pairs`` are the factors whose
+        levels are compared at each combination of the rest, ``against`` the level to compare the
+        others with. Degrees of freedom and intervals are those of the fit's ``reporting``.
+        """
+        asked, how = Means.of(by, at, slope, pairs, against, adjust), self.reporting
+        profiled = how.intervals == "profile"
+        return marginal_means(self.fitted, self.small_sample, asked, how.df, profiled)
 
     def summary(self) -> str:
         """A Stata-like table of the fit, as text."""

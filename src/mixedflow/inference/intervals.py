@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
 from mixedflow.arrays import Z95, Array
 
 
-def quantile(df: Array) -> Array:
-    """(r,) .975 quantiles of Student's t, the normal one where df are infinite."""
+def quantile(df: Array, level: float = 0.975) -> Array:
+    """(r,) quantiles of Student's t, the normal one where df are infinite."""
     finite = np.isfinite(df)
-    return np.where(finite, stdtrit(np.where(finite, df, 1.0), 0.975), Z95)
+    normal = Z95 if level == 0.975 else ndtri(level)
+    return np.where(finite, stdtrit(np.where(finite, df, 1.0), level), normal)
 
 
 def log_interval(estimate: Array, std_error: Array) -> tuple[Array, Array]:
