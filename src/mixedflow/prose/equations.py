@@ -4,29 +4,37 @@ i is the row, j the cluster; letters of several grouping factors are those of
 :mod:`mixedflow.prose.levels`. A coefficient that differs between clusters is b with index j at
 level 1; at level 2 it is beta, plus a beta for each covariate of the cluster that explains it, plus
 u_j where it is random, and v_k of a further factor. The covariance of the u_j holds tau_k^2 and
-tau_kl (tau_uk^2 beside other factors), the residual's variance is sigma^2.
+tau_kl (tau_uk^2 beside other factors), the residual's variance is sigma^2; what a structure makes
+of it is :mod:`mixedflow.prose.residual_equations`.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from mixedflow.artifacts import formatting
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.language.names import INTERCEPT, RESIDUAL
 from mixedflow.language.terms import Factor, parsed, split
+from mixedflow.prose import residual_equations
 from mixedflow.prose.levels import Level, Levels
+from mixedflow.prose.mathml import (
+    aligned,
+    block,
+    bracketed,
+    law,
+    named,
+    numeral,
+    power,
+    sub,
+    symbol,
+    value,
+)
 
-_TERMS_A_LINE = 4
-# An operator that begins a line of a long sum keeps the space of one between terms.
-_PLUS, _MINUS = "<mo form='infix'>+</mo>", "<mo form='infix'>−</mo>"
-_OPEN, _CLOSE = "<mo stretchy='false'>(</mo>", "<mo stretchy='false'>)</mo>"
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
@@ -45,6 +53,8 @@ def symbolic(fit: ModelReport, components: Sequence[Mapping[str, Any]]) -> list[
     """
     random, levels = list(dict.fromkeys(fit.random_terms)), Levels.of(fit)
     index = _indices(fit.fixed_terms, random)
+    if not random:
+        return [_rows(fit, levels, index), residual_equations.symbolic(fit, components)]
     coefficients = _coefficients(fit, levels)
     numbers = _numbers(coefficients, index)
     summands, equations = [], []
@@ -52,12 +62,12 @@ def symbolic(fit: ModelReport, components: Sequence[Mapping[str, Any]]) -> list[
         term = ":".join(factor.shown for factor in key) or INTERCEPT
         k = numbers[key]
         if not any(part.moderators or part.level for part in parts):
-            summands.append(_product(_sub(_i("β"), str(k)), key, levels))
+            summands.append(_product(sub(symbol("β"), str(k)), key, levels))
             continue
-        left = _sub(_i("b"), f"{k}{_clusters_of(parts, levels)}")
+        left = sub(symbol("b"), f"{k}{_clusters_of(parts, levels)}")
         summands.append(_product(left, key, levels))
         means = [
-            _product(_sub(_i("β"), str(index[part.term])), part.moderators, levels)
+            _product(sub(symbol("β"), str(index[part.term])), part.moderators, levels)
             for part in parts
             if part.level is None
         ]
@@ -70,10 +80,45 @@ def symbolic(fit: ModelReport, components: Sequence[Mapping[str, Any]]) -> list[
     # As the random effects are ordered in their covariance matrix; the others follow.
     place = {term: k for k, term in enumerate(random)}
     equations.sort(key=lambda equation: place.get(equation[0], len(random)))
-    summands.append(_sub(_i("ε"), levels.row))
-    level_1 = _aligned([(_name(fit.outcome, levels.row), summands)])
-    level_2 = _aligned([(left, parts) for _, left, parts in equations])
-    pairs = _pairs(components)
+    summands.append(sub(symbol("ε"), levels.row))
+    level_1 = aligned([(named(fit.outcome, levels.row), summands)])
+    level_2 = aligned([(left, parts) for _, left, parts in equations])
+    laws = _symbolic_laws(levels, index, _pairs(components))
+    if fit.residual:
+        residuals = residual_equations.symbolic(fit, components)
+        return [level_1, level_2, _laws(laws, []), residuals]
+    error = law(sub(symbol("ε"), levels.row), numeral("0"), power(symbol("σ"), "2"))
+    return [level_1, level_2, _laws(laws, [error])]
+
+
+def headings(fit: ModelReport) -> tuple[list[str], list[str]]:
+    """What the blocks of :func:`symbolic` and of :func:`fitted` are, in their order."""
+    several = len(fit.groups) > 1
+    tail = ["Residuals"] if fit.residual else []
+    if not fit.random_terms:
+        return ["Rows", *tail], ["Rows", *tail]
+    first = ["Level 1", "Clusters" if several else "Level 2", "Distributions"]
+    together = "All levels together" if several else "Levels 1 and 2 together"
+    return [*first, *tail], [together, "Distributions", *tail]
+
+
+def _rows(fit: ModelReport, levels: Levels, index: Mapping[str, int]) -> Markup:
+    """A marginal model, which has one level."""
+    factors = _split(fit)
+    summands = [
+        _product(sub(symbol("β"), str(index[term])), factors[term], levels)
+        for term in fit.fixed_terms
+    ]
+    summands.append(sub(symbol("ε"), levels.row))
+    return aligned([(named(fit.outcome, levels.row), summands)])
+
+
+_Law = tuple[list[str], list[list[str]]]  # effects of a level, and their covariance matrix
+
+
+def _symbolic_laws(
+    levels: Levels, index: Mapping[str, int], pairs: Mapping[tuple[str, frozenset[str]], float]
+) -> list[_Law]:
     several = len(levels.ordered) > 1
     laws = []
     for level in levels.ordered:
@@ -81,17 +126,17 @@ def symbolic(fit: ModelReport, components: Sequence[Mapping[str, Any]]) -> list[
         whose, terms = level.symbol if several else "", level.group.random_terms
         rows = [
             [
-                _power(_sub(_i("τ"), f"{whose}{index[a]}"), "2")
+                power(sub(symbol("τ"), f"{whose}{index[a]}"), "2")
                 if a == b
                 else _covariance(index[a], index[b], whose)
                 if (level.name, frozenset((a, b))) in pairs
-                else _n("0")
+                else numeral("0")
                 for b in terms
             ]
             for a in terms
         ]
         laws.append(([_effect(level, index[term]) for term in terms], rows))
-    return [level_1, level_2, _laws(laws, levels.row, _power(_i("σ"), "2"))]
+    return laws
 
 
 def fitted(
@@ -104,7 +149,7 @@ def fitted(
     index = _indices(fixed, fit.random_terms)
     factors = _split(fit)
     summands = [
-        _product(_value(coefficients[term], first=position == 0), factors[term], levels)
+        _product(value(coefficients[term], first=position == 0), factors[term], levels)
         for position, term in enumerate(fixed)
     ]
     pairs, laws = _pairs(components), []
@@ -116,14 +161,17 @@ def fitted(
             for effect, term in zip(effects, terms, strict=True)
         ]
         rows = [
-            [_value(pairs.get((level.name, frozenset((a, b))), 0.0), first=True) for b in terms]
+            [value(pairs.get((level.name, frozenset((a, b))), 0.0), first=True) for b in terms]
             for a in terms
         ]
         laws.append((effects, rows))
-    summands.append(_sub(_i("ε"), levels.row))
-    residual = _value(pairs.get((RESIDUAL, frozenset()), math.nan), first=True)
-    equation = _aligned([(_name(fit.outcome, levels.row), summands)])
-    return [equation, _laws(laws, levels.row, residual)]
+    summands.append(sub(symbol("ε"), levels.row))
+    equation = aligned([(named(fit.outcome, levels.row), summands)])
+    if fit.residual:
+        parts = [_laws(laws, [])] if fit.random_terms else []
+        return [equation, *parts, residual_equations.fitted(fit, components)]
+    residual = value(pairs.get((RESIDUAL, frozenset()), math.nan), first=True)
+    return [equation, _laws(laws, [law(sub(symbol("ε"), levels.row), numeral("0"), residual)])]
 
 
 class _Part(NamedTuple):
@@ -162,7 +210,7 @@ def _clusters_of(parts: Sequence[_Part], levels: Levels) -> str:
 
 
 def _effect(level: Level, number: int) -> str:
-    return _sub(_i(level.symbol), f"{number}{level.subscript}")
+    return sub(symbol(level.symbol), f"{number}{level.subscript}")
 
 
 def _numbers(
@@ -182,7 +230,7 @@ def _numbers(
 
 def _covariance(a: int, b: int, whose: str = "") -> str:
     comma = "," if max(a, b) > 9 else ""
-    return _sub(_i("τ"), whose + comma.join(str(k) for k in sorted((a, b))))
+    return sub(symbol("τ"), whose + comma.join(str(k) for k in sorted((a, b))))
 
 
 def _indices(fixed: Sequence[str], random: Sequence[str]) -> dict[str, int]:
@@ -205,53 +253,21 @@ def _pairs(components: Sequence[Mapping[str, Any]]) -> dict[tuple[str, frozenset
     }
 
 
-def _laws(levels: Sequence[tuple[list[str], list[list[str]]]], row: str, residual: str) -> Markup:
-    """The normal distributions, a line a level: its effects, and their covariance matrix."""
+def _laws(levels: Sequence[_Law], errors: Sequence[Sequence[str]]) -> Markup:
+    """The normal distributions, a line a level: its effects, and their covariance matrix.
+
+    ``errors`` are the lines of the residuals.
+    """
     lines = []
     for effects, matrix in levels:
         if len(effects) == 1:
-            left, mean, spread = effects[0], _n("0"), matrix[0][0]
+            left, mean, spread = effects[0], numeral("0"), matrix[0][0]
         else:
-            left = _bracketed([[effect] for effect in effects])
-            mean = _bracketed([[_n("0")] for _ in effects])
-            spread = _bracketed(matrix)
-        lines.append(_law(left, mean, spread))
-    lines.append(_law(_sub(_i("ε"), row), _n("0"), residual))
-    return _math("".join(_row(line) for line in lines))
-
-
-def _law(left: str, mean: str, spread: str) -> list[str]:
-    normal = f"<mi>N</mi>{_OPEN}{mean}<mo>,</mo><mspace width='0.3em'/>{spread}{_CLOSE}"
-    return [left, "<mo>∼</mo>", f"<mrow>{normal}</mrow>"]
-
-
-def _aligned(equations: list[tuple[str, list[str]]]) -> Markup:
-    """Equations below each other at their =; a long sum goes on in the next line."""
-    lines = []
-    for left, summands in equations:
-        size = math.ceil(len(summands) / math.ceil(len(summands) / _TERMS_A_LINE))
-        for start in range(0, len(summands), size):
-            part = summands[start : start + size]
-            text = "".join(
-                summand if start + k == 0 or summand.startswith(_MINUS) else f"{_PLUS}{summand}"
-                for k, summand in enumerate(part)
-            )
-            head = [left, "<mo>=</mo>"] if start == 0 else ["", ""]
-            lines.append(_row([*head, f"<mrow>{text}</mrow>"]))
-    return _math("".join(lines))
-
-
-def _math(rows: str) -> Markup:
-    return Markup(f'<math display="block"><mtable class="eq">{rows}</mtable></math>')
-
-
-def _row(cells: list[str]) -> str:
-    return "<mtr>" + "".join(f"<mtd>{cell}</mtd>" for cell in cells) + "</mtr>"
-
-
-def _bracketed(matrix: list[list[str]]) -> str:
-    """A matrix; the style sheet draws its brackets, which grow without a mathematical font."""
-    return f'<mtable class="matrix">{"".join(map(_row, matrix))}</mtable>'
+            left = bracketed([[effect] for effect in effects])
+            mean = bracketed([[numeral("0")] for _ in effects])
+            spread = bracketed(matrix)
+        lines.append(law(left, mean, spread))
+    return block([*lines, *errors])
 
 
 def _product(coefficient: str, factors: Sequence[Factor], levels: Levels) -> str:
@@ -263,44 +279,8 @@ def _product(coefficient: str, factors: Sequence[Factor], levels: Levels) -> str
     ordered = sorted(factors, key=lambda f: (subscripts[f.name] != levels.row, subscripts[f.name]))
     parts = []
     for subscript, group in itertools.groupby(ordered, lambda f: subscripts[f.name]):
-        names = [_name(factor.shown, "") for factor in group]
+        names = [named(factor.shown, "") for factor in group]
         together = "<mo>×</mo>".join(names)
         grouped = f"<mrow><mo>(</mo>{together}<mo>)</mo></mrow>" if len(names) > 1 else together
-        parts.append(_sub(grouped, subscript))
+        parts.append(sub(grouped, subscript))
     return f"{coefficient}<mspace width='0.25em'/>{'<mo>×</mo>'.join(parts)}"
-
-
-def _value(value: float, first: bool) -> str:
-    """A number; the minus sign of a later summand is its operator."""
-    shown = _n(formatting.number(abs(value)))
-    if value >= 0 or math.isnan(value):
-        return shown
-    return f"<mrow><mo>−</mo>{shown}</mrow>" if first else f"{_MINUS}{shown}"
-
-
-def _i(symbol: str) -> str:
-    return f"<mi>{symbol}</mi>"
-
-
-def _n(text: str) -> str:
-    return f"<mn>{escape(text)}</mn>"
-
-
-def _name(text: str, subscript: str) -> str:
-    name = f"<mtext>{escape(text)}</mtext>"
-    return _sub(name, subscript) if subscript else name
-
-
-def _sub(base: str, subscript: str) -> str:
-    marks = {"(": _OPEN, ")": _CLOSE}
-    parts = "".join(
-        _n(c) if c.isdigit() else marks.get(c) or _i(c) for c in re.findall(r"\d+|\D", subscript)
-    )
-    return f"<msub>{base}<mrow>{parts}</mrow></msub>"
-
-
-def _power(base: str, exponent: str) -> str:
-    if base.startswith("<msub>"):
-        inner = base.removeprefix("<msub>").removesuffix("</msub>")
-        return f"<msubsup>{inner}{_n(exponent)}</msubsup>"
-    return f"<msup>{base}{_n(exponent)}</msup>"

@@ -9,8 +9,21 @@ from markupsafe import Markup
 
 from mixedflow.artifacts.formatting import latex_text
 
-_GREEK = {"β": r"\beta", "ε": r"\varepsilon", "σ": r"\sigma", "τ": r"\tau", "′": "'"}
-_SIGNS = {"−": "-", "×": r" \times ", "∼": r"\sim"}
+_GREEK = {
+    "β": r"\beta",
+    "δ": r"\delta",
+    "ε": r"\varepsilon",
+    "λ": r"\lambda",
+    "ν": r"\nu",
+    "ρ": r"\rho",
+    "σ": r"\sigma",
+    "τ": r"\tau",
+    "ω": r"\omega",
+    "Ω": r"\Omega",
+    "′": "'",
+}
+_SIGNS = {"−": "-", "×": r" \times ", "∼": r"\sim", "≠": r" \neq "}
+_FUNCTIONS = {"exp": r"\exp", "diag": r"\operatorname{diag}"}
 
 
 def latex(blocks: Sequence[Markup]) -> str:
@@ -35,7 +48,7 @@ def _of(node: ElementTree.Element) -> str:
         case "mtext":
             return rf"\text{{{latex_text(text)}}}"
         case "mi":
-            return "".join(_GREEK.get(letter, letter) for letter in text)
+            return _FUNCTIONS.get(text) or "".join(_GREEK.get(c, c) for c in text)
         case "mn" | "mo":
             return "".join(_SIGNS.get(sign, sign) for sign in text)
         case "mspace":

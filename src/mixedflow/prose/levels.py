@@ -181,7 +181,8 @@ def described(fit: ModelReport) -> Markup:
     """What the subscripts stand for: ``row i of cluster j (school)``."""
     levels, called = Levels.of(fit), Called(fit)
     if not called.several:
-        return Markup("row i of cluster j ({})").format(fit.groups[0].name)
+        rows = "rows i and i′" if fit.residual else "row i"
+        return Markup("{} of cluster j ({})").format(rows, fit.groups[0].name)
     fine = by_nesting(fit.groups)
     letters = {level.name: level.letter for level in levels.ordered}
     told = [Markup("{} {}").format(called.factor(g.name), letters[g.name]) for g in fine]

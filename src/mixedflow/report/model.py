@@ -121,6 +121,11 @@ class Model:
         return equations.fitted(self.fit, estimates, records(self.components))
 
     @property
+    def headings(self) -> tuple[list[str], list[str]]:
+        """What the blocks of the two are called."""
+        return equations.headings(self.fit)
+
+    @property
     def latex(self) -> str:
         """The equations for a paper."""
         return latex([*self.symbolic, *self.fitted])
