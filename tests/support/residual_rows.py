@@ -35,4 +35,4 @@ def random_intercept(sd: float, group: str = "school", **more: Any) -> list[dict
 def car1(rho: float = 0.5, time: str = "age", **more: Any) -> list[dict[str, Any]]:
     """A correlation at one unit with its range, -1 / log(rho)."""
     scale = -1.0 / math.log(rho)
-    return [row("corr", f"{time} 1 apart", rho), row("range", time, scale, **more)]
+    return [row("corr", f"{time} 1 apart", rho), row("range", time, scale) | more]

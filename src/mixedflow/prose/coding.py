@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.language import terms
+from mixedflow.language.names import RESIDUAL
 from mixedflow.language.terms import Factor
 from mixedflow.prose.covariates import Covariate, Variables
 from mixedflow.prose.levels import Called, Levels
@@ -86,6 +87,12 @@ class CodedModel:
             if row["scale"] == scale and {row["term1"], row["term2"]} - {"", None} == set(names):
                 return row
         return None
+
+    @property
+    def residual_sd(self) -> Row | None:
+        """The row of the residuals' SD, the first of several."""
+        rows = (row for row in self.components if row["group"] == RESIDUAL)
+        return next((row for row in rows if row["scale"] == "sd"), None)
 
     def between(self, covariate: str) -> Markup:
         """The clusters that a covariate of a level tells apart."""

@@ -84,7 +84,7 @@ def capital(text: Markup) -> Markup:
     return text if text[:1] in "<&" else Markup(text[:1].upper() + text[1:])
 
 
-def _unit_of(label: str) -> tuple[str, str]:
+def unit_of(label: str) -> tuple[str, str]:
     """``Weight (kg)`` as its name and unit; no unit where the brackets hold another remark."""
     match = _UNIT.match(label)
     words = match["unit"].split() if match else []
@@ -101,7 +101,7 @@ class Words:
     def __init__(self, model: CodedModel) -> None:
         self.model = model
         outcome = model.data.label(model.fit.outcome) or str(model.fit.outcome)
-        name, self.unit = _unit_of(outcome)
+        name, self.unit = unit_of(outcome)
         self.outcome = isolated(name)
         # A unit of the data set's level, which expressions call the cluster.
         self.cluster = Markup("cluster")

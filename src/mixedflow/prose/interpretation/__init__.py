@@ -22,7 +22,9 @@ from mixedflow.prose.interpretation.comparisons import against_linear, compariso
 from mixedflow.prose.interpretation.correlations import Correlations
 from mixedflow.prose.interpretation.fixed_effects import Coefficients
 from mixedflow.prose.interpretation.random_effects import RandomEffects
+from mixedflow.prose.interpretation.residuals import of_residuals
 from mixedflow.prose.interpretation.shares import share_between
+from mixedflow.prose.residual_parts import ResidualParts
 from mixedflow.prose.wording import Words
 
 _DOUBTFUL = Markup("Not interpreted: the fit is not accepted as the optimum.")
@@ -81,10 +83,10 @@ def variance(
     found += [
         Interpretation(f"{row['term1']}, {row['term2']}", correlations.sentence(row))
         for row in components
-        if row["scale"] == "corr"
+        if row["scale"] == "corr" and row["group"] != RESIDUAL
     ]
     for group in fit.groups:
-        if group.correlated or len(group.random_terms) == 1:
+        if group.correlated or len(group.random_terms) < 2:
             continue
         of = Markup(" of {}").format(words.model.called.factor(group.name))
         text = Markup(
@@ -92,7 +94,11 @@ def variance(
             "That holds for one choice only of where their covariates are 0."
         ).format(of if words.model.called.several else "")
         found.append(Interpretation(", ".join(group.random_terms), text))
-    found.append(Interpretation(RESIDUAL, effects.residual()))
+    residuals = ResidualParts.of(fit, components)
+    if residuals is None:
+        found.append(Interpretation(RESIDUAL, effects.residual()))
+    else:
+        found += [Interpretation(name, text) for name, text in of_residuals(words, residuals)]
     found += [Interpretation(name, text) for name, text in share_between(words)]
     return found
 
@@ -108,7 +114,7 @@ def tests(
         return [Interpretation("linear model", _DOUBTFUL)]
     found = [Interpretation("linear model", against_linear(fit, Variables(card)))]
     found += [
-        Interpretation(str(row["comparison"]), comparison(row))
+        Interpretation(str(row["comparison"]), comparison(row, bool(fit.residual)))
         for row in comparisons
         if row["alternative"] == fit.model
     ]

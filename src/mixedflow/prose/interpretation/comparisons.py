@@ -13,7 +13,9 @@ from mixedflow.prose.wording import number, sentences, strength
 
 
 def against_linear(fit: ModelReport, data: Variables) -> Markup:
-    """The likelihood-ratio test of the random effects altogether."""
+    """The likelihood-ratio test of the random effects altogether, and of a residual structure."""
+    if fit.residual:
+        return _against_independence(fit)
     lr = fit.lr_vs_linear
     said = _evidence(
         lr.p_value,
@@ -42,8 +44,39 @@ def against_linear(fit: ModelReport, data: Variables) -> Markup:
     ).format(cluster, method, number(lr.statistic), p_value(lr.p_value), said, how)
 
 
-def comparison(row: Row) -> Markup:
-    """A row of comparisons.csv: whether the larger model's further parameters are needed."""
+def _against_independence(fit: ModelReport) -> Markup:
+    lr = fit.lr_vs_linear
+    said = _evidence(
+        lr.p_value,
+        "that rows of a cluster go together, or differ in how they scatter, beyond what the "
+        "covariates explain",
+        "little evidence for it; the data do not rule it out",
+    )
+    method = "REML" if fit.method == "reml" else "ML"
+    if "chibar" in lr.distribution:
+        how = (
+            "The p-value allows for a parameter that cannot lie below 0: half of the chi-squared "
+            "distribution with 1 degree of freedom stands at 0."
+        )
+    elif "conservative" in lr.distribution:
+        how = (
+            f"The p-value, from chi-squared with {lr.df} degrees of freedom, is conservative: some "
+            "of the parameters cannot lie below 0, so that the right one is smaller."
+        )
+    else:
+        how = f"The p-value is from chi-squared with {lr.df} degrees of freedom."
+        how = how.replace(" 1 degrees", " 1 degree")
+    return Markup(
+        "Against the linear model whose rows are independent with one variance, the "
+        "likelihood-ratio statistic ({}) is {} ({}): {}. {}"
+    ).format(method, number(lr.statistic), p_value(lr.p_value), said, how)
+
+
+def comparison(row: Row, structured: bool = False) -> Markup:
+    """A row of comparisons.csv: whether the larger model's further parameters are needed.
+
+    ``structured``: that model has a residual structure, by which it may differ from the other.
+    """
     null = Markup("<code>{}</code>").format(row["null"])
     if row.get("warning"):
         return Markup("Not interpreted against {}: {}.").format(null, row["warning"])
@@ -66,6 +99,8 @@ def comparison(row: Row) -> Markup:
             "The p-value is conservative: a variance cannot lie below 0, so that the right one is "
             "smaller."
         )
+    elif structured:
+        how = f"The p-value is from chi-squared, degrees of freedom: {df}."
     else:
         how = "The models differ in their fixed parts, which ML fits can compare."
     if method == "REML":

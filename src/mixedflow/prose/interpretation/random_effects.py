@@ -39,7 +39,7 @@ class RandomEffects:
 
     def is_zero(self, term: str, sd: float) -> bool:
         """Whether a singular fit has this SD at 0, on the scale of the term's own column."""
-        residual = self.model.component("sd")
+        residual = self.model.residual_sd
         size = 1.0
         for c in self.model.random[term]:
             size *= float((self.model.data.card.get(c.name) or {}).get("sd") or 1.0)

@@ -11,6 +11,12 @@ from mixedflow.prose.levels import Called
 from mixedflow.prose.markup import conjoined
 from mixedflow.prose.wording import Words, interval, number
 
+_SAME = "The same number is the correlation of two rows of one cluster."
+_ALIKE = (
+    "It is the correlation of two rows of one cluster whose residuals do not correlate; that of "
+    "others counts the residuals’ correlation too."
+)
+
 
 def share_between(words: Words) -> list[tuple[str, Markup]]:
     """The ICC or, where it does not exist, the VPC, with its sentence; nothing without either.
@@ -22,9 +28,11 @@ def share_between(words: Words) -> list[tuple[str, Markup]]:
         return _by_level(words, words.model.fit.shares)
     if icc and icc.estimate is not None:
         text = Markup(
-            "{}% of the variance that the covariates leave lies between clusters (ICC {}, {}). "
-            "The same number is the correlation of two rows of one cluster."
-        ).format(round(100 * icc.estimate), number(icc.estimate), interval(vars(icc)))
+            "{}% of the variance that the covariates leave lies between clusters (ICC {}, {}). {}"
+        ).format(
+            round(100 * icc.estimate), number(icc.estimate), interval(vars(icc)),
+            _ALIKE if words.model.fit.residual else _SAME,
+        )  # fmt: skip
         return [("ICC", text)]
     if not vpc or vpc.estimate is None:
         return []
