@@ -3,7 +3,9 @@
 
 BOOTSTRAPPED = {name for name, model in MODELS.items() if model.inference.intervals == "bootstrap"}
 COMPARISONS = SETTINGS.comparisons
+MARGINAL = {name for name, model in MODELS.items() if model.cluster}
 SIMULATED = sorted(name for name, comparison in COMPARISONS.items() if comparison.bootstrap)
+PLAIN = MODELS.keys() - BOOTSTRAPPED - IN_CHUNKS - MARGINAL
 PREPARED = {
     "data": lambda w: f"{dataset_of(w.model)}/data.parquet",
     "card": lambda w: f"{dataset_of(w.model)}/data_card.json",
@@ -14,11 +16,11 @@ rule fit:
     input:
         **PREPARED,
     output:
-        **outputs("fit", registry.ROWS),
+        **outputs("fit", registry.ROWS, registry.EFFECTS),
     log:
         f"{LOGS}/fit/{{model}}.log",
     wildcard_constraints:
-        model=one_of(MODELS.keys() - BOOTSTRAPPED - IN_CHUNKS),
+        model=one_of(PLAIN),
     threads: 1
     resources:
         mem_mb=growing(1000, per_mb=60),
@@ -35,7 +37,7 @@ use rule fit as fit_chunked with:
         **PREPARED,
         products=path_of("add"),
     output:
-        **outputs("fit"),
+        **outputs("fit", registry.EFFECTS),
     wildcard_constraints:
         model=one_of(IN_CHUNKS),
     resources:
@@ -49,22 +51,37 @@ use rule fit as fit_bootstrapped with:
         **PREPARED,
         drawn=lambda w: drawn("bootstrap", MODELS[w.model].inference.draws, model=w.model),
     output:
+        **outputs("fit", registry.ROWS, registry.EFFECTS, registry.BOOTSTRAP),
+    wildcard_constraints:
+        model=one_of(BOOTSTRAPPED - MARGINAL),
+
+
+# Of a marginal model, in which nothing varies between clusters.
+use rule fit as fit_marginal with:
+    output:
+        **outputs("fit", registry.ROWS),
+    wildcard_constraints:
+        model=one_of(MARGINAL - BOOTSTRAPPED),
+
+
+use rule fit_bootstrapped as fit_marginal_bootstrapped with:
+    output:
         **outputs("fit", registry.ROWS, registry.BOOTSTRAP),
     wildcard_constraints:
-        model=one_of(BOOTSTRAPPED),
+        model=one_of(MARGINAL & BOOTSTRAPPED),
 
 
 rule draw:
     input:
         fit=f"{MODEL}/fit.json",
-        tables=csv_of("fit", registry.ROWS),
+        tables=csv_of("fit", registry.ROWS, registry.EFFECTS),
         card=PREPARED["card"],
     output:
-        **outputs("draw", registry.ROWS),
+        **outputs("draw", registry.ROWS, registry.EFFECTS),
     log:
         f"{LOGS}/draw/{{model}}.log",
     wildcard_constraints:
-        model=one_of(MODELS.keys() - BOOTSTRAPPED - IN_CHUNKS),
+        model=one_of(PLAIN),
     threads: 1
     resources:
         mem_mb=growing(1000, per_mb=30),
@@ -78,10 +95,10 @@ rule draw:
 use rule draw as draw_chunked with:
     input:
         fit=f"{MODEL}/fit.json",
-        tables=csv_of("fit"),
+        tables=csv_of("fit", registry.EFFECTS),
         card=PREPARED["card"],
     output:
-        **outputs("draw"),
+        **outputs("draw", registry.EFFECTS),
     wildcard_constraints:
         model=one_of(IN_CHUNKS),
 
@@ -89,12 +106,34 @@ use rule draw as draw_chunked with:
 use rule draw as draw_bootstrapped with:
     input:
         fit=f"{MODEL}/fit.json",
+        tables=csv_of("fit", registry.ROWS, registry.EFFECTS, registry.BOOTSTRAP),
+        card=PREPARED["card"],
+    output:
+        **outputs("draw", registry.ROWS, registry.EFFECTS, registry.BOOTSTRAP),
+    wildcard_constraints:
+        model=one_of(BOOTSTRAPPED - MARGINAL),
+
+
+use rule draw as draw_marginal with:
+    input:
+        fit=f"{MODEL}/fit.json",
+        tables=csv_of("fit", registry.ROWS),
+        card=PREPARED["card"],
+    output:
+        **outputs("draw", registry.ROWS),
+    wildcard_constraints:
+        model=one_of(MARGINAL - BOOTSTRAPPED),
+
+
+use rule draw as draw_marginal_bootstrapped with:
+    input:
+        fit=f"{MODEL}/fit.json",
         tables=csv_of("fit", registry.ROWS, registry.BOOTSTRAP),
         card=PREPARED["card"],
     output:
         **outputs("draw", registry.ROWS, registry.BOOTSTRAP),
     wildcard_constraints:
-        model=one_of(BOOTSTRAPPED),
+        model=one_of(MARGINAL & BOOTSTRAPPED),
 
 
 # Draws are kept: a run that was interrupted goes on, and more draws are added to those there are.

@@ -14,7 +14,9 @@ SLOPED = {
     )
 }
 MOVED = {
-    dataset: [name for name, model in MODELS.items() if model.dataset == dataset]
+    dataset: [
+        name for name, model in MODELS.items() if model.dataset == dataset and name not in MARGINAL
+    ]
     for dataset in sorted({MODELS[name].dataset for name in RANKED})
 }
 

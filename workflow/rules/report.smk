@@ -79,12 +79,22 @@ WORK = [
     *((rules.explore_time, {"dataset": name}) for name in sorted(TIMED - VISITED)),
     *((rules.explore_visits, {"dataset": name}) for name in sorted(VISITED)),
     *((rules.levels, {"dataset": name}) for name in sorted(FACTORS)),
-    *((rules.fit, {"model": name}) for name in sorted(MODELS.keys() - BOOTSTRAPPED - IN_CHUNKS)),
+    *((rules.fit, {"model": name}) for name in sorted(PLAIN)),
     *((rules.fit_chunked, {"model": name}) for name in sorted(IN_CHUNKS)),
-    *((rules.fit_bootstrapped, {"model": name}) for name in sorted(BOOTSTRAPPED)),
-    *((rules.draw, {"model": name}) for name in sorted(MODELS.keys() - BOOTSTRAPPED - IN_CHUNKS)),
+    *((rules.fit_bootstrapped, {"model": name}) for name in sorted(BOOTSTRAPPED - MARGINAL)),
+    *((rules.fit_marginal, {"model": name}) for name in sorted(MARGINAL - BOOTSTRAPPED)),
+    *(
+        (rules.fit_marginal_bootstrapped, {"model": name})
+        for name in sorted(MARGINAL & BOOTSTRAPPED)
+    ),
+    *((rules.draw, {"model": name}) for name in sorted(PLAIN)),
     *((rules.draw_chunked, {"model": name}) for name in sorted(IN_CHUNKS)),
-    *((rules.draw_bootstrapped, {"model": name}) for name in sorted(BOOTSTRAPPED)),
+    *((rules.draw_bootstrapped, {"model": name}) for name in sorted(BOOTSTRAPPED - MARGINAL)),
+    *((rules.draw_marginal, {"model": name}) for name in sorted(MARGINAL - BOOTSTRAPPED)),
+    *(
+        (rules.draw_marginal_bootstrapped, {"model": name})
+        for name in sorted(MARGINAL & BOOTSTRAPPED)
+    ),
     *((rules.rank, {"model": name}) for name in sorted(set(RANKED) - SLOPED)),
     *((rules.rank_over, {"model": name}) for name in sorted(SLOPED)),
     *((rules.moves, {"dataset": name}) for name in sorted(MOVED)),

@@ -1,4 +1,4 @@
-"""What the figures of a model draw: predictions of the rows, curves over x, the variance function.
+"""What the figures of a model draw: predictions of the rows and curves over x.
 
 x is the covariate of the first random slope, else the data set's time, else the explore predictor
 if the model has it, else the first numeric covariate. Covariates derived from x move with it; the
@@ -15,19 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedflow.arrays import Array
-from mixedflow.artifacts.fit_report import Parabola, ShareAt
 from mixedflow.config.specs import DatasetSpec
 from mixedflow.data.prepared import Prepared
 from mixedflow.errors import quote
 from mixedflow.inference.diagnostics import cluster_columns, residual_table
 from mixedflow.inference.effects import own_estimates
 from mixedflow.inference.prediction import population, thin
-from mixedflow.inference.variance import CovarianceInference, finite, variance_function
 from mixedflow.language import expressions
 from mixedflow.language.evaluation import intervals, usual_summaries
 from mixedflow.language.formula import Parsed
-from mixedflow.language.names import INTERCEPT, level_name
+from mixedflow.language.names import level_name
 from mixedflow.model.covariates import Covariates, ancestors
 from mixedflow.model.covariates_of import covariates_of
 from mixedflow.model.crossing import lies_within
@@ -46,7 +43,6 @@ _PANEL = 8  # clusters shown with their own lines
 _SHARED_PANEL = 4  # of each of several grouping factors
 _POINTS = 31  # points of a cluster's line
 _MOST_LEVELS = 6  # of a variable that splits the mean curves
-_VARIANCE_POINTS = 101
 
 
 @dataclass(frozen=True)
@@ -79,7 +75,8 @@ class Axes:
         # A file may have thousands of columns that no model uses.
         asked = {dataset.time, explore and explore.by, explore and explore.predictor}
         asked |= {*parsed.variables, *parsed.fixed, *parsed.random_terms}
-        covariates = tuple(covariates_of(fit, g, dataset.derive) for g in range(len(fit.groups)))
+        varying = [g for g, group in enumerate(fit.groups) if group.random_terms]
+        covariates = tuple(covariates_of(fit, g, dataset.derive) for g in varying)
         slopes = [
             _whole(name, used, dataset, set(frame.columns))
             for part in covariates
@@ -287,7 +284,8 @@ def curves(fit: Fitted, axes: Axes) -> pd.DataFrame:
         return pd.DataFrame(columns=columns)
     assert fit.parsed is not None and fit.frame is not None
     levels = axes.levels()
-    panel = [(g, j) for g in range(len(fit.groups)) for j in _panel(fit, axes, g)]
+    varying = [g for g, group in enumerate(fit.groups) if group.random_terms]
+    panel = [(g, j) for g in varying for j in _panel(fit, axes, g)]
     grids = [_population_grid(axes, level) for level in levels]
     grids += [_cluster_grid(fit, axes, g, j) for g, j in panel]
     # One evaluation of the formula for all of them: it costs more than the rows do.
@@ -375,66 +373,3 @@ def _panel(fit: Fitted, axes: Axes, g: int) -> list[int]:
     # Of a data set in chunks only the clusters of the sample have rows.
     order = order[np.isin(order, group.codes) & ~np.isin(order, chosen)]
     return sorted([*chosen, *thin(order, size - len(chosen)).tolist()])
-
-
-# The variance function
-
-
-def _columns(fit: Fitted, axes: Axes, x: Array) -> list[Array]:
-    """(m, q) each group's columns of Z at the values ``x`` (m,) of x, other covariates held."""
-    found = []
-    for part, effects in zip(axes.covariates, fit.solution.effects, strict=True):
-        if axes.x is not None and axes.x in part.means:
-            z = part.along(axes.x, x)
-        else:
-            z = np.tile(part.columns({}), (len(x), 1))
-        # What stays at its mean has the digits of the cross-products, to the last.
-        same = np.isclose(z, effects.Z_mean, rtol=1e-12, atol=0.0).all(axis=0)
-        found.append(np.where(same, effects.Z_mean, z))
-    return found
-
-
-def variance_table(fit: Fitted, inference: CovarianceInference, axes: Axes) -> pd.DataFrame:
-    """Residual variance in total and its parts over the range of x; flat without a random slope."""
-    if axes.x is None:
-        x = np.array([0.0])
-    else:
-        seen = axes.rows[axes.x].to_numpy(dtype=float)
-        x = np.linspace(seen.min(), seen.max(), _VARIANCE_POINTS)
-    names = [group.name for group in fit.groups]
-    return variance_function(inference, x, _columns(fit, axes, x), names)
-
-
-def variance_parts(fit: Fitted, axes: Axes) -> Parabola | None:
-    """The terms of Var(x) = t1^2 + 2 t12 x + t2^2 x^2 + s2, for an intercept and one slope."""
-    terms = fit.random_terms
-    if axes.x is None or set(terms) != {INTERCEPT, axes.x} or len(terms) != 2:
-        return None
-    if len(fit.groups) > 1:
-        return None
-    i, k, G = terms.index(INTERCEPT), terms.index(axes.x), fit.solution.G[0]
-    return Parabola(
-        predictor=axes.x,
-        var_intercept=float(G[i, i]),
-        covariance=float(G[i, k]),
-        var_slope=float(G[k, k]),
-        residual=fit.solution.s2,
-        minimum_at=finite(-G[i, k] / G[k, k]) if G[k, k] > 0 else None,
-    )
-
-
-def vpc_at_mean(fit: Fitted, inference: CovarianceInference, axes: Axes) -> ShareAt | None:
-    """The variance partition coefficient at the mean of x: one ICC does not exist with a slope."""
-    if all(group.random_terms == (INTERCEPT,) for group in fit.groups):
-        return None
-    moved = [part for part in axes.covariates if axes.x in part.means]
-    name = axes.x if moved else None
-    at = moved[0].means[name] if name is not None else 0.0
-    x = np.array([at])
-    names = [group.name for group in fit.groups]
-    row = variance_function(inference, x, _columns(fit, axes, x), names).iloc[0]
-    share, low, high = (finite(row[column]) for column in ("vpc", "vpc_low", "vpc_high"))
-    set_at: dict[str, float | str] = {} if name is None else {name: at}
-    held = {key: value for part in axes.covariates for key, value in part.held(set_at).items()}
-    parts = {one: float(row[f"between_{one}"] / row["total"]) for one in names if len(names) > 1}
-    return ShareAt(name, at, share, low, high, held or None, parts or None)

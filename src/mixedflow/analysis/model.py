@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixedflow.analysis import curves
+from mixedflow.analysis import curves, variance_curve
 from mixedflow.analysis.curves import Axes
 from mixedflow.arrays import Array
 from mixedflow.artifacts import tables
@@ -36,7 +36,10 @@ _DRAWN = ("predictions", "curves", "variance_function")
 
 @dataclass(frozen=True)
 class ModelResult:
-    """A configured model's fit, its report, and its tables by the name of their artifact."""
+    """A configured model's fit, its report, and its tables by the name of their artifact.
+
+    A marginal model has no effects of clusters, and so no posterior.
+    """
 
     fit: Results
     report: ModelReport
@@ -49,8 +52,9 @@ class ModelResult:
         for name, frame in self.tables.items():
             tables.write(frame, folder / f"{name}.csv", 6 if name in _DRAWN else 10)
         self.report.write(folder / "fit.json")
-        with replacing(folder / "posterior.npz") as path, path.open("wb") as file:
-            np.savez(file, allow_pickle=False, **self.posterior)
+        if self.posterior:
+            with replacing(folder / "posterior.npz") as path, path.open("wb") as file:
+                np.savez(file, allow_pickle=False, **self.posterior)
 
 
 def fit_model(
@@ -89,14 +93,17 @@ def fit_model(
     made = {
         "fixed_effects": found.fixed_effects,
         "variance_components": found.variance_components,
-        "cluster_effects": found.cluster_effects,
         "predictions": curves.rounded(curves.predictions(fitted, axes)),
         "curves": curves.curves(fitted, axes),
-        "variance_function": curves.variance_table(fitted, found.covariance_inference, axes),
+        "variance_function": variance_curve.variance_table(
+            fitted, found.covariance_inference, axes
+        ),
         "contrasts": contrasts,
         "alternatives": alternatives,
-        "effects_diagnostic": diagnostics.effect_table(fitted),
     }
+    if fitted.random_terms:
+        made["cluster_effects"] = found.cluster_effects
+        made["effects_diagnostic"] = diagnostics.effect_table(fitted)
     if products is None:  # it needs every row
         made["influence"] = influence(fitted)
     if wanted.intervals == "bootstrap":
@@ -109,7 +116,8 @@ def fit_model(
         rows = prepared.frame.iloc[fitted.rows]
         sample = {"rows": len(rows), "clusters": rows[dataset.cluster].nunique()}
     report = _report(spec, found, axes, gee, notes, sample)
-    return ModelResult(found, report, made, posterior(fitted, dataset.derive))
+    ranked = posterior(fitted, dataset.derive) if fitted.random_terms else {}
+    return ModelResult(found, report, made, ranked)
 
 
 def _estimated(spec: ModelSpec, frame: pd.DataFrame, products: Products | None) -> Fitted:
@@ -141,8 +149,8 @@ def _report(
         by=axes.by,
         inference={"df": spec.inference.df, "intervals": spec.inference.intervals},
         gee=gee,
-        vpc=curves.vpc_at_mean(fitted, found.covariance_inference, axes),
-        variance_function=curves.variance_parts(fitted, axes),
+        vpc=variance_curve.vpc_at_mean(fitted, found.covariance_inference, axes),
+        variance_function=variance_curve.variance_parts(fitted, axes),
         sample=sample,
         robust=robust.note(fitted) or None,
     )

@@ -107,6 +107,21 @@ class LevelShare:
 
 
 @dataclass(frozen=True)
+class ResidualParameter:
+    """A parameter of a residual structure, as the table of variance components has it.
+
+    ``term1`` and ``term2`` say where it holds (``girl = 1``; ``visit = 1`` and ``visit = 2``), and
+    ``scale`` what it is: var, sd, cov, corr, ratio (of variances), power, exponent, range, nugget.
+    """
+
+    term1: str
+    term2: str
+    scale: str
+    estimate: float
+    std_error: float | None
+
+
+@dataclass(frozen=True)
 class ShareAt:
     """The share of the variance that lies between clusters at ``mean_x`` of ``predictor``.
 
@@ -152,8 +167,8 @@ class FitReport:
     :mod:`mixedflow.model.outcome` tells; ``icc`` is that of a random intercept alone, ``shares``
     those of several factors' random intercepts; ``r2`` marginal and conditional (Nakagawa and
     Schielzeth), and level1 and level2 (Snijders and Bosker) where they exist; ``residual`` the
-    structure of the residuals as users write it, None for independent ones. Log-likelihoods by REML
-    lack log|X'X|.
+    structure of the residuals as users write it, None for independent ones, and
+    ``residual_parameters`` what it is estimated as. Log-likelihoods by REML lack log|X'X|.
     """
 
     method: str
@@ -177,11 +192,17 @@ class FitReport:
     warnings: tuple[str, ...]
     outcome_doubt: dict[str, Any] | None
     residual: dict[str, dict[str, str | bool]] | None = field(default=None, kw_only=True)
+    residual_parameters: tuple[ResidualParameter, ...] | None = field(default=None, kw_only=True)
 
     @property
     def random_terms(self) -> tuple[str, ...]:
         """Of all grouping factors, in their order."""
         return tuple(term for group in self.groups for term in group.random_terms)
+
+    @property
+    def marginal(self) -> bool:
+        """Nothing varies between clusters: rows of one only correlate."""
+        return not self.random_terms
 
     @property
     def correlated(self) -> bool:
@@ -200,7 +221,8 @@ class FitReport:
         for rare in ("held", "parts"):
             if (values.get("vpc") or {}).get(rare, ...) is None:
                 del values["vpc"][rare]
-        for rare in ("sample", "shares", "robust", "outcome_doubt", "residual"):
+        rarely = ("sample", "shares", "robust", "outcome_doubt", "residual", "residual_parameters")
+        for rare in rarely:
             if values.get(rare, ...) is None:
                 del values[rare]
         return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -230,6 +252,9 @@ class FitReport:
         }
         if known["shares"] is not None:
             typed["shares"] = tuple(LevelShare.of(share) for share in known["shares"])
+        if known["residual_parameters"] is not None:
+            each = known["residual_parameters"]
+            typed["residual_parameters"] = tuple(ResidualParameter(**values) for values in each)
         for name, kind in _PARTS.items():
             part = known.get(name)
             if part is not None:

@@ -52,6 +52,7 @@ TIME = "time"  # a column that orders the rows of a cluster
 VISITS = "visits"  # and a trend, to correlate what it leaves over from visit to visit
 ROWS = "rows"  # all of them at once, not in chunks
 BOOTSTRAP = "bootstrap"
+EFFECTS = "effects"  # random ones, which a marginal model has not
 FACTORS = "factors"  # a model with several grouping factors
 SLOPE = "slope"  # a random one, with which an order depends on the covariate
 
@@ -206,13 +207,15 @@ ARTIFACTS = (
     ),
     Artifact("means", MODEL, FIGURE, ("draw",), section=PICTURES),
     Artifact("variance", MODEL, FIGURE, ("draw",), section=PICTURES),
-    Artifact("shrinkage", MODEL, FIGURE, ("draw",), section=PICTURES),
-    Artifact("fitted_lines", MODEL, FIGURE, ("draw",), section=PICTURES),
+    Artifact("shrinkage", MODEL, FIGURE, ("draw",), (EFFECTS,), section=PICTURES),
+    Artifact("fitted_lines", MODEL, FIGURE, ("draw",), (EFFECTS,), section=PICTURES),
     Artifact("residual_qq", MODEL, FIGURE, ("draw",), section=DIAGNOSTICS),
     Artifact("residuals_fitted", MODEL, FIGURE, ("draw",), section=DIAGNOSTICS),
-    Artifact("effects_qq", MODEL, FIGURE, ("draw",), section=DIAGNOSTICS),
+    Artifact("effects_qq", MODEL, FIGURE, ("draw",), (EFFECTS,), section=DIAGNOSTICS),
     Artifact("influence", MODEL, FIGURE, ("draw",), (ROWS,), section=DIAGNOSTICS),
-    Artifact("cluster_effects", MODEL, TABLE, ("fit",), (), _EFFECTS, "draw", section=FURTHER),
+    Artifact(
+        "cluster_effects", MODEL, TABLE, ("fit",), (EFFECTS,), _EFFECTS, "draw", section=FURTHER
+    ),
     Artifact(
         "predictions", MODEL, TABLE, ("fit",), twin="draw", section=FURTHER,
         columns="row cluster:text cluster_*:text x by:text observed population population_low "
@@ -231,7 +234,7 @@ ARTIFACTS = (
         columns="term:text method:text estimate std_error statistic p_value conf_low conf_high",
     ),
     Artifact(
-        "effects_diagnostic", MODEL, TABLE, ("fit",), twin="draw", section=FURTHER,
+        "effects_diagnostic", MODEL, TABLE, ("fit",), (EFFECTS,), twin="draw", section=FURTHER,
         columns="group:text cluster:text n term:text estimate se_diagnostic standardised quantile "
         "distance df p_value",
     ),
@@ -244,7 +247,7 @@ ARTIFACTS = (
         columns="group:text term1:text term2:text scale:text estimate draws bias std_error "
         "percentile_low percentile_high basic_low basic_high",
     ),
-    Artifact("posterior", MODEL, NPZ, ("fit",)),
+    Artifact("posterior", MODEL, NPZ, ("fit",), (EFFECTS,)),
     # Of models together.
     Artifact("models", SIDE_BY_SIDE, PAGE, (_PRINTS,), published=True),
     Artifact("{first}-{last}", COMPARISON_DRAWS, NPZ, ("bootstrap_test",)),

@@ -50,8 +50,9 @@ def all_of(
     made = {
         "residual_qq": residual_qq(residuals),
         "residuals_fitted": residuals_fitted(residuals, fit, labels),
-        "effects_qq": effects_qq(frames["effects_diagnostic"], labels),
     }
+    if "effects_diagnostic" in frames:  # which a marginal model has not
+        made["effects_qq"] = effects_qq(frames["effects_diagnostic"], labels)
     if "influence" in frames:  # which needs every row
         made["influence"] = influence(frames["influence"], fit, labels)
     return made

@@ -39,12 +39,14 @@ def all_of(
     frames: Mapping[str, pd.DataFrame], fit: ModelReport, labels: Labels
 ) -> dict[str, Figure]:
     """Every figure of a model from its tables and fit.json, by name."""
-    return {
-        "shrinkage": shrinkage(frames["cluster_effects"], labels),
-        "fitted_lines": fitted_lines(frames["curves"], frames["predictions"], fit, labels),
+    made = {
         "means": means(frames["curves"], frames["predictions"], fit, labels),
         "variance": variance(frames["variance_function"], fit, labels),
     }
+    if "cluster_effects" in frames:  # which a marginal model has not
+        made["shrinkage"] = shrinkage(frames["cluster_effects"], labels)
+        made["fitted_lines"] = fitted_lines(frames["curves"], frames["predictions"], fit, labels)
+    return made
 
 
 def in_sample(frames: Mapping[str, pd.DataFrame], fit: ModelReport) -> dict[str, pd.DataFrame]:

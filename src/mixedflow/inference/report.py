@@ -7,10 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from mixedflow.arrays import Array
-from mixedflow.artifacts.fit_report import FitReport, GroupReport, Sizes
+from mixedflow.artifacts.fit_report import FitReport, GroupReport, ResidualParameter, Sizes
 from mixedflow.inference.fixed import lr_vs_linear, wald
+from mixedflow.inference.residual_components import residual_components
 from mixedflow.inference.variance import (
     CovarianceInference,
+    finite,
     icc,
     level_shares,
     r_squared,
@@ -21,6 +23,7 @@ from mixedflow.language.names import INTERCEPT
 from mixedflow.model.crossing import lies_within
 from mixedflow.model.fitted import Fitted, Group
 from mixedflow.model.outcome import doubt
+from mixedflow.model.residual_design import Residuals
 from mixedflow.model.search import search
 from mixedflow.model.solution import Solution
 from mixedflow.model.verdict import Verdict
@@ -71,6 +74,18 @@ def fit_report(fitted: Fitted, verdict: Verdict, inference: CovarianceInference)
         warnings=verdict.warnings,
         outcome_doubt=doubt(fitted.y),
         residual=residuals.spec.written() if residuals is not None else None,
+        residual_parameters=_parameters(residuals, inference) if residuals is not None else None,
+    )
+
+
+def _parameters(
+    residuals: Residuals, inference: CovarianceInference
+) -> tuple[ResidualParameter, ...]:
+    parts = residual_components(residuals)
+    values, errors = inference.estimate(lambda at: np.array([part.function(at) for part in parts]))
+    return tuple(
+        ResidualParameter(part.term1, part.term2, part.scale, float(value), finite(error))
+        for part, value, error in zip(parts, values, errors, strict=True)
     )
 
 

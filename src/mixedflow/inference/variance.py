@@ -162,13 +162,18 @@ def finite(value: Any) -> float | None:
 
 
 def variance_function(
-    inference: CovarianceInference, x: Array, z: Sequence[Array], names: Sequence[str] = ()
+    inference: CovarianceInference,
+    x: Array,
+    z: Sequence[Array],
+    names: Sequence[str] = (),
+    relative: Callable[[Array], Array] | None = None,
 ) -> pd.DataFrame:
     """Variance between clusters, within and in total, and its share between (VPC), against x.
 
     ``x`` (m,) values of the covariate, ``z`` (m, q) each grouping factor's columns there. Var(x) =
     sum z'Gz + s2; bands by the delta method, on the log scale for the total and logit for the
-    share. ``names`` of several factors ask for what lies between the clusters of each as well.
+    share. ``names`` of several factors ask for what lies between the clusters of each as well. With
+    several residual variances ``relative`` is theirs over s2 (m,), by the residuals' parameters.
     """
     import pandas as pd
 
@@ -178,18 +183,21 @@ def variance_function(
     def between(at: Covariance) -> Array:
         return np.asarray(sum(by_factor(at)))
 
+    def within(at: Covariance) -> Array:
+        return at.s2 * (np.ones(len(x)) if relative is None else relative(at.residual))
+
     each = by_factor(inference.solution.covariance) if len(names) > 1 else []
-    parts, _ = inference.estimate(lambda at: np.append(between(at), at.s2))
-    total, total_error = inference.estimate(lambda at: between(at) + at.s2)
-    share, share_error = inference.estimate(lambda at: between(at) / (between(at) + at.s2))
+    parts, _ = inference.estimate(lambda at: np.append(between(at), within(at)))
+    total, total_error = inference.estimate(lambda at: between(at) + within(at))
+    share, share_error = inference.estimate(lambda at: between(at) / (between(at) + within(at)))
     total_low, total_high = log_interval(total, total_error)
     share_low, share_high = logit_interval(share, share_error)
     return pd.DataFrame(
         {
             "x": x,
-            "between": parts[:-1],
+            "between": parts[: len(x)],
             **{f"between_{name}": part for name, part in zip(names, each, strict=False)},
-            "residual": parts[-1],
+            "residual": parts[len(x) :],
             "total": total,
             "total_low": total_low,
             "total_high": total_high,

@@ -181,7 +181,12 @@ class Model:
         return self._figures(registry.DIAGNOSTICS)
 
     def _figures(self, section: str) -> list[Shown]:
-        return shown_of(self.folder, self.name, registry.section(section, registry.FIGURE))
+        return shown_of(self.folder, self.name, self._own(section, registry.FIGURE))
+
+    def _own(self, section: str, *formats: str) -> list[Artifact]:
+        """Those of a part of the report that the model can have, whatever an earlier run left."""
+        lacks = {registry.EFFECTS} if self.fit.marginal else set()
+        return [one for one in registry.section(section, *formats) if not lacks & {*one.needs}]
 
     @property
     def ranking(self) -> list[Shown]:
@@ -247,7 +252,7 @@ class Model:
 
     @property
     def files(self) -> list[str]:
-        further, printed = registry.section(registry.FURTHER), registry.published(registry.MODEL)
+        further, printed = self._own(registry.FURTHER), registry.published(registry.MODEL)
         names = [*(f"{one.name}.csv" for one in further), *(f"{one.name}.tex" for one in printed)]
         return [name for name in names if (self.folder / name).exists()]
 
