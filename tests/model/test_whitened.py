@@ -16,6 +16,10 @@ from mixedflow.model.whitened import Rows, Whitened
 
 V = 4
 STRUCTURES = ["car1", "ar1", "unstructured", "exchangeable", "toeplitz", "nugget", "none"]
+# With variances, where rows are turned at each evaluation, and without, where sums may be fixed.
+CASES = [
+    (s, q, v) for s in STRUCTURES for q in (0, 1, 2) for v in (True, False) if s != "none" or v
+]
 
 
 def simulated(seed=3, J=25):
@@ -53,18 +57,19 @@ def structure(name, codes, visit, time):
         markov = Markov(first, np.diff(visit, prepend=0).astype(float), discrete=True)
         return markov, lambda tau, v, t: np.tanh(tau[0]) ** np.abs(np.subtract.outer(v, v))
     matrix, start = {"unstructured": unstructured, "toeplitz": toeplitz}[name](V)
-    return Visits(starts, visit, matrix, start, start + 0.3), lambda tau, v, t: matrix(tau)[
+    linear = name == "unstructured"
+    return Visits(starts, visit, matrix, start, start + 0.3, linear), lambda tau, v, t: matrix(tau)[
         np.ix_(v, v)
     ]
 
 
-@pytest.fixture(scope="module", params=[(s, q) for s in STRUCTURES for q in (0, 1, 2)], ids=str)
+@pytest.fixture(scope="module", params=CASES, ids=str)
 def case(request):
-    name, q = request.param
+    name, q, variances = request.param
     y, X, codes, visit, time = simulated()
     correlation, R = structure(name, codes, visit, time)
     Z = X[:, :q]
-    H = np.column_stack([visit == 2, time])
+    H = np.column_stack([visit == 2, time])[:, : 2 * variances]
     blocks = (q,) if q else ()
     objective = Whitened(Rows(y, X, Z, codes, blocks), correlation, H, True)
     x = 0.3 + 0.2 * np.random.default_rng(1).normal(size=objective.n_parameters)
@@ -73,7 +78,8 @@ def case(request):
 
 def dense_deviance(objective, x, R, H, visit, time):
     """-2 REML log-likelihood from each cluster's V = s2 (Z D Z' + S R S), b and s2 profiled out."""
-    rows, (own, tau, delta) = objective.rows, objective._split(x)
+    k, m = objective.k_L, objective.k_L + objective.k_tau
+    rows, own, tau, delta = objective.rows, x[:k], x[k:m], x[m:]
     sd = np.exp(H @ delta)
     D = np.zeros((0, 0))
     if objective.q:

@@ -166,8 +166,8 @@ class CrossProducts:
     def turned(self, M: Array, K: Array, scales: Scales) -> CrossProducts:
         """The same with F M and Zs K as columns: ``M`` (p + 1, p' + 1), ``K`` (q, q')."""
         q, f, J = self.q, self.p + 1, len(self.n)
-        zz = (K.T @ self.zz.reshape(q, -1)).reshape(-1, q, J)
-        zf = (K.T @ self.zf.reshape(q, -1)).reshape(-1, f, J)
+        zz = (K.T @ self.zz.reshape(q, q * J)).reshape(K.shape[1], q, J)
+        zf = (K.T @ self.zf.reshape(q, f * J)).reshape(K.shape[1], f, J)
         return CrossProducts(
             zz=np.matmul(K.T, zz),
             zf=np.matmul(M.T, zf),
@@ -185,8 +185,11 @@ class CrossProducts:
         zz, zf = self.zz[:, :, clusters], self.zf[:, :, clusters]
         return replace(self, zz=zz, zf=zf, n=self.n[clusters])
 
-    def without_covariates(self) -> CrossProducts | None:
-        """The same rows with the intercept as the only column of X; None if X does not span it."""
+    def intercept_only(self) -> tuple[Array, Scales] | None:
+        """M (p + 1, 2) that leaves of F the intercept and y, and their scales.
+
+        None if X does not span the intercept.
+        """
         w, N, scales = self.F_sum[:-1], self.n_obs, self.scales
         if not abs(float(w @ w) - N) < 1e-9 * N:
             return None
@@ -196,8 +199,12 @@ class CrossProducts:
         size = float(np.sqrt((c @ c) / N + scales.y**2)) or 1.0
         M = np.zeros((self.p + 1, 2))
         M[:-1, 0], M[:-1, 1], M[-1, 1] = w / np.sqrt(N), c / size, scales.y / size
-        R, b0 = np.array([[np.sqrt(N)]]), np.array([mean])
-        return self.turned(M, np.eye(self.q), Scales(R, b0, scales.T, size))
+        return M, Scales(np.array([[np.sqrt(N)]]), np.array([mean]), scales.T, size)
+
+    def without_covariates(self) -> CrossProducts | None:
+        """The same rows with the intercept as the only column of X; None if X does not span it."""
+        found = self.intercept_only()
+        return None if found is None else self.turned(found[0], np.eye(self.q), found[1])
 
 
 def reduce(
@@ -253,6 +260,8 @@ def sampled(n_rows: int, n_columns: int) -> slice | NDArray[np.int64]:
 
 
 def _inverse(upper: Array) -> Array:
+    if not upper.size:
+        return upper
     # LAPACK itself: SciPy's checks cost more than the matrices.
     return np.asarray(dtrtri(upper)[0])
 
@@ -398,9 +407,9 @@ def settled(turned: CrossProducts, blocks: tuple[int, ...]) -> CrossProducts:
     half = _inverse(T).T
     q, J = turned.q, len(turned.n)
     # Cluster by cluster half zz half' and half zf back, as a few large products.
-    zz = (half @ turned.zz.reshape(q, -1)).reshape(q, q, J)
+    zz = (half @ turned.zz.reshape(q, q * J)).reshape(q, q, J)
     zz = np.matmul(half, zz)
-    zf = np.matmul(back.T, (half @ turned.zf.reshape(q, -1)).reshape(q, p + 1, J))
+    zf = np.matmul(back.T, (half @ turned.zf.reshape(q, (p + 1) * J)).reshape(q, p + 1, J))
     FF = np.eye(p + 1)
     FF[-1, -1] = max(rss, 0.0) / size**2
     root = np.sqrt(N)

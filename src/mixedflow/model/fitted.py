@@ -14,7 +14,6 @@ from mixedflow.language.formula import Parsed
 from mixedflow.model.residual_design import Residuals
 from mixedflow.model.search import Optimum
 from mixedflow.model.solution import Solution
-from mixedflow.model.whitened import Whitened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,13 +76,11 @@ class Fitted:
         They have lost their meaning as rows, each being a combination of those of its cluster, but
         what sums over a cluster's rows is what the correlated rows would give.
         """
-        objective = self.solution.objective
-        if self.residuals is None or not isinstance(objective, Whitened):
+        if self.residuals is None:
             return self
         (group,) = self.groups
-        turned = np.empty((len(self.y), self.X.shape[1] + group.Z.shape[1] + 1))
-        both = np.column_stack([self.X, group.Z, self.y])[self.residuals.order]
-        turned[self.residuals.order] = objective.turned(both, self.solution.parameters)
+        both = np.column_stack([self.X, group.Z, self.y])
+        turned = self.residuals.turned(both, self.solution.covariance.residual)
         p = self.X.shape[1]
         return replace(
             self,

@@ -26,7 +26,7 @@ from mixedflow.model.cluster_effects import ClusterEffects
 from mixedflow.model.crossproducts import CrossProducts, Scales
 from mixedflow.model.elimination import inverse_of, products
 from mixedflow.model.objective import Covariance, Evaluation, closed, in_data_units
-from mixedflow.model.patterns import Pattern
+from mixedflow.model.patterns import pattern_of
 
 _CHUNK = 1 << 16  # numbers in a chunk of clusters: they stay in the second-level cache
 
@@ -66,7 +66,7 @@ class OneFactor:
 
     def __init__(self, cross_products: CrossProducts, blocks: tuple[int, ...], reml: bool) -> None:
         self.products, self.blocks, self.reml = cross_products, blocks, reml
-        self.pattern = Pattern(blocks)
+        self.pattern = pattern_of(blocks)
         self.pairs, self.free_pairs = self.pattern.pairs, self.pattern.free_pairs
         self.n_effective = cross_products.n_obs - (cross_products.p if reml else 0)
         self.evaluations = 0

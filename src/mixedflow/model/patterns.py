@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -99,6 +100,12 @@ class Pattern:
     def curved(self, gradient: Array) -> Array:
         """(k, k) second derivatives of D's elements, weighted by a ``gradient`` (m,) in these."""
         return (self._second @ gradient).reshape(self.k, -1)
+
+
+@lru_cache
+def pattern_of(blocks: tuple[int, ...]) -> Pattern:
+    """The pattern, made once: residual structures ask for it at each evaluation."""
+    return Pattern(blocks)
 
 
 class Patterns:

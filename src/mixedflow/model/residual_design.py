@@ -125,6 +125,15 @@ class Residuals:
             return structures.unstructured(V)
         return structures.toeplitz(V) if self._kind == "toeplitz" else None
 
+    def turned(self, columns: Array, parameters: Array) -> Array:
+        """R^-1/2 times ``columns`` (N, m) of the rows, both in the order that these have."""
+        tau, delta = parameters[: self.k_tau], parameters[self.k_tau :]
+        rows = columns[self.order].T * np.exp(-(self.H @ delta))
+        correlation = self.correlation()
+        found = np.empty_like(columns)
+        found[self.order] = (correlation.turned(rows, tau).columns if correlation else rows).T
+        return found
+
     def natural(self, parameters: Array) -> Natural:
         """What the residual ``parameters`` (tau, delta) of the engine mean."""
         tau, delta = parameters[: self.k_tau], parameters[self.k_tau :]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from mixedflow.arrays import Array
 
+_STEP = 1e-5  # of a derivative with differences
 _COMPLEX = 1e-30  # imaginary step of a derivative without differences
 
 ByVisit = tuple[Callable[[Array], Array], Array]  # tau to R (V, V), and a tau to start from
@@ -28,30 +29,33 @@ ByVisit = tuple[Callable[[Array], Array], Array]  # tau to R (V, V), and a tau t
 
 @dataclass(frozen=True)
 class Turned:
-    """Rows turned by a structure: ``rows`` (N, m), log|R| over all of them, and what it kept."""
+    """Rows turned by a structure: ``columns`` (m, N), log|R| over all rows, and what it kept."""
 
-    rows: Array
+    columns: Array
     log_det: float
     kept: Any
 
 
 class Correlation(Protocol):
-    """R by parameters ``tau`` (k,); rows stand cluster by cluster, in the order of time."""
+    """R by parameters ``tau`` (k,); rows stand cluster by cluster, in the order of time.
+
+    Rows lie along the last axis, so that a computation runs along them.
+    """
 
     k: int
 
     def starts(self) -> tuple[Array, Array]:
         """Two values of tau to start from."""
 
-    def turned(self, rows: Array, tau: Array) -> Turned:
-        """``rows`` (N, m) freed of their correlation."""
+    def turned(self, columns: Array, tau: Array) -> Turned:
+        """``columns`` (m, N) freed of their correlation."""
 
     def back(
-        self, rows: Array, turned: Turned, sensitivity: Array, tau: Array
+        self, columns: Array, turned: Turned, sensitivity: Array, tau: Array
     ) -> tuple[Array, Array]:
-        """The deviance's derivatives in ``rows`` (N, m) and in tau (k,).
+        """The deviance's derivatives in ``columns`` (m, N) and in tau (k,).
 
-        From those in the turned rows, ``sensitivity`` (N, m); log|R| is part of the deviance.
+        From those in the turned columns, ``sensitivity`` (m, N); log|R| is part of the deviance.
         """
 
 
@@ -76,8 +80,9 @@ class Markov:
     def __init__(
         self, first: NDArray[np.bool_], gaps: Array, discrete: bool, unit: float = 1.0
     ) -> None:
-        self._later = np.flatnonzero(~first)
-        self._gaps, self._discrete, self._unit = gaps[self._later], discrete, unit
+        self.first, self.gaps = first, np.where(first, 1.0, gaps)
+        self._later = (~first).astype(float)
+        self._discrete, self._unit = discrete, unit
 
     def starts(self) -> tuple[Array, Array]:
         return (
@@ -86,37 +91,46 @@ class Markov:
             else (np.array([0.0]), np.array([1.5]))
         )
 
-    def _phi(self, tau: float) -> tuple[Array, Array]:
-        """(n,) correlation with the row before, and its derivative in tau."""
+    def phi(self, tau: float, gaps: Array) -> tuple[Array, Array, Array]:
+        """(n,) correlations over ``gaps`` (n,), and their first and second derivatives in tau.
+
+        Raises LinAlgError where a correlation is 1.
+        """
         if self._discrete:
             rho = np.tanh(tau)
-            return rho**self._gaps, self._gaps * rho ** (self._gaps - 1) * (1.0 - rho * rho)
-        ratio = self._gaps / (self._unit * np.exp(tau))
-        phi = np.exp(-ratio)
-        return phi, phi * ratio
-
-    def turned(self, rows: Array, tau: Array) -> Turned:
-        phi, slope = self._phi(float(tau[0]))
-        left = 1.0 - phi * phi
-        if not (left > 0).all():
+            left = 1.0 - rho * rho
+            phi, slope = rho**gaps, gaps * rho ** (gaps - 1) * left
+            # A gap of 1 has no rho ** (gap - 2), which is infinite at 0.
+            further = np.where(gaps > 1, gaps - 1, 0.0) * rho ** np.maximum(gaps - 2, 0.0)
+            curved = gaps * left * (further * left - 2.0 * rho ** np.asarray(gaps))
+        else:
+            ratio = gaps / (self._unit * np.exp(tau))
+            phi = np.exp(-ratio)
+            slope = phi * ratio
+            curved = slope * (ratio - 1.0)
+        if not (phi * phi < 1.0).all():
             raise np.linalg.LinAlgError("rows are perfectly correlated")
+        return phi, slope, curved
+
+    def turned(self, columns: Array, tau: Array) -> Turned:
+        phi, slope, _ = self.phi(float(tau[0]), self.gaps)
+        phi *= self._later
+        slope *= self._later
+        left = 1.0 - phi * phi
         scale = 1.0 / np.sqrt(left)
-        found, later = rows.copy(), self._later
-        found[later] = scale[:, None] * (rows[later] - phi[:, None] * rows[later - 1])
-        return Turned(found, float(np.log(left).sum()), (phi, slope, scale))
+        found = columns * scale
+        weight = phi * scale
+        found[:, 1:] -= weight[1:] * columns[:, :-1]
+        return Turned(found, float(np.log(left).sum()), (slope, scale, weight))
 
     def back(
-        self, rows: Array, turned: Turned, sensitivity: Array, tau: Array
+        self, columns: Array, turned: Turned, sensitivity: Array, tau: Array
     ) -> tuple[Array, Array]:
-        phi, slope, scale = turned.kept
-        later, before = self._later, self._later - 1
-        own = sensitivity[later]
-        moved = np.einsum("nm,nm->n", own, turned.rows[later]) * phi * scale**2
-        moved -= np.einsum("nm,nm->n", own, rows[before]) * scale
-        moved -= 2.0 * phi * scale**2
-        found = sensitivity.copy()
-        found[later] *= scale[:, None]
-        found[before] -= (scale * phi)[:, None] * own
+        slope, scale, weight = turned.kept
+        moved = (np.einsum("mn,mn->n", sensitivity, turned.columns) - 2.0) * weight * scale
+        moved[1:] -= np.einsum("mn,mn->n", sensitivity[:, 1:], columns[:, :-1]) * scale[1:]
+        found = sensitivity * scale
+        found[:, :-1] -= weight[1:] * sensitivity[:, 1:]
         return found, np.array([float(moved @ slope)])
 
 
@@ -137,8 +151,9 @@ class Exchangeable:
     k = 1
 
     def __init__(self, codes: NDArray[np.int64], largest: int) -> None:
-        self._codes, self._n = codes, np.bincount(codes).astype(float)
-        self._starts = np.concatenate([[0], np.cumsum(self._n)[:-1]]).astype(np.int64)
+        self._rows = np.bincount(codes)
+        self._n = self._rows.astype(float)
+        self._starts = np.concatenate([[0], np.cumsum(self._rows)[:-1]])
         self._low = -1.0 / (largest - 1)
 
     def starts(self) -> tuple[Array, Array]:
@@ -147,31 +162,31 @@ class Exchangeable:
     def _of(self, rho: float) -> Array:
         return np.array([np.log((rho - self._low) / (1.0 - rho))])
 
-    def _parts(self, rows: Array) -> tuple[Array, Array]:
-        mean = np.add.reduceat(rows, self._starts, axis=0) / self._n[:, None]
-        mean = mean[self._codes]
-        return mean, rows - mean
+    def _parts(self, columns: Array) -> tuple[Array, Array]:
+        mean = np.add.reduceat(columns, self._starts, axis=1) / self._n
+        mean = np.repeat(mean, self._rows, axis=1)
+        return mean, columns - mean
 
-    def turned(self, rows: Array, tau: Array) -> Turned:
+    def turned(self, columns: Array, tau: Array) -> Turned:
         rho = exchangeable_rho(float(tau[0]), self._low)
         inner, outer = 1.0 - rho, 1.0 + (self._n - 1.0) * rho
         if not (inner > 0 and (outer > 0).all()):
             raise np.linalg.LinAlgError("rows are perfectly correlated")
         log_det = float(((self._n - 1.0) * np.log(inner) + np.log(outer)).sum())
-        factors = inner**-0.5, (outer**-0.5)[self._codes, None]
-        mean, deviations = self._parts(rows)
+        factors = inner**-0.5, np.repeat(outer**-0.5, self._rows)
+        mean, deviations = self._parts(columns)
         found = factors[0] * deviations + factors[1] * mean
         return Turned(found, log_det, (rho, inner, outer, factors, mean, deviations))
 
     def back(
-        self, rows: Array, turned: Turned, sensitivity: Array, tau: Array
+        self, columns: Array, turned: Turned, sensitivity: Array, tau: Array
     ) -> tuple[Array, Array]:
         rho, inner, outer, factors, mean, deviations = turned.kept
         own_mean, own = self._parts(sensitivity)
         n = self._n
         # d inner / d rho = -1, d outer / d rho = n - 1
         slope = 0.5 * inner**-1.5 * float(np.sum(own * deviations))
-        each = np.add.reduceat(np.einsum("nm,nm->n", own_mean, mean), self._starts)
+        each = np.add.reduceat(np.einsum("mn,mn->n", own_mean, mean), self._starts)
         slope += float((-0.5 * outer**-1.5 * (n - 1.0)) @ each)
         slope += float(((n - 1.0) / outer - (n - 1.0) / inner).sum())
         bounded = (rho - self._low) * (1.0 - rho) / (1.0 - self._low)
@@ -208,8 +223,8 @@ class Nugget:
     def starts(self) -> tuple[Array, Array]:
         return np.array([0.5, -1.5]), np.array([1.5, 0.0])
 
-    def turned(self, rows: Array, tau: Array) -> Turned:
-        found, log_det, kept = np.empty_like(rows), 0.0, []
+    def turned(self, columns: Array, tau: Array) -> Turned:
+        found, log_det, kept = np.empty_like(columns), 0.0, []
         nugget = 1.0 / (1.0 + np.exp(-tau[1]))
         for at, gaps in self._batches:
             alike = np.exp(-gaps / np.exp(tau[0]))
@@ -217,21 +232,22 @@ class Nugget:
             R[:, np.arange(at.shape[1]), np.arange(at.shape[1])] = 1.0
             half = np.linalg.cholesky(R)
             inverse = np.linalg.inv(half)
-            found[at] = inverse @ rows[at]
+            rows = inverse @ columns[:, at].transpose(1, 2, 0)  # (clusters, rows of each, m)
+            found[:, at] = rows.transpose(2, 0, 1)
             log_det += 2.0 * float(np.log(np.einsum("jaa->ja", half)).sum())
-            kept.append((alike, inverse))
+            kept.append((alike, inverse, rows))
         return Turned(found, log_det, (nugget, kept))
 
     def back(
-        self, rows: Array, turned: Turned, sensitivity: Array, tau: Array
+        self, columns: Array, turned: Turned, sensitivity: Array, tau: Array
     ) -> tuple[Array, Array]:
         nugget, kept = turned.kept
-        found, slopes = np.empty_like(rows), np.zeros(2)
-        for (at, gaps), (alike, inverse) in zip(self._batches, kept, strict=True):
-            upper = inverse.transpose(0, 2, 1)
-            found[at] = upper @ sensitivity[at]
-            own = sensitivity[at] @ turned.rows[at].transpose(0, 2, 1)
-            middle = np.eye(at.shape[1]) - 0.25 * (own + own.transpose(0, 2, 1))
+        found, slopes = np.empty_like(columns), np.zeros(2)
+        for (at, gaps), (alike, inverse, rows) in zip(self._batches, kept, strict=True):
+            upper, own = inverse.transpose(0, 2, 1), sensitivity[:, at].transpose(1, 2, 0)
+            found[:, at] = (upper @ own).transpose(2, 0, 1)
+            both = own @ rows.transpose(0, 2, 1)
+            middle = np.eye(at.shape[1]) - 0.25 * (both + both.transpose(0, 2, 1))
             apart = 1.0 - np.eye(at.shape[1])  # rows at one time are two rows
             whole = (upper @ middle @ inverse) * alike * apart
             slopes[0] += (1.0 - nugget) * float(np.sum(whole * gaps)) / np.exp(tau[0])
@@ -253,7 +269,8 @@ class Visits:
     first, second
         Values of tau to start from.
     linear
-        s2 R can be any covariance matrix, so that V is linear in its elements.
+        The matrix is that of :func:`unstructured`: s2 R can be any covariance matrix, and V is
+        linear in its elements.
     """
 
     def __init__(
@@ -267,16 +284,22 @@ class Visits:
     ) -> None:
         self.linear = linear
         self.k, self.matrix, self._starts = len(first), matrix, (first, second)
-        seen: dict[bytes, list[int]] = {}
-        for j in range(len(starts) - 1):
-            seen.setdefault(visit[starts[j] : starts[j + 1]].tobytes(), []).append(j)
+        V, J = len(matrix(first)), len(starts) - 1
+        key = np.zeros(J, dtype=np.int64)  # a bit for each visit
+        np.bitwise_or.at(key, np.repeat(np.arange(J), np.diff(starts)), 1 << visit)
         # Clusters seen at the same visits share R: their rows are (clusters, visits).
-        self._patterns = []
-        for clusters in seen.values():
-            first_rows = starts[np.array(clusters)]
-            n = int(starts[clusters[0] + 1] - starts[clusters[0]])
-            rows = first_rows[:, None] + np.arange(n)
-            self._patterns.append((visit[rows[0]], rows))
+        keys, pattern = np.unique(key, return_inverse=True)
+        self.seen = (keys[:, None] >> np.arange(V)) & 1 == 1
+        order = np.argsort(pattern, kind="stable")
+        self.n_clusters = np.bincount(pattern)
+        self.patterns = []
+        for own, clusters in zip(
+            self.seen, np.split(order, np.cumsum(self.n_clusters)[:-1]), strict=True
+        ):
+            visits = np.flatnonzero(own)
+            self.patterns.append((visits, starts[clusters][:, None] + np.arange(len(visits))))
+        self._both = self.seen[:, :, None] & self.seen[:, None, :]
+        self._apart = np.eye(V) * ~self.seen[:, :, None]
 
     def starts(self) -> tuple[Array, Array]:
         return self._starts
@@ -292,7 +315,7 @@ class Visits:
         basis = np.zeros((m, size, size))
         basis[np.arange(m), first, other] = basis[np.arange(m), other, first] = 1.0
         P, Q, traces = np.zeros((m, p, p)), np.zeros((m, m, p, p)), np.zeros((m, m))
-        for visits, at in self._patterns:
+        for visits, at in self.patterns:
             inside = np.ix_(visits, visits)
             inverse = np.linalg.inv(V[inside])
             E = basis[:, inside[0], inside[1]]
@@ -305,35 +328,60 @@ class Visits:
                 traces[i] += len(at) * np.einsum("ab,kba->k", inverse, turned)
         return P, Q, traces
 
-    def turned(self, rows: Array, tau: Array) -> Turned:
-        whole = self.matrix(tau)
-        found, log_det, halves = np.empty_like(rows), 0.0, []
-        for visits, at in self._patterns:
-            try:
-                half = np.linalg.cholesky(whole[np.ix_(visits, visits)])
-            except np.linalg.LinAlgError:
-                raise np.linalg.LinAlgError(
-                    "the covariance of the visits becomes singular, as where few clusters see some "
-                    "of them together"
-                ) from None
-            inverse = np.linalg.inv(half)
-            found[at] = inverse @ rows[at]
-            log_det += 2.0 * len(at) * float(np.log(np.diag(half)).sum())
-            halves.append(inverse)
-        return Turned(found, log_det, halves)
+    def halves(self, tau: Array) -> tuple[Array, float]:
+        """R^-1/2 of each pattern (P, V, V), 0 in visits that it lacks, and log|R| over all rows.
+
+        Raises LinAlgError where R is singular.
+        """
+        # A visit that is not seen gets a row of the identity: it changes no determinant.
+        R = np.where(self._both, self.matrix(tau), self._apart)
+        try:
+            lower = np.linalg.cholesky(R)
+        except np.linalg.LinAlgError:
+            raise np.linalg.LinAlgError(
+                "the covariance of the visits becomes singular, as where few clusters see some "
+                "of them together"
+            ) from None
+        logs = np.log(np.einsum("paa->pa", lower)).sum(axis=1)
+        return np.linalg.inv(lower) * self._both, 2.0 * float(self.n_clusters @ logs)
+
+    def turned(self, columns: Array, tau: Array) -> Turned:
+        halves, log_det = self.halves(tau)
+        found, kept = np.empty_like(columns), []
+        for (visits, at), half in zip(self.patterns, halves, strict=True):
+            own = half[visits[:, None], visits]
+            rows = columns[:, at] @ own.T
+            found[:, at] = rows
+            kept.append((own, rows))
+        return Turned(found, log_det, kept)
 
     def back(
-        self, rows: Array, turned: Turned, sensitivity: Array, tau: Array
+        self, columns: Array, turned: Turned, sensitivity: Array, tau: Array
     ) -> tuple[Array, Array]:
         whole = np.zeros_like(self.matrix(tau))
-        found = np.empty_like(rows)
-        for (visits, at), inverse in zip(self._patterns, turned.kept, strict=True):
-            found[at] = inverse.T @ sensitivity[at]
-            own = np.einsum("jam,jbm->ab", sensitivity[at], turned.rows[at])
-            middle = len(at) * np.eye(len(visits)) - 0.25 * (own + own.T)
-            whole[np.ix_(visits, visits)] += inverse.T @ middle @ inverse
-        slopes = np.array([self.matrix(tau + step).imag for step in _steps(self.k)]) / _COMPLEX
-        return found, np.einsum("ab,kab->k", whole, slopes)
+        found = np.empty_like(columns)
+        for (visits, at), (half, rows) in zip(self.patterns, turned.kept, strict=True):
+            own = sensitivity[:, at]
+            found[:, at] = own @ half
+            both = own.reshape(-1, len(visits)).T @ rows.reshape(-1, len(visits))
+            middle = len(at) * np.eye(len(visits)) - 0.25 * (both + both.T)
+            whole[visits[:, None], visits] += half.T @ middle @ half
+        return found, np.einsum("ab,kab->k", whole, self.slopes(tau))
+
+    def slopes(self, tau: Array) -> Array:
+        """(k, V, V) derivatives of R in tau."""
+        return np.array([self.matrix(tau + step).imag for step in _steps(self.k)]) / _COMPLEX
+
+    def curvature(self, tau: Array, weights: Array) -> Array:
+        """(k, k) second derivatives of tr(``weights`` R), for symmetric weights (V, V)."""
+        if self.linear:
+            return _cholesky_curvature(tau, weights)
+        found = np.empty((self.k, self.k))
+        for i, step in enumerate(_STEP * np.eye(self.k)):
+            found[i] = np.einsum("ab,kab->k", weights, self.slopes(tau + step))
+            found[i] -= np.einsum("ab,kab->k", weights, self.slopes(tau - step))
+        found /= 2.0 * _STEP
+        return 0.5 * (found + found.T)
 
 
 def _steps(k: int) -> Array:
@@ -351,6 +399,20 @@ def unstructured(V: int) -> ByVisit:
         return L @ L.T
 
     return matrix, np.zeros(len(rows))
+
+
+def _cholesky_curvature(tau: Array, weights: Array) -> Array:
+    """Of tr(weights R) with R as in :func:`unstructured`."""
+    V = len(weights)
+    rows, columns = (part[1:] for part in np.tril_indices(V))
+    diagonal = rows == columns
+    slopes = np.where(diagonal, np.exp(tau), 1.0)
+    L = np.eye(V)
+    L[rows, columns] = np.where(diagonal, slopes, tau)
+    found = 2.0 * weights[rows[:, None], rows] * (columns[:, None] == columns)
+    found *= slopes[:, None] * slopes
+    found[diagonal, diagonal] += (2.0 * (weights @ L)[rows, columns] * slopes)[diagonal]
+    return np.asarray(found)
 
 
 def toeplitz(V: int) -> ByVisit:

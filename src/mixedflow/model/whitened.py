@@ -1,9 +1,10 @@
 """The likelihood with correlated or unequal residuals: e ~ N(0, s2 R), R by further parameters.
 
-Rows are freed of R (:mod:`mixedflow.model.residual_structures`); what follows is the likelihood of
-one grouping factor with independent residuals, plus log|R|. Parameters are those of its L, then
-tau of the correlation, then delta of log SD = h delta. The gradient is exact; of the Hessian the
-block of L is exact too, and rows of tau and delta are central differences of gradients.
+Rows are freed of R (:mod:`mixedflow.model.whitening`); what follows is the likelihood of one
+grouping factor with independent residuals, plus log|R|. Parameters are those of its L, then tau of
+the correlation, then delta of log SD = h delta. The gradient is exact. So is the Hessian of a
+marginal model whose sums are fixed; elsewhere its block of L is, and rows of tau and delta are
+differences of gradients: one-sided for a search, which needs no more, and central for what is told.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from mixedflow.errors import ModelError
 from mixedflow.model.adjoint import adjoint
 from mixedflow.model.as_fixed import AsFixed, Without, of_clusters
 from mixedflow.model.cluster_effects import ClusterEffects, NoEffects
-from mixedflow.model.crossproducts import CrossProducts, Scales, scales_of
+from mixedflow.model.crossproducts import CrossProducts, Scales, reduce
 from mixedflow.model.objective import Covariance, Evaluation, closed, in_data_units, seed
 from mixedflow.model.one_factor import OneFactor
-from mixedflow.model.residual_structures import Correlation, Turned, Visits
+from mixedflow.model.residual_structures import Correlation, Visits
+from mixedflow.model.whitening import Freed, MarkovSums, Whitening, whitening
 
 _STEP = 1e-4
 
@@ -37,15 +39,37 @@ class Rows:
     codes: NDArray[np.int64]
     blocks: tuple[int, ...]
 
+    def reduced(self) -> CrossProducts:
+        n_clusters = int(self.codes[-1]) + 1
+        return reduce(self.y, self.X, self.Z, self.codes, n_clusters, self.blocks)
+
+    def columns(self, scales: Scales) -> Array:
+        """(q + p + 1, N) of Z, X and y in the core's scales."""
+        q, p = self.Z.shape[1], self.X.shape[1]
+        found = np.empty((q + p + 1, len(self.y)))
+        np.matmul(scales.T_inverse.T, self.Z.T, out=found[:q])
+        np.matmul(scales.R_inverse.T, self.X.T, out=found[q:-1])
+        np.subtract(self.y, self.X @ scales.b0, out=found[-1])
+        found[-1] /= scales.y
+        return found
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """Of rows that are never together: their cross-products, and the sums that R is taken from."""
+
+    total: CrossProducts
+    sums: MarkovSums
+    blocks: tuple[int, ...]
+
 
 @dataclass(frozen=True)
 class _At:
-    """An evaluation's parts: the inner objective and evaluation, the rows scaled and turned."""
+    """An evaluation's parts: the inner objective and evaluation, and the rows freed of R."""
 
     inner: OneFactor | None
     evaluation: Evaluation
-    scaled: Array
-    turned: Turned
+    freed: Freed
     S: Array
 
 
@@ -57,11 +81,12 @@ class Whitened:
     Parameters
     ----------
     rows
-        Cluster by cluster, in the order of time; Z may have no column (a marginal model).
+        Cluster by cluster, in the order of time, or what they were reduced to; Z may have no column
+        (a marginal model).
     correlation
         Of the rows of a cluster; None for independent ones.
     H
-        (N, k) columns h of log SD = h delta, beside s; None for one variance.
+        (N, k) columns h of log SD, beside s; None for one variance.
     reml
         Restricted likelihood, or the full one.
 
@@ -72,33 +97,30 @@ class Whitened:
     """
 
     def __init__(
-        self, rows: Rows, correlation: Correlation | None, H: Array | None, reml: bool
+        self, rows: Rows | Reduced, correlation: Correlation | None, H: Array | None, reml: bool
     ) -> None:
         self.rows, self.correlation, self.reml = rows, correlation, reml
-        self.H = np.zeros((len(rows.y), 0)) if H is None else H
-        self._scales = scales_of(rows.y, rows.X, rows.Z, rows.blocks, strict=True)
-        q = rows.Z.shape[1]
-        F = np.column_stack(
-            [
-                rows.X @ self._scales.R_inverse,
-                (rows.y - rows.X @ self._scales.b0) / self._scales.y,
-            ]
-        )
-        Zs = rows.Z @ self._scales.T_inverse if q else rows.Z
-        self._columns = np.column_stack([Zs, F])
-        self.n = np.bincount(rows.codes)
-        self.starts = np.concatenate([[0], np.cumsum(self.n)])
-        N, p = rows.X.shape
-        self.n_effective = N - (p if reml else 0)
         self.evaluations = 0
-        self.independent = self._inner(self._columns)  # the model without residual structure
-        self.q, self.k_L = q, self.independent.n_parameters if self.independent else 0
+        self._whitening: Whitening
+        if isinstance(rows, Rows):
+            self.H = np.zeros((len(rows.y), 0)) if H is None else H
+            self.total = rows.reduced()
+            columns = rows.columns(self.total.scales)
+            self._whitening = whitening(columns, self.total, correlation, self.H)
+        else:
+            self.H, self.total = np.zeros((rows.total.n_obs, 0)), rows.total
+            self._whitening = rows.sums
+        total = self.total
+        self.q, self.FF = total.q, total.FF
+        self.n_effective = total.n_obs - (total.p if reml else 0)
+        # The model without residual structure
+        self.independent = OneFactor(total, rows.blocks, reml) if self.q else None
+        self.k_L = self.independent.n_parameters if self.independent else 0
         self.k_tau = correlation.k if correlation else 0
-        self.FF = F.T @ F
 
     @property
     def n_obs(self) -> int:
-        return len(self.rows.y)
+        return self.total.n_obs
 
     @property
     def n_parameters(self) -> int:
@@ -106,40 +128,13 @@ class Whitened:
 
     @property
     def n_clusters(self) -> int:
-        return len(self.n)
+        return len(self.total.n)
 
     @property
     def scales(self) -> Scales:
-        return self._scales
-
-    def _inner(self, columns: Array) -> OneFactor | None:
-        q = self.rows.Z.shape[1]
-        if not q:
-            return None
-        sums, F = _sums(columns, q, self.starts), columns[:, q:]
-        total = self._columns.sum(axis=0)  # means over the rows are those of the rows as they are
-        products = CrossProducts(
-            sums[:, :q],
-            sums[:, q:],
-            F.T @ F,
-            self.n,
-            total[q:],
-            total[:q],
-            self._scales,
-        )
-        return OneFactor(products, self.rows.blocks, self.reml)
+        return self.total.scales
 
     # The deviance
-
-    def _split(self, parameters: Array) -> tuple[Array, Array, Array]:
-        a, b = self.k_L, self.k_L + self.k_tau
-        return parameters[:a], parameters[a:b], parameters[b:]
-
-    def turned(self, columns: Array, parameters: Array) -> Array:
-        """R^-1/2 times ``columns`` (N, m) of the rows, in their order here."""
-        _, tau, delta = self._split(parameters)
-        scaled = columns * np.exp(-self.H @ delta)[:, None]
-        return self.correlation.turned(scaled, tau).rows if self.correlation else scaled
 
     def evaluate(self, parameters: Array, derivatives: bool = True) -> Evaluation:
         self.evaluations += 1
@@ -150,54 +145,37 @@ class Whitened:
         return found
 
     def _evaluated(self, parameters: Array, derivatives: bool) -> Evaluation:
-        own, tau, delta = self._split(parameters)
-        log_sd = self.H @ delta
-        scaled = self._columns * np.exp(-log_sd)[:, None]
-        turned = (
-            self.correlation.turned(scaled, tau) if self.correlation else Turned(scaled, 0.0, None)
-        )
-        log_R = turned.log_det + 2.0 * float(log_sd.sum())
-        inner = self._inner(turned.rows)
-        if inner is None:
-            F = turned.rows
-            S = F.T @ F
+        own, theta = parameters[: self.k_L], parameters[self.k_L :]
+        freed, inner = self._whitening.freed(theta), None
+        if self.independent is None:
+            S = freed.FF
             found = closed(S, 0.0, self.n_effective, self.reml, None)
         else:
+            # Means over the rows are those of the rows as they are.
+            products = replace(self.total, zz=freed.zz, zf=freed.zf, FF=freed.FF)
+            inner = OneFactor(products, self.rows.blocks, self.reml)
             found = inner.evaluate(own, derivatives)
             S = inner.FF - found.sums.S
-        return Evaluation(
-            found.deviance + log_R,
-            found.log_det + log_R,
-            found.rss,
-            found.b,
-            found.S_xx_inverse,
-            _At(inner, found, scaled, turned, S),
+        return replace(
+            found,
+            deviance=found.deviance + freed.log_det,
+            log_det=found.log_det + freed.log_det,
+            sums=_At(inner, found, freed, S),
         )
 
     def gradient(self, parameters: Array, at: Evaluation, s2: float | None = None) -> Array:
-        own, tau, _ = self._split(parameters)
+        own, theta = parameters[: self.k_L], parameters[self.k_L :]
         kept: _At = at.sums
-        first = np.zeros(0)
-        q, rows = self.q, kept.turned.rows
-        if kept.inner is not None:
-            first = kept.inner.gradient(own, kept.evaluation, s2)
-            found = adjoint(kept.inner, kept.inner.matrix(own), kept.evaluation, s2)
-            zz, zf = found.zz, found.zf
-            codes = self.rows.codes
-            Z, F = rows[:, :q], rows[:, q:]
-            sensitivity = np.empty_like(rows)
-            sensitivity[:, :q] = np.einsum("abn,nb->na", zz[:, :, codes], Z)
-            sensitivity[:, :q] += np.einsum("afn,nf->na", zf[:, :, codes], F)
-            sensitivity[:, q:] = np.einsum("afn,na->nf", zf[:, :, codes], Z) + F @ found.FF
-        else:
-            sensitivity = rows @ seed(at, self.n_effective, self.reml, s2)
-        sensitivity *= 2.0
-        second = np.zeros(0)
-        if self.correlation:
-            sensitivity, second = self.correlation.back(kept.scaled, kept.turned, sensitivity, tau)
-        third = 2.0 * self.H.sum(axis=0)
-        third -= self.H.T @ np.einsum("nm,nm->n", sensitivity, kept.scaled)
-        return np.concatenate([first, second, third])
+        if kept.inner is None:
+            SF = seed(at, self.n_effective, self.reml, s2)
+            none = np.zeros((0, 0, 0))
+            return self._whitening.back(theta, kept.freed, none, none, SF)
+        inner = kept.inner
+        found = adjoint(inner, inner.matrix(own), kept.evaluation, s2)
+        pairs = inner.pairs
+        first = inner.pattern.jacobian(own) @ (pairs.weights * found.D[pairs.first, pairs.other])
+        second = self._whitening.back(theta, kept.freed, found.zz, found.zf, found.FF)
+        return np.concatenate([first, second])
 
     # Parameters: what is done to L is done to that part alone
 
@@ -256,26 +234,60 @@ class Whitened:
     def derivatives(
         self, parameters: Array, at: Evaluation, s2: float | None = None
     ) -> tuple[Array, Array]:
-        k, n = self.k_L, self.n_parameters
-        hessian = np.zeros((n, n))
-        kept: _At = at.sums
-        if kept.inner is not None:
-            hessian[:k, :k] = kept.inner.derivatives(parameters[:k], kept.evaluation, s2)[1]
-        for i in range(k, n):
-            step = np.zeros(n)
-            step[i] = _STEP
-            sides = [
-                self.gradient(x, self.evaluate(x), s2)
-                for x in (parameters + step, parameters - step)
-            ]
-            hessian[i] = (sides[0] - sides[1]) / (2.0 * _STEP)
-        inner = hessian[k:, k:]
-        hessian[k:, k:] = 0.5 * (inner + inner.T)
-        hessian[:k, k:] = hessian[k:, :k].T
-        return self.gradient(parameters, at, s2), hessian
+        gradient = self.gradient(parameters, at, s2)
+        if self._exact:
+            return gradient, self._marginal_hessian(parameters, at, s2)
+        steps = _STEP * np.eye(self.n_parameters)[self.k_L :]
+        rows = [self._slope(parameters + step, s2) - gradient for step in steps]
+        return gradient, self._filled(np.array(rows) / _STEP, parameters, at, s2)
+
+    @property
+    def _exact(self) -> bool:
+        return self.independent is None and self._whitening.exact
 
     def hessian(self, parameters: Array, at: Evaluation) -> Array:
-        return self.derivatives(parameters, at)[1]
+        return self._hessian(parameters, at, None)
+
+    def _hessian(self, parameters: Array, at: Evaluation, s2: float | None) -> Array:
+        if self._exact:
+            return self._marginal_hessian(parameters, at, s2)
+        steps = _STEP * np.eye(self.n_parameters)[self.k_L :]
+        rows = [
+            self._slope(parameters + step, s2) - self._slope(parameters - step, s2)
+            for step in steps
+        ]
+        return self._filled(np.array(rows) / (2.0 * _STEP), parameters, at, s2)
+
+    def _slope(self, parameters: Array, s2: float | None) -> Array:
+        return self.gradient(parameters, self.evaluate(parameters, False), s2)
+
+    def _filled(self, rows: Array, parameters: Array, at: Evaluation, s2: float | None) -> Array:
+        """The Hessian from its ``rows`` of tau and delta, and the exact block of L."""
+        k, n = self.k_L, self.n_parameters
+        found = np.zeros((n, n))
+        kept: _At = at.sums
+        if kept.inner is not None:
+            found[:k, :k] = kept.inner.derivatives(parameters[:k], kept.evaluation, s2)[1]
+        found[k:] = rows
+        found[k:, k:] = 0.5 * (rows[:, k:] + rows[:, k:].T)
+        found[:k, k:] = rows[:, :k].T
+        return found
+
+    def _marginal_hessian(self, parameters: Array, at: Evaluation, s2: float | None) -> Array:
+        """Of a marginal model: S moves with R, and b, s2 and REML's determinant with S."""
+        n, kept = self.n_effective, at.sums
+        SF = seed(at, n, self.reml, s2)
+        found, dS = self._whitening.second(parameters, kept.freed, SF)
+        dSv = dS @ at.v
+        drss, inner = dSv @ at.v, dSv[:, :-1] @ at.S_xx_inverse
+        weight = 1.0 / s2 if s2 is not None else n / at.rss
+        found = found - 2.0 * weight * (inner @ dSv[:, :-1].T)
+        if s2 is None:
+            found -= (weight / at.rss) * np.outer(drss, drss)
+        if self.reml:
+            turned = dS[:, :-1, :-1] @ at.S_xx_inverse
+            found -= np.einsum("iab,jba->ij", turned, turned)
+        return found
 
     def joint_hessian(self, parameters: Array, at: Evaluation) -> Array:
         s2 = at.rss / self.n_effective
@@ -283,7 +295,7 @@ class Whitened:
         other = self.gradient(parameters, at, 2.0 * s2)
         drss = (self.gradient(parameters, at, s2) - other) * 2.0 * s2
         cross = -2.0 / s2 * drss
-        top = self.derivatives(parameters, at, s2)[1]
+        top = self._hessian(parameters, at, s2)
         return np.block([[top, cross[:, None]], [cross[None, :], np.array([[4.0 * at.rss / s2]])]])
 
     def differentials(self, parameters: Array, at: Evaluation) -> tuple[Array, Array]:
@@ -295,7 +307,7 @@ class Whitened:
         for i in range(k, n):
             step = np.zeros(n)
             step[i] = _STEP
-            up, down = (self.evaluate(x) for x in (parameters + step, parameters - step))
+            up, down = (self.evaluate(x, False) for x in (parameters + step, parameters - step))
             log_det[i] = (up.log_det - down.log_det) / (2.0 * _STEP)
             dS[i] = (up.sums.S - down.sums.S) / (2.0 * _STEP)
         return log_det, dS
@@ -311,7 +323,7 @@ class Whitened:
     def effects(self, parameters: Array, at: Evaluation) -> tuple[ClusterEffects | NoEffects, ...]:
         kept: _At = at.sums
         if kept.inner is None:
-            return (NoEffects(self.n, len(at.b)),)
+            return (NoEffects(self.total.n, len(at.b)),)
         return kept.inner.effects(parameters[: self.k_L], kept.evaluation)
 
     def as_fixed(self, parameters: Array, g: int, without: Without) -> AsFixed:
@@ -330,9 +342,12 @@ class Whitened:
         return kept.inner.between(parameters[: self.k_L], kept.evaluation, levels)
 
     def kenward_roger(self, parameters: Array, at: Evaluation) -> tuple[Array, Array, Array]:
-        structure, s2 = self.correlation, at.rss / self.n_effective
-        if isinstance(structure, Visits) and structure.linear and not self.q + self.H.shape[1]:
-            return structure.kenward_roger(self._columns[:, :-1], s2 * structure.matrix(parameters))
+        structure, s2, rows = self.correlation, at.rss / self.n_effective, self.rows
+        linear = isinstance(structure, Visits) and structure.linear
+        if linear and isinstance(rows, Rows) and not self.q + self.H.shape[1]:
+            assert isinstance(structure, Visits)
+            X = rows.X @ self.scales.R_inverse
+            return structure.kenward_roger(X, s2 * structure.matrix(parameters))
         raise ModelError(
             "Kenward-Roger",
             "it is not available where the covariance is no linear function of its parameters",
@@ -340,25 +355,24 @@ class Whitened:
         )
 
     def fitted_variance(self, beta: Array) -> float:
-        return float(np.var(self.rows.X @ beta, ddof=1))
+        return self.total.fitted_variance(beta)
 
     def random_variance(self, G: tuple[Array, ...]) -> float:
-        Z = self.rows.Z
-        return sum(float(np.einsum("na,ab,nb->n", Z, own, Z).mean()) for own in G)
+        return self.total.mean_quadratic(G[0]) if self.q else 0.0
 
     def unrestricted(self) -> Whitened:
         return Whitened(self.rows, self.correlation, self.H, False)
 
     def without_covariates(self) -> Whitened | None:
-        if self.independent is None or self.independent.without_covariates() is None:
+        found = self.total.intercept_only() if self.q else None
+        if found is None:
             return None
-        rows = replace(self.rows, X=np.ones((self.n_obs, 1)))
+        rows: Rows | Reduced
+        if isinstance(self.rows, Rows):
+            rows = replace(self.rows, X=np.ones((self.n_obs, 1)))
+        else:
+            M, scales = found
+            K = np.eye(self.q)
+            sums = self.rows.sums.turned(M, K)
+            rows = replace(self.rows, total=self.total.turned(M, K, scales), sums=sums)
         return Whitened(rows, self.correlation, self.H, self.reml)
-
-
-def _sums(columns: Array, q: int, starts: Array) -> Array:
-    """(q, m, J) sums over each cluster's rows of the first q ``columns`` (N, m) times all."""
-    found = np.empty((q, columns.shape[1], len(starts) - 1))
-    for a in range(q):
-        found[a] = np.add.reduceat(columns[:, a, None] * columns, starts[:-1], axis=0).T
-    return found
