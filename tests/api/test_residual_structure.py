@@ -91,8 +91,6 @@ def test_what_clusters_are():
         api.fit("y ~ 1 + (1 | id)", FRAME, residual=AR1, cluster="arm")
     with pytest.raises(MixedflowError, match="Kenward-Roger is not available with a residual"):
         api.fit("y ~ 1 + (1 | id)", FRAME, residual=AR1, reporting=Reporting(df="kenward-roger"))
-    with pytest.raises(MixedflowError, match="no bootstrap yet with a residual structure"):
-        api.fit("y ~ 1 + (1 | id)", FRAME, residual=AR1, reporting=Reporting(intervals="bootstrap"))
 
 
 @pytest.fixture(scope="module")
@@ -275,8 +273,6 @@ def test_what_follows_from_a_fit(both):
     assert report.residual == {"correlation": {"car1": "Time"}, "variance": {"exponential": "Time"}}
     assert type(report).of(json.loads(report.to_json())).residual == report.residual
     assert "range(Time)" in fit.summary() and "exponent(Time)" in fit.summary()
-    with pytest.raises(MixedflowError, match="no bootstrap yet with a residual structure"):
-        api.lr_test(fit, fit)
 
 
 def test_a_marginal_model_has_no_effects(means):

@@ -79,3 +79,39 @@ class TestComparisons:
     def test_refusals(self, null, changes, words):
         with pytest.raises(ComparisonError, match=words):
             self.row(null, **changes)
+
+    # Residual structures: 2 (log-likelihoods) = 2.706, whose tail of chi2(1) is .10.
+    @pytest.mark.parametrize(
+        ("null", "alternative", "p_value", "distribution"),
+        [
+            # A range of 0, a nugget of 0: the end of what they can be.
+            (None, {"car1": "t"}, 0.05, "half chi2(0), half chi2(1)"),
+            ({"car1": "t"}, {"exponential": "t", "nugget": True}, 0.05, "half chi2(0), half"),
+            # A correlation of either sign.
+            (None, {"ar1": "t"}, 0.1, "chi2(1)"),
+            ({"ar1": "t"}, {"toeplitz": "t"}, 0.1, "chi2(1)"),
+            # Without correlation there is no range.
+            (None, {"exponential": "t", "nugget": True}, 0.1, "chi2(1), approximate"),
+        ],
+    )
+    def test_residual_structures(self, null, alternative, p_value, distribution):
+        row = self.row(
+            {"residual": null and {"correlation": null}},
+            residual={"correlation": alternative},
+            n_parameters=4,
+            log_likelihood=-50 + 2.705543 / 2,
+        )
+        assert row["p_value"] == pytest.approx(p_value, rel=1e-5)
+        assert row["distribution"].startswith(distribution)
+
+    def test_random_effects_whose_place_a_structure_takes(self):
+        """From a random intercept, whose variance is positive, to unstructured visits."""
+        row = self.row(
+            {"random_terms": ["Intercept"]},
+            random_terms=[],
+            residual={"correlation": {"unstructured": "t"}},
+            n_parameters=5,
+            log_likelihood=-50 + 5.991465 / 2,
+        )
+        assert row["p_value"] == pytest.approx(0.05, rel=1e-5)
+        assert row["distribution"] == "chi2(2)"

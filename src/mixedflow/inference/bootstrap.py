@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedflow.arrays import Array
-from mixedflow.errors import ModelError
-from mixedflow.inference.components import components
 from mixedflow.inference.draws import CHUNK
+from mixedflow.inference.residual_components import all_components
 from mixedflow.inference.simulated import Draws, test
 from mixedflow.model.fitted import Fitted, Group
 from mixedflow.model.nesting import Candidate, check_nested
 from mixedflow.model.objective import Covariance
 from mixedflow.model.posing import structured
+from mixedflow.model.residual_covariance import Colour
+from mixedflow.model.residual_design import Residuals
 from mixedflow.model.search import AGREED, STARTS, Optimum, search
 from mixedflow.model.solution import Solution
 
@@ -43,30 +44,50 @@ class _Model:
     X: Array
     groups: tuple[Group, ...]
     reml: bool
+    residuals: Residuals | None
+    estimate: Array  # the fit's own parameters
+    n_residual: int  # of them, those of the residual structure
+
+    @classmethod
+    def of(cls, fit: Fitted) -> _Model:
+        at, reml = fit.solution, fit.method == "reml"
+        k = len(at.covariance.residual)
+        return cls(fit.X, fit.groups, reml, fit.residuals, at.parameters, k)
 
     def refit(self, y: Array) -> Solution | None:
-        objective = structured(y, self.X, self.groups, self.reml)
+        objective = structured(y, self.X, self.groups, self.reml, self.residuals)
+        starts, least = [objective.start(name) for name in STARTS], 1
+        if self.residuals is not None:
+            starts.insert(0, objective.off_boundary(self.estimate))
+            # Random effects and a correlation can take each other's place: of two hills the higher.
+            least = 2 if any(group.blocks for group in self.groups) else 1
         best: Optimum | None = None
-        for name in STARTS:
+        for tried, start in enumerate(starts, 1):
             try:
-                found = search(objective, objective.start(name), AGREED)
+                found = search(objective, start, AGREED)
             except np.linalg.LinAlgError:
                 continue
             if best is None or found.evaluation.deviance < best.evaluation.deviance:
                 best = found
-            if best.decrement < _GAIN_LEFT:
-                return Solution(objective, best.parameters, best.evaluation)
-        return None
+            if tried >= least and best.decrement < _GAIN_LEFT:
+                break
+        if best is None or best.decrement >= _GAIN_LEFT:
+            return None
+        return Solution(objective, best.parameters, best.evaluation)
 
 
 @dataclass(frozen=True)
 class _Task:
-    """Simulate from ``mean`` + Z u + e, refit every model; G = half half' of each group."""
+    """Simulate from ``mean`` + Z u + e, refit every model; G = half half' of each group.
+
+    ``colour`` is a root of the residuals' R; None for independent ones of one variance.
+    """
 
     mean: Array
     groups: tuple[Group, ...]
     halves: tuple[Array, ...]
     sigma: float
+    colour: Colour | None
     models: tuple[_Model, ...]
 
     def outcome(self, generator: np.random.Generator) -> Array:
@@ -74,6 +95,8 @@ class _Task:
         for group, half in zip(self.groups, self.halves, strict=True):
             u = generator.standard_normal((len(group.labels), len(half))) @ half.T
             total = total + np.einsum("nq,nq->n", group.Z, u[group.codes])
+        if self.colour is not None:
+            return np.asarray(total + self.sigma * self.colour.draw(generator))
         return np.asarray(total + self.sigma * generator.standard_normal(len(total)))
 
 
@@ -93,6 +116,7 @@ def _chunk(seed: int, number: int, observed: Array, size: int) -> Draws:
         beta=np.full((size, first.X.shape[1]), np.nan),
         G=tuple(np.full((size, g.Z.shape[1], g.Z.shape[1]), np.nan) for g in first.groups),
         s2=np.full(size, np.nan),
+        residual=np.full((size, first.n_residual), np.nan),
         log_likelihood=np.full((size, len(_task.models)), np.nan),
         observed=observed,
     )
@@ -106,6 +130,7 @@ def _chunk(seed: int, number: int, observed: Array, size: int) -> Draws:
             found.log_likelihood[k, m] = solution.log_likelihood
             if m == 0:
                 found.beta[k], found.s2[k] = solution.beta, solution.s2
+                found.residual[k] = solution.covariance.residual
                 for stored, G in zip(found.G, solution.G, strict=True):
                     stored[k] = G
     return found
@@ -131,7 +156,6 @@ def simulate(
         Called with the draws done and wanted after each chunk; by default it logs how far a long
         run is.
     """
-    _refuse_structures((fit, *others))
     wanted = range(draws) if isinstance(draws, int) else draws
     solution = fit.solution
     task = _Task(
@@ -139,7 +163,8 @@ def simulate(
         groups=fit.groups,
         halves=tuple(e.T_inverse @ e.L * np.sqrt(solution.s2) for e in solution.effects),
         sigma=float(np.sqrt(solution.s2)),
-        models=tuple(_Model(f.X, f.groups, f.method == "reml") for f in (fit, *others)),
+        colour=_colour(fit),
+        models=tuple(_Model.of(f) for f in (fit, *others)),
     )
     observed = np.array([f.solution.log_likelihood for f in (fit, *others)])
     assert wanted.start % CHUNK == 0, "a chunk has one stream of random numbers"
@@ -162,6 +187,11 @@ def simulate(
         for chunk in chunks:
             take(_chunk(seed, *chunk))
     return Draws.joined(found)
+
+
+def _colour(fit: Fitted) -> Colour | None:
+    residuals = fit.residuals
+    return None if residuals is None else Colour.of(residuals, fit.solution.covariance.residual)
 
 
 class _Progress:
@@ -209,8 +239,11 @@ def summary(fit: Fitted, draws: Draws) -> pd.DataFrame:
     for k, term in enumerate(fit.terms):
         who = {"group": "", "term1": term, "term2": "", "scale": "fixed"}
         add(who, float(fit.solution.beta[k]), draws.beta[:, k])
-    each = [Covariance(tuple(G), s2) for *G, s2 in zip(*draws.G, draws.s2, strict=True)]
-    for part in components(fit.groups):
+    each = [
+        Covariance(tuple(G), s2, residual)
+        for *G, s2, residual in zip(*draws.G, draws.s2, draws.residual, strict=True)
+    ]
+    for part in all_components(fit.groups, fit.residuals):
         who = {"group": part.group, "term1": part.term1, "term2": part.term2, "scale": part.scale}
         values = [part.function(at) for at in each]
         add(who, part.function(fit.solution.covariance), np.array(values))
@@ -233,17 +266,9 @@ def lr_test(
     ComparisonError
         Fits on other rows, by different methods, REML fits of different fixed parts, or models
         that are not nested.
-    ModelError
-        A model with a residual structure.
     """
     check_refits((null, alternative), ("the null model", "the alternative"))
     return test(simulate(null, draws, seed, (alternative,), processes))
-
-
-def _refuse_structures(fits: Sequence[Fitted]) -> None:
-    if any(fit.residuals is not None for fit in fits):
-        hint = "use wald or profile intervals, and compare models by AIC"
-        raise ModelError("bootstrap", "no bootstrap yet with a residual structure", hint)
 
 
 def check_refits(fits: Sequence[Fitted], names: Sequence[str]) -> None:
@@ -251,9 +276,8 @@ def check_refits(fits: Sequence[Fitted], names: Sequence[str]) -> None:
 
     Raises
     ------
-    ComparisonError, ModelError
+    ComparisonError
         As :func:`lr_test`.
     """
-    _refuse_structures(fits)
     null, alternative = (Candidate.fitted(*pair) for pair in zip(names, fits, strict=True))
     check_nested(null, alternative, " and ".join(names))

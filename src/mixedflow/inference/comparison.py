@@ -11,6 +11,7 @@ from scipy.special import chdtrc
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.config.specs import ComparisonSpec
 from mixedflow.language.nesting import Comparand, check_comparable
+from mixedflow.language.residuals import Residual, bounds, read
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,8 @@ def compare(
     """Likelihood-ratio tests between fitted models (their fit.json), one row a comparison.
 
     A test of fixed effects is chi2(df) and needs ML fits. One more random effect, correlated with
-    the k of the null model, is half chi2(k) and half chi2(k + 1) (Stram and Lee 1994).
+    the k of the null model, is half chi2(k) and half chi2(k + 1) (Stram and Lee 1994); parameters
+    of a residual structure are chi2(df) where they can be of either side of the null model's value.
     ``simulated`` holds the parametric bootstrap's tests by name of the comparison.
 
     Raises
@@ -52,19 +54,25 @@ def compare(
     return pd.DataFrame(rows, columns=columns)
 
 
-def lr_test(statistic: float, df: int, added: int, same_fixed: bool) -> tuple[float, str]:
+def lr_test(
+    statistic: float, df: int, added: int, same_fixed: bool, ended: int | None = 0
+) -> tuple[float, str]:
     """The p-value of a likelihood-ratio statistic and its reference distribution in words.
 
     ``df`` parameters and ``added`` random effects tell the models apart, and, unless
-    ``same_fixed``, fixed effects. Sources: :func:`compare`.
+    ``same_fixed``, fixed effects. ``ended`` of the residuals' parameters are at the end of their
+    range under the null model, None if one has no meaning there
+    (:func:`mixedflow.language.residuals.bounds`). Sources: :func:`compare`.
     """
     p_value, distribution = float(chdtrc(df, statistic)), f"chi2({df})"
-    if same_fixed and added == 1:
-        # One more variance at its boundary, with df - 1 covariances that vanish there too.
+    if ended is None:
+        return p_value, f"{distribution}, approximate"
+    if same_fixed and (added, ended) in ((1, 0), (0, 1)):
+        # One more at its boundary, with df - 1 that vanish there too, or have no boundary.
         lower = float(chdtrc(df - 1, statistic)) if df > 1 else float(statistic <= 0)
         return 0.5 * lower + 0.5 * p_value, f"half chi2({df - 1}), half chi2({df})"
     # Covariances alone have no boundary where the variances are positive.
-    if added:
+    if added > 0 or ended:
         distribution += ", conservative"
     return p_value, distribution
 
@@ -77,7 +85,8 @@ def _compare(spec: ComparisonSpec, null: ModelReport, alternative: ModelReport) 
     # Nested parts with as many columns span the same, whatever these are called.
     added = len(alternative.random_terms) - len(null.random_terms)
     same_fixed = len(alternative.fixed_terms) == len(null.fixed_terms)
-    p_value, distribution = lr_test(statistic, df, added, same_fixed)
+    ended = bounds(*(_residual(fit, spec.name) for fit in (null, alternative)))
+    p_value, distribution = lr_test(statistic, df, added, same_fixed, ended)
     doubtful = [
         name
         for name, fit in ((spec.null, null), (spec.alternative, alternative))
@@ -99,6 +108,10 @@ def _compare(spec: ComparisonSpec, null: ModelReport, alternative: ModelReport) 
         "n_obs": null.n_obs,
         "warning": f"not converged: {', '.join(doubtful)}" if doubtful else "",
     }
+
+
+def _residual(fit: ModelReport, where: str) -> Residual | None:
+    return read(fit.residual, where) if fit.residual else None
 
 
 def _comparand(name: str, fit: ModelReport) -> Comparand:

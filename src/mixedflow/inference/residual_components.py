@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 
 from mixedflow.arrays import Array
-from mixedflow.inference.components import Component
+from mixedflow.inference.components import Component, components, random_components
 from mixedflow.language.names import RESIDUAL
+from mixedflow.model.fitted import Group
 from mixedflow.model.objective import Covariance
 from mixedflow.model.residual_design import Natural, Residuals
 
@@ -21,6 +22,13 @@ _T = TypeVar("_T")
 def _there(value: _T | None) -> _T:
     assert value is not None
     return value
+
+
+def all_components(groups: Sequence[Group], residuals: Residuals | None) -> list[Component]:
+    """The rows of the table of variance components, in order; of independent ``residuals`` None."""
+    if residuals is None:
+        return components(groups)
+    return [*random_components(groups), *residual_components(residuals)]
 
 
 def residual_components(residuals: Residuals) -> list[Component]:

@@ -60,10 +60,6 @@ class Reporting:
             )
 
     def _check_structure(self, residual: Residual, where: str) -> None:
-        if self.intervals == "bootstrap":
-            raise ModelError(
-                where, "no bootstrap yet with a residual structure", "use wald or profile"
-            )
         if self.df == "kenward-roger" and not residual.linear:
             raise ModelError(where, NOT_LINEAR, "use df: satterthwaite, or unstructured residuals")
 

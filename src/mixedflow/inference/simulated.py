@@ -17,8 +17,9 @@ from mixedflow.artifacts.storage import replacing
 class Draws:
     """B refits: beta (B, p), G (B, q, q) of each grouping factor, s2 (B,), log_likelihood (B, m).
 
-    A refit that did not converge is NaN. ``log_likelihood`` is of all m models, the rest of the
-    first; ``observed`` (m,) are the log-likelihoods of the fits to the data themselves.
+    ``residual`` (B, k) are the parameters of a residual structure. A refit that did not converge is
+    NaN. ``log_likelihood`` is of all m models, the rest of the first; ``observed`` (m,) are the
+    log-likelihoods of the fits to the data themselves.
     """
 
     beta: Array
@@ -26,6 +27,7 @@ class Draws:
     s2: Array
     log_likelihood: Array
     observed: Array
+    residual: Array
 
     @property
     def failed(self) -> int:
@@ -34,6 +36,8 @@ class Draws:
     def write(self, path: Path) -> None:
         """Keep them in a file; equal draws give equal bytes."""
         arrays = {name: values for name, values in vars(self).items() if name != "G"}
+        if not self.residual.shape[1]:
+            del arrays["residual"]
         arrays |= {f"G_{g}": values for g, values in enumerate(self.G)}
         with replacing(path) as partial, partial.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
@@ -47,6 +51,7 @@ class Draws:
                 own = {name: stored[name] for name in stored.files}
             count = sum(name.startswith("G_") for name in own)
             G = tuple(own.pop(f"G_{g}") for g in range(count))
+            own.setdefault("residual", np.zeros((len(own["s2"]), 0)))
             parts.append(cls(G=G, **own))
         return cls.joined(parts)
 
@@ -60,6 +65,7 @@ class Draws:
             s2=np.concatenate([part.s2 for part in parts]),
             log_likelihood=np.concatenate([part.log_likelihood for part in parts]),
             observed=parts[0].observed,
+            residual=np.concatenate([part.residual for part in parts]),
         )
 
 

@@ -10,9 +10,8 @@ import numpy as np
 from mixedflow.arrays import Z95, Array
 from mixedflow.artifacts.fit_report import LevelShare, Share
 from mixedflow.inference import profile
-from mixedflow.inference.components import components, random_components
 from mixedflow.inference.intervals import atanh_interval, log_interval, logit_interval
-from mixedflow.inference.residual_components import residual_components
+from mixedflow.inference.residual_components import all_components
 from mixedflow.language.names import INTERCEPT
 from mixedflow.model.crossing import lies_within
 from mixedflow.model.fitted import Group
@@ -73,9 +72,7 @@ def variance_components(
     """
     import pandas as pd
 
-    parts = components(groups)
-    if residuals is not None:
-        parts = [*random_components(groups), *residual_components(residuals)]
+    parts = all_components(groups, residuals)
     values, errors = inference.estimate(lambda at: np.array([part.function(at) for part in parts]))
     rows = []
     for part, value, error in zip(parts, values.tolist(), errors.tolist(), strict=True):

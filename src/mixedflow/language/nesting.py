@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from mixedflow.errors import ComparisonError, quote
 from mixedflow.language.formula import Parsed
+from mixedflow.language.residuals import Residual
 
 
 @dataclass(frozen=True)
@@ -18,15 +19,16 @@ class Written:
 
     fixed: frozenset[frozenset[str]]
     blocks: frozenset[tuple[frozenset[str], frozenset[frozenset[str]]]]
+    residual: Residual | None = None
 
     @classmethod
-    def of(cls, parsed: Parsed) -> Written:
+    def of(cls, parsed: Parsed, residual: Residual | None = None) -> Written:
         blocks = frozenset(
             (frozenset(group.columns), frozenset(frozenset(term) for term in block.terms))
             for group in parsed.groups
             for block in group.blocks
         )
-        return cls(parsed.fixed_key, blocks)
+        return cls(parsed.fixed_key, blocks, residual)
 
     def within(self, other: Written) -> bool:
         """The other has all its terms, and more terms never span less."""
@@ -38,12 +40,14 @@ class Written:
     def comparable(self, other: Written) -> bool:
         """Without an intercept, a factor takes its place: names do not tell what is spanned then.
 
-        Of grouping factors, those that both models have count.
+        Of grouping factors, those that both models have count. Residual structures have to be
+        laid out on data.
         """
         one, two = (Counter(g for g, b in m.blocks if frozenset() in b) for m in (self, other))
         both = {g for g, _ in self.blocks} & {g for g, _ in other.blocks}
         fixed = (frozenset() in self.fixed) == (frozenset() in other.fixed)
-        return fixed and all(one[group] == two[group] for group in both)
+        same_residual = self.residual == other.residual
+        return same_residual and fixed and all(one[group] == two[group] for group in both)
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,20 @@ class Residual:
         return found
 
 
+def bounds(null: Residual | None, alternative: Residual | None) -> int | None:
+    """How many parameters more ``alternative`` has whose value under ``null`` ends their range.
+
+    No correlation is that of a CAR(1) whose range is 0, no nugget one of 0. None where a parameter
+    loses its meaning under the null model: a range if all correlation is lost to the nugget.
+    """
+    one, other = (model.correlation if model else None for model in (null, alternative))
+    if other is None or other.kind not in ("car1", "exponential"):
+        return 0
+    if one is None:
+        return None if other.nugget else 1
+    return int(other.nugget and not one.nugget)
+
+
 def read(given: object, where: str) -> Residual:
     """The structure that users wrote.
 

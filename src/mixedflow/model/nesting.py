@@ -3,6 +3,8 @@
 Fixed parts by the spaces that they span. Random parts by the covariances of rows that they can
 make: in a cluster ZGZ' = sum g_ab (z_a z_b' + z_b z_a') / 2 over the pairs within blocks, and what
 the null model can make, the alternative must make with a positive semidefinite G of its own.
+Residual structures by :mod:`mixedflow.model.residual_nesting`; unstructured, exchangeable and
+Toeplitz ones can also make what random effects do.
 """
 
 from __future__ import annotations
@@ -29,6 +31,14 @@ from mixedflow.model.crossing import lies_within
 from mixedflow.model.crossproducts import slices
 from mixedflow.model.design import Design
 from mixedflow.model.fitted import Fitted
+from mixedflow.model.residual_design import Residuals
+from mixedflow.model.residual_nesting import (
+    any_covariance,
+    by_lag,
+    contains,
+    distinct,
+    same_clusters,
+)
 
 # Sine of the angle below which a direction lies in a space. Rounding turns a column by 1e-16 of its
 # mean over its SD, and a fit takes no column whose mean is more than 1e9 SD.
@@ -68,16 +78,25 @@ class Candidate:
     parts: tuple[Part, ...]
     rows: Array | None
     frame: object | None
+    residuals: Residuals | None = None
 
     @classmethod
-    def designed(cls, name: str, method: str, design: Design, frame: object) -> Candidate:
+    def designed(
+        cls,
+        name: str,
+        method: str,
+        design: Design,
+        frame: object,
+        residuals: Residuals | None = None,
+    ) -> Candidate:
         """A model that need not be fitted: ``design`` is that of rows of ``frame``."""
         named = effects({part.name: part.random_terms for part in design.groups})
         parts = tuple(
             Part(terms, part.blocks, part.Z, index(part.cluster)[0])
             for terms, part in zip(named, design.groups, strict=True)
         )
-        return cls(name, method, design.y, design.X, design.terms, parts, design.rows, frame)
+        rows = design.rows
+        return cls(name, method, design.y, design.X, design.terms, parts, rows, frame, residuals)
 
     @classmethod
     def fitted(cls, name: str, fit: Fitted) -> Candidate:
@@ -86,7 +105,16 @@ class Candidate:
             Part(terms, group.blocks, group.Z, group.codes)
             for terms, group in zip(named, fit.groups, strict=True)
         )
-        return cls(name, fit.method, fit.y, fit.X, fit.terms, parts, fit.rows, fit.frame)
+        frame, residuals = fit.frame, fit.residuals
+        return cls(name, fit.method, fit.y, fit.X, fit.terms, parts, fit.rows, frame, residuals)
+
+    @property
+    def n_covariance(self) -> int:
+        """Parameters of the random part and of the residuals."""
+        sizes = [size for part in self.parts for size in part.blocks]
+        residuals = self.residuals
+        own = residuals.k_tau + residuals.h.shape[1] if residuals is not None else 0
+        return sum(map(_n_pairs, sizes)) + own
 
     def comparand(self, other: Candidate) -> Comparand:
         """Rows are told by their positions in one frame, else by outcome and, if as many, factors.
@@ -123,18 +151,57 @@ def _fault(null: Candidate, alternative: Candidate) -> tuple[str, str] | None:
         return DIFFERENT_FIXED
     if null.method == "reml" and not _same_constant(null.X, alternative.X):
         return DIFFERENT_SCALE
-    unlike = _unattainable(null, alternative)
+    unlike = _covariances_missing(null, alternative)
     if not missing and not unlike:
-        if not extra and not _unattainable(alternative, null):
+        if extra:
+            return None
+        if not _covariances_missing(alternative, null):
             return same(one, other)
+        if null.n_covariance >= alternative.n_covariance:
+            return _AS_MANY.format(quote(one), quote(other)), "AIC can compare them"
         return None
-    if not extra and not _unattainable(alternative, null):
+    if not extra and not _covariances_missing(alternative, null):
         return swapped(one, other)
     if missing:
         why = f"its fixed effects do not make {', '.join(map(quote, missing))}"
     else:
-        why = f"its random effects cannot covary as {', '.join(map(quote, unlike))} do"
+        why = f"its {unlike}"
     return f"{quote(one)} is not nested in {quote(other)}: {why}", "AIC can compare them"
+
+
+_AS_MANY = "{} and {} have as many parameters, and are the same model but for a bound of one"
+
+
+def _covariances_missing(one: Candidate, other: Candidate) -> str:
+    """What of ``one``'s covariances of rows ``other`` cannot make, in words; empty if nothing."""
+    if _takes_all(one, other):
+        return ""
+    unlike = _unattainable(one, other)
+    if unlike:
+        return f"random effects cannot covary as {', '.join(map(quote, unlike))} do"
+    if not contains(other.residuals, one.residuals):
+        return f"residuals cannot covary as those of {quote(one.name)} do"
+    return ""
+
+
+def _takes_all(one: Candidate, other: Candidate) -> bool:
+    """The residual structure of ``other`` alone makes the covariances of ``one``, random part too.
+
+    Unstructured visits do where all that these depend on follows from the visit; a correlation by
+    lag, or of any two rows, takes in random intercepts.
+    """
+    residuals = other.residuals
+    if residuals is None or any(not same_clusters(p.codes, residuals.codes) for p in one.parts):
+        return False
+    if not contains(residuals, one.residuals):
+        return False
+    columns = np.column_stack([part.Z for part in one.parts])
+    if any_covariance(residuals):
+        visits = distinct(residuals.time)
+        return all(lies_within(visits, distinct(column)) for column in columns.T)
+    constant = bool((columns == columns[:1]).all())
+    alike = one.residuals is None or one.residuals.spec.one_variance
+    return by_lag(residuals) and constant and alike
 
 
 def _outside(one: Candidate, other: Candidate) -> list[str]:
@@ -149,10 +216,11 @@ def _outside(one: Candidate, other: Candidate) -> list[str]:
 
 def _unattainable(one: Candidate, other: Candidate) -> list[str]:
     """The random effects of the first block of ``one`` that covary as the other's cannot."""
-    for part in one.parts:
+    # Those of marginal models have no effects.
+    for part in (part for part in one.parts if part.blocks):
         columns = slices(part.blocks)
         attained = np.zeros(len(columns), dtype=bool)
-        for within in other.parts:
+        for within in (part for part in other.parts if part.blocks):
             if not attained.all() and lies_within(part.codes, within.codes):
                 attained |= _attainable(part, within)
         for block, found in zip(columns, attained, strict=True):

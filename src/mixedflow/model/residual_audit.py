@@ -13,6 +13,7 @@ import numpy as np
 
 from mixedflow.arrays import Array
 from mixedflow.model.fitted import Fitted
+from mixedflow.model.residual_covariance import within
 from mixedflow.model.residual_design import Residuals
 from mixedflow.model.searches import SAME_LOG_LIKELIHOOD
 from mixedflow.model.whitened import Rows, Whitened
@@ -82,7 +83,7 @@ def _log_likelihood(fitted: Fitted, residuals: Residuals, X: Array, kept: Array)
     log_det, S = 0.0, np.zeros((columns.shape[1],) * 2)
     order = np.argsort(codes, kind="stable")
     for at in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
-        R = _correlations(residuals, covariance.residual, time[at])
+        R = within(residuals, covariance.residual, time[at])
         V = Z[at] @ D @ Z[at].T + sd[at, None] * R * sd[at]
         log_det += float(np.linalg.slogdet(V)[1])
         S += columns[at].T @ np.linalg.solve(V, columns[at])
@@ -96,22 +97,3 @@ def _log_likelihood(fitted: Fitted, residuals: Residuals, X: Array, kept: Array)
         deviance += float(np.linalg.slogdet(S[:-1, :-1])[1])
         deviance += 2.0 * float(np.log(np.abs(np.diag(triangle))).sum())
     return -0.5 * float(deviance)
-
-
-def _correlations(residuals: Residuals, parameters: Array, time: Array) -> Array:
-    """(n, n) R of a cluster's rows before their own SDs, entry by entry."""
-    natural = residuals.natural(parameters)
-    gaps = np.abs(np.subtract.outer(time, time))
-    same = np.eye(len(time), dtype=bool)
-    if natural.matrix is not None:
-        visit = time.astype(int)
-        return np.asarray(natural.matrix[np.ix_(visit, visit)])
-    if natural.range is not None:
-        apart = np.exp(-gaps / natural.range) * (1.0 - (natural.nugget or 0.0))
-        return np.where(same, 1.0, apart)
-    if natural.rho is not None:
-        correlation = residuals.spec.correlation
-        if correlation is not None and correlation.kind == "exchangeable":
-            return np.where(same, 1.0, natural.rho)
-        return np.asarray(natural.rho**gaps)
-    return same.astype(float)
