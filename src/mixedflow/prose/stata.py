@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mixedflow.artifacts.fit_report import FitReport, GroupReport, ModelReport
 from mixedflow.language import terms
 from mixedflow.language.names import INTERCEPT, RESIDUAL
+from mixedflow.prose import commands
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +61,8 @@ def text(report: FitReport, fixed: pd.DataFrame, components: pd.DataFrame) -> st
         lines.append(f"{name:>32} {' '.join(_cell(row[column]) for column in columns)}")
     if several and isinstance(report, ModelReport) and (said := random_part(report)):
         lines += [rule, f"Random part in Stata: {plain(said)}"]
+    if isinstance(report, ModelReport) and (commands_ := commands.lines(report)):
+        lines += [rule, *map(plain, commands_)]
     test = f"{lr.distribution} = {lr.statistic:.2f}   Prob = {lr.p_value:.4f}"
     lines += [rule, f"LR test vs. linear model: {test}", *map(plain, report.warnings)]
     return "\n".join(lines) + "\n"
