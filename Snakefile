@@ -22,6 +22,11 @@ include: "workflow/rules/family.smk"
 include: "workflow/rules/report.smk"
 
 
+onstart:
+    if workflow.is_main_process and workflow.local_exec:
+        warm.start(SCRIPTS)
+
+
 rule all:
     default_target: True
     input:

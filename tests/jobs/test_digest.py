@@ -276,7 +276,8 @@ def test_nothing_goes_past_the_digest(path: Path) -> None:
     """No docstring is read where jobs run, and of the package itself nothing that loads lazily."""
     text = path.read_text("utf-8")
     assert "__doc__" not in text and "getdoc" not in text
-    if path != digest.PACKAGE / "__init__.py":
+    # The latter loads what scripts name themselves, sooner than they would.
+    if path not in (digest.PACKAGE / "__init__.py", digest.PACKAGE / "jobs" / "warm.py"):
         assert "import_module" not in text and "__import__" not in text
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom) and node.module == digest.PACKAGE.name:

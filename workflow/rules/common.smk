@@ -14,6 +14,7 @@ from mixedflow.config.grouping import factors
 from mixedflow.data.packed import unpacked_size
 from mixedflow.errors import MixedflowError
 from mixedflow.inference.draws import parts
+from mixedflow.jobs import warm
 from mixedflow.jobs.digest import code_digest
 from mixedflow.jobs.inputs import source_digest
 from mixedflow.jobs.provenance import leave_plan, no_future

@@ -1,3 +1,7 @@
+from mixedflow.jobs.warm import hand_over
+
+hand_over(__file__, snakemake)
+
 from pathlib import Path
 
 from mixedflow.jobs.job import job

@@ -17,7 +17,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1]
 
 # What surrounds a job decides about its log and its record, and about none of its results.
-_AROUND = f"{PACKAGE.name}.jobs.job"
+_AROUND = {f"{PACKAGE.name}.jobs.job", f"{PACKAGE.name}.jobs.warm"}
 # The name of a module's constant: globs, seen from the module's folder, of the files that it reads.
 _RESOURCES = "RESOURCES"
 # A string, which stays; or blanks and a comment up to the end of a line, once or more.
@@ -70,14 +70,15 @@ def modules(script: Path, package: Path = PACKAGE) -> tuple[str, ...]:
     """The modules of ``package`` that a script imports, itself or through others, in order.
 
     Imports inside functions count; what a module loads by ``importlib`` does not, nor the frame
-    that all jobs have (:mod:`mixedflow.jobs.job`). To import ``a.b.c`` runs ``a`` and ``a.b`` too.
+    that all jobs have (:mod:`mixedflow.jobs.job`, :mod:`mixedflow.jobs.warm`). To import ``a.b.c``
+    runs ``a`` and ``a.b`` too.
     """
     found: set[str] = set()
     waiting = set(_read(script, "", package.name).imports)
     while waiting:
         name = waiting.pop()
         path = _path(name, package)
-        if path and name not in found and name != _AROUND:
+        if path and name not in found and name not in _AROUND:
             found.add(name)
             waiting |= _read(path, name, package.name).imports
     return tuple(sorted(found))

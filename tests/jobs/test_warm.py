@@ -1,0 +1,149 @@
+"""Jobs in forks of one process: they are as the script itself would have been, and die with it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+_SCRIPT = """
+import os, sys
+from types import SimpleNamespace
+from mixedflow.jobs.warm import hand_over
+from pathlib import Path
+
+if "snakemake" not in globals():
+    snakemake = SimpleNamespace(given=sys.argv[1:])
+hand_over(__file__, snakemake)
+
+here = "fork" if os.getppid() == int(os.environ["PROCESS"]) else "own"
+print(here, os.getcwd(), os.environ.get("SAID"), snakemake.given, flush=True)
+print("told", file=sys.stderr)
+if snakemake.given[0] == "waits":
+    import time
+    Path("pid").write_text(str(os.getpid()))
+    try:
+        time.sleep(60)
+    finally:
+        Path("cleared").touch()
+if snakemake.given[0] == "fails":
+    raise ValueError("the job's own fault")
+sys.exit(int(snakemake.given[0]))
+"""
+
+_STARTER = """
+import os, sys
+from pathlib import Path
+from mixedflow.jobs import warm
+
+warm.start(Path(sys.argv[1]))
+print(os.environ[warm.ADDRESS], warm._held.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A process that stands for a run, with its address, and a script."""
+    scripts = tmp_path_factory.mktemp("scripts")
+    script = scripts / "job.py"
+    script.write_text(_SCRIPT)
+    env = {key: value for key, value in os.environ.items() if key != "MIXEDFLOW_WARM"}
+    starter = [sys.executable, "-c", _STARTER, str(scripts)]
+    with subprocess.Popen(
+        starter, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+    ) as held:
+        address, process = held.stdout.readline().split()
+        yield script, {**env, "MIXEDFLOW_WARM": address, "PROCESS": process}
+        held.stdin.close()
+    for _ in range(200):
+        if not Path(address).parent.exists():
+            break
+        time.sleep(0.05)
+    assert not Path(address).parent.exists()
+
+
+def _job(run, folder, *given, **changed):
+    script, env = run
+    return subprocess.Popen(
+        [sys.executable, script, *given],
+        cwd=folder,
+        env={**env, **changed},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _wait(path):
+    for _ in range(400):
+        if path.exists() and (path.name != "pid" or path.read_text()):
+            return path
+        time.sleep(0.05)
+    raise AssertionError(f"no {path}")
+
+
+def _gone(pid):
+    for _ in range(200):
+        try:
+            os.kill(pid, 0)
+            status = Path(f"/proc/{pid}/stat")
+            if status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_folder_environment_output_and_exit_code_are_the_scripts(run, tmp_path):
+    job = _job(run, tmp_path, "3", SAID="so")
+    assert job.communicate() == (f"fork {tmp_path} so ['3']\n", "told\n")
+    assert job.returncode == 3
+
+
+def test_a_fault_has_its_traceback(run, tmp_path):
+    job = _job(run, tmp_path, "fails")
+    _, told = job.communicate()
+    assert job.returncode == 1
+    assert told.endswith("ValueError: the job's own fault\n")
+    assert f'"{run[0]}"' in told
+
+
+@pytest.mark.parametrize("address", ["", "/nowhere/jobs"])
+def test_without_the_process_scripts_run_by_themselves(run, tmp_path, address):
+    job = _job(run, tmp_path, "0", MIXEDFLOW_WARM=address)
+    out, _ = job.communicate()
+    assert job.returncode == 0
+    assert out.startswith("own ")
+
+
+@pytest.mark.parametrize(("number", "cleared"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
+def test_signals_reach_the_job_and_are_waited_out(run, tmp_path, number, cleared):
+    """As Python does by itself: an interrupt unwinds, SIGTERM ends at once."""
+    job = _job(run, tmp_path, "waits")
+    pid = int(_wait(tmp_path / "pid").read_text())
+    job.send_signal(number)
+    job.communicate()
+    assert job.returncode not in (0, None)
+    assert _gone(pid)
+    assert (tmp_path / "cleared").exists() == cleared
+
+
+def test_a_job_ends_with_its_script(run, tmp_path):
+    job = _job(run, tmp_path, "waits")
+    pid = int(_wait(tmp_path / "pid").read_text())
+    job.kill()
+    job.communicate()
+    assert _gone(pid)
+    assert not (tmp_path / "cleared").exists()
+
+
+def test_a_killed_job_fails(run, tmp_path):
+    job = _job(run, tmp_path, "waits")
+    os.kill(int(_wait(tmp_path / "pid").read_text()), signal.SIGKILL)
+    job.communicate()
+    assert job.returncode not in (0, None)
