@@ -56,7 +56,7 @@ HALVES = FRAME[(FRAME["id"] % 2 == 0) == (FRAME["visit"] < 2)]
         ("y ~ 1", TIED, AR1, "has two rows at visit = 2; average such rows"),
         ("y ~ 1", TIED, CAR1, "or use exponential: time with nugget: true"),
         ("y ~ 1", change(FRAME, 0, time=np.nan), CAR1, "'time', which the residuals depend on, is "
-         "missing in 1 rows; filter them"),
+         "missing in 1 row; filter them"),
         ("y ~ 1", FRAME, {"correlation": {"ar1": "time"}}, "ar1 needs whole numbers of visits"),
         ("y ~ 1", FRAME, {"correlation": {"car1": "arm"}}, "'arm' is not numeric"),
         ("y ~ 1", FRAME, {"correlation": {"car1": "tme"}}, "unknown variable 'tme'; did you mean"),

@@ -17,6 +17,7 @@ from mixedflow.data.prepared import Prepared
 from mixedflow.data.raw import RawData
 from mixedflow.data.sources import read_dataset
 from mixedflow.errors import FormulaError, MixedflowError, plain, quote
+from mixedflow.inference.results import Reporting, known_df, known_intervals
 from mixedflow.language import contrasts, formula
 from mixedflow.model import crossing, estimation, factor_notes, outcome
 from mixedflow.model.clusters import index
@@ -107,6 +108,7 @@ def check(path: Path) -> Checked:
             lines += _factors(wanted, designs[name])
             crossed = formula.parse(wanted.formula).notes
             lines += [f"models.{name}.formula: note: {note}" for note in crossed]
+            lines += _negative(wanted, designs[name], data[wanted.dataset])
             lines += _caution(wanted, designs[name])
         except MixedflowError as error:
             faults.append(str(error))
@@ -130,7 +132,9 @@ def model(wanted: ModelSpec, data: Data) -> Design:
         Too few clusters, or clusters that do not exist.
     """
     where = f"models.{wanted.name}"
-    frame = data.prepared.frame
+    frame, how = data.prepared.frame, wanted.inference
+    reporting = Reporting(known_df(how.df), known_intervals(how.intervals))
+    reporting.check(wanted.method, f"{where}.inference", wanted.residual)
     design = estimation.examine(
         wanted.formula, frame, wanted.method, f"{where}.formula", wanted.residual, wanted.cluster
     )
@@ -229,7 +233,25 @@ def _describe(wanted: ModelSpec, design: Design) -> str:
     grouped = (
         f"{len(design.groups)} grouping factors" if several else f"{_clusters(design)} clusters"
     )
-    return (
+    random = f"random: {len(design.random_terms)}" if design.random_terms else "marginal"
+    residual = f"; residuals: {wanted.residual.shown}" if wanted.residual else ""
+    return plain(
         f"models.{wanted.name}: {len(design.rows)} rows{left_out}, {grouped}; fixed effects: "
-        f"{len(design.terms)}, random: {len(design.random_terms)}"
+        f"{len(design.terms)}, {random}{residual}"
     )
+
+
+def _negative(wanted: ModelSpec, design: Design, data: Data) -> list[str]:
+    """Times below 0 are no fault, as a centred time has them, but may be a code for missing."""
+    correlation = wanted.residual.correlation if wanted.residual else None
+    if correlation is None or correlation.over is None or correlation.kind == "unstructured":
+        return []
+    times = data.prepared.frame[correlation.over].iloc[design.rows].astype(float)
+    below = int((times < 0).sum())
+    if not below:
+        return []
+    text = (
+        f"models.{wanted.name}.residual: note: {quote(correlation.over)} is negative in "
+        f"{below} of {len(times)} rows, down to {times.min():g}: right if it is centred"
+    )
+    return [plain(text)]

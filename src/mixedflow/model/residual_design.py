@@ -244,7 +244,8 @@ def _present(frame: pd.DataFrame, name: str, where: str) -> None:
         raise DataError(where, f"{columns.count(name)} columns are named {quote(name)}")
     missing = int(frame[name].isna().sum())
     if missing:
-        what = f"{quote(name)}, which the residuals depend on, is missing in {missing:,} rows"
+        rows = "1 row" if missing == 1 else f"{missing:,} rows"
+        what = f"{quote(name)}, which the residuals depend on, is missing in {rows}"
         raise DataError(where, what, "filter them")
 
 

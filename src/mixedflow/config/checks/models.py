@@ -75,7 +75,8 @@ def mixed_formula(
     if residual is not None:
         found = found.in_clusters(cluster)
     if not found.groups:
-        raise ConfigError(where, "no grouping factor", f"add a random part: + (1 | {cluster})")
+        hint = f"add a random part: + (1 | {cluster}), or residual: for a marginal model"
+        raise ConfigError(where, "no grouping factor", hint)
     if cluster not in found.grouping:
         names = [quote(group.name) for group in found.groups]
         several = f"none of the grouping factors {', '.join(names)} is"
