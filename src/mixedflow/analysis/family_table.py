@@ -36,7 +36,8 @@ def table(spec: FamilySpec, folders: Mapping[str, Path]) -> pd.DataFrame:
     apart (dataset, file, placeholders, subset); the rest of ``families.COLUMNS``. ``p_adjusted`` is
     over all rows of accepted fits. ``sd_between`` is that of the random intercept, or of the first
     random effect without one; ``icc`` is empty with a random slope. Of several grouping factors,
-    ``n_groups`` and ``sd_between`` are those of the first, and each further one has its own.
+    ``n_groups`` and ``sd_between`` are those of the first, and each further one has its own. A
+    marginal model has no ``sd_between``, and several residual variances no ``sd_residual``.
 
     Raises
     ------
@@ -101,25 +102,30 @@ def _fitted(member: Member, folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]
     fit = MemberReport.read(folder / "fit.json")
     components = stored.read(folder / "variance_components.csv")
     sds = components[components["scale"] == "sd"]
-    residual = sds["group"] == RESIDUAL
+    # With several residual variances there is no one SD.
+    residual = sds[(sds["group"] == RESIDUAL) & (sds["term1"] == "")]
     sizes, spreads = {}, {}
     for g, group in enumerate(fit.groups):
         of = f"_{group.name}" if g else ""
         own = sds[sds["group"] == group.name]
         own = own.sort_values("term1", key=lambda t: t != INTERCEPT, kind="stable")
         sizes[f"n_groups{of}"] = group.n_groups
-        spreads[f"sd_between{of}"] = float(own["estimate"].iloc[0])
+        spreads[f"sd_between{of}"] = _first(own)
     return stored.read(folder / "fixed_effects.csv")[list(_OF_A_TERM)], {
         "n_obs": fit.n_obs,
         **sizes,
         **spreads,
-        "sd_residual": float(sds[residual]["estimate"].iloc[0]),
+        "sd_residual": _first(residual),
         "icc": fit.icc.estimate if fit.icc else None,
         "converged": "yes" if fit.converged else "no",
         "singular": "yes" if fit.singular else "no",
         "failure": "" if fit.converged else "; ".join(fit.warnings),
         "caution": " ".join(_cautions(fit)) if fit.converged else "",
     }
+
+
+def _first(components: pd.DataFrame) -> float | None:
+    return float(components["estimate"].iloc[0]) if len(components) else None
 
 
 def _cautions(fit: MemberReport) -> list[str]:

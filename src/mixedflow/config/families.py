@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from mixedflow.language.residuals import Residual, read
+
 if TYPE_CHECKING:
     from mixedflow.config.specs import FamilySpec
 
@@ -52,9 +54,14 @@ class Batch:
     method: str
     df: str
     members: tuple[Member, ...]
+    residual: Residual | None = None
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+        values = asdict(self)
+        del values["residual"]
+        if self.residual is not None:
+            values["residual"] = self.residual.written()
+        return json.dumps(values, sort_keys=True, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Batch:
@@ -63,7 +70,9 @@ class Batch:
             Member(**{**member, "about": tuple(map(tuple, member["about"]))})
             for member in values["members"]
         )
-        return cls(values["method"], values["df"], members)
+        residual = values.get("residual")
+        structure = None if residual is None else read(residual, "residual")
+        return cls(values["method"], values["df"], members, structure)
 
 
 def slug(file: str) -> str:
@@ -132,4 +141,7 @@ def batches(spec: FamilySpec) -> dict[str, Batch]:
         digest = hashlib.sha256(member.name.encode()).digest()
         number = int.from_bytes(digest[:8], "big") % count
         found.setdefault(f"{number:0{len(str(count - 1))}d}", []).append(member)
-    return {name: Batch(spec.method, spec.df, tuple(found[name])) for name in sorted(found)}
+    return {
+        name: Batch(spec.method, spec.df, tuple(found[name]), spec.residual)
+        for name in sorted(found)
+    }

@@ -198,8 +198,9 @@ def _checked(values: Mapping[str, Any], origin: str) -> Config:
         name: datasets.checked(f"{origin}: datasets.{name}", part)
         for name, part in values["datasets"].items()
     }
-    for name, part in values["models"].items():
-        models.check_residual(f"{origin}: models.{name}.residual", part["residual"])
+    for kind in ("models", "families"):
+        for name, part in values[kind].items():
+            models.check_residual(f"{origin}: {kind}.{name}.residual", part["residual"])
     config = Config.of({**values, "datasets": checked})
     parsed = {
         name: models.parsed(f"{origin}: models.{name}", model, config.datasets)

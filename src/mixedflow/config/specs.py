@@ -249,6 +249,16 @@ class InferenceSpec(_Spec):
         return cls(**{**values, "contrasts": named})
 
 
+def _without(values: dict[str, Any], **rare: Any) -> dict[str, Any]:
+    """What most models do not have is left out, and reruns nothing of theirs."""
+    kept = {key: value for key, value in values.items() if key not in rare}
+    return kept | {key: value for key, value in rare.items() if value is not None}
+
+
+def _written(residual: residuals.Residual | None) -> dict[str, Any] | None:
+    return None if residual is None else residual.written()
+
+
 @dataclass(frozen=True)
 class ModelSpec(_Spec):
     """``cluster`` is the column of clusters of a marginal model, whose formula names none."""
@@ -264,13 +274,7 @@ class ModelSpec(_Spec):
     cluster: str | None = None
 
     def plain(self) -> dict[str, Any]:
-        """What most models do not have is left out, and reruns nothing of theirs."""
-        rare = {
-            "residual": None if self.residual is None else self.residual.written(),
-            "cluster": self.cluster,
-        }
-        kept = {key: value for key, value in super().plain().items() if key not in rare}
-        return kept | {key: value for key, value in rare.items() if value is not None}
+        return _without(super().plain(), residual=_written(self.residual), cluster=self.cluster)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -304,12 +308,18 @@ class FamilySpec(_Spec):
     files: tuple[tuple[str, str], ...]
     term: str | None
     adjust: str
+    residual: residuals.Residual | None = None
+
+    def plain(self) -> dict[str, Any]:
+        return _without(super().plain(), residual=_written(self.residual))
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
+        residual, where = values.get("residual"), f"families.{values['name']}.residual"
         return cls(
             **{
                 **values,
+                "residual": None if residual is None else residuals.read(residual, where),
                 "datasets": tuple(values["datasets"]),
                 "columns": tuple((str(key), tuple(names)) for key, names in values["columns"]),
                 "subsets": tuple((str(name), str(text)) for name, text in values["subsets"]),
@@ -344,7 +354,8 @@ class Config(_Spec):
 
     def plain(self) -> dict[str, Any]:
         models = {name: model.plain() for name, model in self.models.items()}
-        return {**super().plain(), "models": models}
+        families = {name: family.plain() for name, family in self.families.items()}
+        return {**super().plain(), "models": models, "families": families}
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:

@@ -27,7 +27,9 @@ def noted(
         if (structure := config.models[name].residual) is not None:
             structures[config.models[name].dataset].append(structure)
     for name, several in families.items():
+        structure = config.families[name].residual
         for dataset in config.families[name].datasets:
+            structures[dataset] += [structure] if structure else []
             formulas[dataset] += several
             texts[dataset] += [text for _, text in config.families[name].subsets]
     found = {}

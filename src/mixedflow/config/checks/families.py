@@ -13,6 +13,7 @@ from mixedflow.config.families import Member
 from mixedflow.config.specs import DatasetSpec, FamilySpec
 from mixedflow.errors import ConfigError, MixedflowError, nearest, quote
 from mixedflow.language import expressions, formula
+from mixedflow.language.residuals import Residual
 
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LONGEST_NAME = 120  # of a member's folder
@@ -35,7 +36,7 @@ def parsed(
                 f"{where}.dataset", f"{name} is read in chunks, which families are not",
                 "make each member a model of its own",
             )  # fmt: skip
-    kenward_roger(f"{where}.df", spec.df, spec.method)
+    kenward_roger(f"{where}.df", spec.df, spec.method, spec.residual)
     _varied(where, spec)
     _columns(f"{where}.for", spec)
     _apart(where, spec)
@@ -45,7 +46,7 @@ def parsed(
     _folders(where, members)
     for name, text in spec.subsets:
         expressions.check(text, f"{where}.for.subset.{name}")
-    found = _formulas(f"{where}.formula", members, datasets)
+    found = _formulas(f"{where}.formula", members, datasets, spec.residual)
     if spec.term is not None:
         _term(f"{where}.term", found)
     return [one for _, one in found]
@@ -128,7 +129,10 @@ def _folders(where: str, members: Sequence[Member]) -> None:
 
 
 def _formulas(
-    where: str, members: Sequence[Member], datasets: Mapping[str, DatasetSpec]
+    where: str,
+    members: Sequence[Member],
+    datasets: Mapping[str, DatasetSpec],
+    residual: Residual | None,
 ) -> list[tuple[Member, formula.Parsed]]:
     """A member for each formula that can be read, and the formula; at least one is.
 
@@ -139,7 +143,7 @@ def _formulas(
     texts = {(member.formula, datasets[member.dataset].cluster): member for member in members}
     for (text, cluster), member in texts.items():
         try:
-            found.append((member, mixed_formula(where, text, cluster)))
+            found.append((member, mixed_formula(where, text, cluster, residual)))
         except MixedflowError as error:
             errors.append(error)
     if not found:
