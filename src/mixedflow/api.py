@@ -15,7 +15,7 @@ from mixedflow.inference import bootstrap
 from mixedflow.inference.influence import influence
 from mixedflow.inference.means import MarginalMeans, marginal_means
 from mixedflow.inference.posterior import posterior
-from mixedflow.inference.prediction import prediction
+from mixedflow.inference.prediction import given_rows, prediction
 from mixedflow.inference.results import Reporting, Results
 from mixedflow.language import residuals
 from mixedflow.language.formula import parse
@@ -66,13 +66,17 @@ class Fit(Results):
     def predict(self, frame: pd.DataFrame, conditional: bool = True) -> Array:
         """Predictions for the rows of ``frame``: (n,), in the outcome's units.
 
-        ``conditional`` adds the EB effects of clusters that the fit has seen; an unseen cluster,
-        and ``conditional=False``, give the population mean x'b. Columns are read as the fit read
+        ``conditional`` adds the EB effects of clusters that the fit has seen and, with a residual
+        correlation, what the residuals of a cluster's rows say of a new row beside them (by its
+        time; :func:`mixedflow.inference.prediction.given_rows`): the best linear prediction of the
+        row. An unseen cluster, and ``conditional=False``, give the population mean x'b. Columns are
+        read as the fit read
         them, whatever their type here: levels and clusters by name, summaries over the fit's rows.
         Raises DataError for missing values and unknown levels.
         """
         X, Z, at = self._new_rows(frame, conditional)
-        mean = X @ self.solution.beta
+        X, Z, told, _ = self._told(frame, X, Z, at)
+        mean = told + X @ self.solution.beta
         for k, codes in enumerate(at or ()):
             added = np.einsum("nq,nq->n", Z[k], self.solution.effects[k].u[codes])
             mean = mean + np.where(codes >= 0, added, 0.0)
@@ -87,7 +91,8 @@ class Fit(Results):
         """Predictions with standard errors and 95% intervals, a row each of ``frame``.
 
         ``confidence`` is for the mean of the row's cluster (of the population, if not
-        ``conditional``), ``prediction`` for a new row there. The variance parameters are taken as
+        ``conditional``), x'b + z'u, ``prediction`` for a new row there, as :meth:`predict` has it:
+        with a residual correlation the two differ. The variance parameters are taken as
         known; see :func:`mixedflow.inference.prediction.prediction`. Columns estimate, std_error,
         conf_low, conf_high.
         """
@@ -98,11 +103,12 @@ class Fit(Results):
                 "predict", f"unknown kind {quote(kind)}", "it is 'confidence' or 'prediction'"
             )
         X, Z, at = self._new_rows(frame, conditional)
+        told: Array | float = 0.0
         relative: Array | float = 1.0
-        if kind == "prediction" and (residuals_ := self.fitted.residuals) is not None:
-            known = self.solution.covariance.residual
-            relative = residuals_.variance_of(known, frame, "predict")
+        if kind == "prediction":
+            X, Z, told, relative = self._told(frame, X, Z, at)
         mean, error = prediction(self.solution, X, Z, at, kind == "prediction", relative)
+        mean = mean + told
         half = Z95 * error
         return pd.DataFrame(
             {
@@ -113,6 +119,19 @@ class Fit(Results):
             },
             index=frame.index,
         )
+
+    def _told(
+        self, frame: pd.DataFrame, X: Array, Z: tuple[Array, ...], at: list[Array] | None
+    ) -> tuple[Array, tuple[Array, ...], Array | float, Array | float]:
+        """X, Z less what observed rows tell of new ones; what they tell, and what is left / s2."""
+        residuals_ = self.fitted.residuals
+        if residuals_ is None:
+            return X, Z, 0.0, 1.0
+        if at is None:
+            known = self.solution.covariance.residual
+            return X, Z, 0.0, residuals_.variance_of(known, frame, "predict")
+        found = given_rows(self.fitted, frame, at[0], "predict")
+        return X - found.X, (Z[0] - found.Z,), found.y, found.relative
 
     def _new_rows(
         self, frame: pd.DataFrame, conditional: bool

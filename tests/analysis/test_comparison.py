@@ -77,3 +77,32 @@ def test_reml_fits_of_one_fixed_part_in_two_forms():
     for row in rows[1:]:
         assert row["statistic"] == pytest.approx(rows[0]["statistic"], abs=1e-6)
         assert (row["df"], row["distribution"]) == (2, "half chi2(1), half chi2(2)")
+
+
+def test_residual_structures(frame):
+    """AR(1) within Toeplitz, both marginal; the wrong way round, and of an independent model."""
+
+    def model(kind: str | None, n_parameters: int):
+        return model_report(
+            formula="y ~ t" if kind else "y ~ t + (1 | g)",
+            method="reml",
+            dataset="d",
+            outcome="y",
+            group="g",
+            random_terms=[] if kind else ["Intercept"],
+            fixed_terms=["b0", "b1"],
+            n_parameters=n_parameters,
+            log_likelihood=-50.0 + n_parameters,
+            residual=kind and {"correlation": {kind: "t"}},
+        )
+
+    data = frame.assign(t=np.arange(120) % 6)
+    ar1, toeplitz, intercept = model("ar1", 4), model("toeplitz", 8), model(None, 4)
+    row = compared(SPEC, {"null": ar1, "larger": toeplitz}, {}, {"d": data}).iloc[0]
+    assert (row["df"], row["distribution"]) == (4, "chi2(4)")
+    row = compared(SPEC, {"null": intercept, "larger": toeplitz}, {}, {"d": data}).iloc[0]
+    assert row["df"] == 4
+    with pytest.raises(ComparisonError, match="null and alternative are swapped"):
+        compared(SPEC, {"null": toeplitz, "larger": ar1}, {}, {"d": data})
+    with pytest.raises(ComparisonError, match="residuals cannot covary as those of 'null' do"):
+        compared(SPEC, {"null": ar1, "larger": intercept}, {}, {"d": data})

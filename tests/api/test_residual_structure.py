@@ -226,8 +226,9 @@ def test_rows_keep_their_order(both):
     frame, fit = both
     table = diagnostics.residual_table(fit.fitted)
     assert table["cluster"].tolist() == frame["Rat"].astype(str).tolist()
-    assert table["fitted"].to_numpy() == pytest.approx(fit.predict(frame), rel=1e-9)
-    assert table["residual"].to_numpy() == pytest.approx(frame["weight"] - fit.predict(frame))
+    mean = fit.predict_interval(frame)["estimate"].to_numpy()
+    assert table["fitted"].to_numpy() == pytest.approx(mean, rel=1e-9)
+    assert table["residual"].to_numpy() == pytest.approx(frame["weight"] - mean)
 
 
 def test_standardised_residuals_and_effects_are_those_of_dense_matrices(both):
@@ -263,12 +264,14 @@ def test_what_follows_from_a_fit(both):
     ranked = fit.rank(by="Time")
     assert len(ranked) == 16
     assert len(influence.influence(fit.fitted)) == 16
-    wide = fit.predict_interval(frame, kind="prediction")["std_error"]
-    narrow = fit.predict_interval(frame)["std_error"]
+    # Of the population, to which no row of the cluster adds.
+    wide = fit.predict_interval(frame, False, "prediction")["std_error"]
+    narrow = fit.predict_interval(frame, False)["std_error"]
+    between = np.einsum("na,ab,nb->n", fit.groups[0].Z, fit.solution.G[0], fit.groups[0].Z)
     sd0 = fit.variance_components.query("term1 == 'Time = 0' and scale == 'sd'")["estimate"].item()
     slope = fit.variance_components.query("scale == 'exponent'")["estimate"].item()
     expected = sd0**2 * np.exp(2.0 * slope * frame["Time"])
-    assert (wide**2 - narrow**2).to_numpy() == pytest.approx(expected.to_numpy())
+    assert (wide**2 - narrow**2).to_numpy() == pytest.approx(expected.to_numpy() + between)
     report = fit.report()
     assert report.residual == {"correlation": {"car1": "Time"}, "variance": {"exponential": "Time"}}
     assert type(report).of(json.loads(report.to_json())).residual == report.residual
@@ -280,8 +283,9 @@ def test_a_marginal_model_has_no_effects(means):
         means.rank()
     assert means.cluster_effects.empty and not means.singular
     assert len(influence.influence(means.fitted)) == 30
-    assert means.predict(FRAME) == pytest.approx(means.fitted.X @ means.solution.beta)
-    interval = means.predict_interval(FRAME, kind="prediction")
+    new = FRAME.assign(id=-1)  # clusters that were not seen
+    assert means.predict(new) == pytest.approx(means.fitted.X @ means.solution.beta)
+    interval = means.predict_interval(new, kind="prediction")
     V = FRAME.groupby("visit")["y"].var()
     expected = np.sqrt(FRAME["visit"].map(V) * (1 + 1 / 30))
     assert interval["std_error"].to_numpy() == pytest.approx(expected.to_numpy(), rel=1e-5)

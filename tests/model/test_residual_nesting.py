@@ -9,10 +9,8 @@ import pytest
 from mixedflow.errors import ComparisonError
 from mixedflow.language.formula import parse
 from mixedflow.language.residuals import read
-from mixedflow.model.clusters import index
 from mixedflow.model.design import design
 from mixedflow.model.nesting import Candidate, check_nested
-from mixedflow.model.residual_design import laid_out
 
 INTERCEPT, SLOPE = " + (1 | id)", " + (visit | id)"
 AR1 = {"correlation": {"ar1": "visit"}}
@@ -66,9 +64,8 @@ def candidates():
     found = {}
     for name, (bar, residual) in STRUCTURES.items():
         made = design(parse(f"y ~ visit{bar}", "m").in_clusters("id"), frame, "m")
-        codes, labels = index(made.groups[0].cluster)
-        laid = residual and laid_out(read(residual, "r"), frame, codes, labels, "r")
-        found[name] = Candidate.designed(name, "reml", made, frame, laid)
+        structure = None if residual is None else read(residual, "r")
+        found[name] = Candidate.designed(name, "reml", made, frame, structure)
     return found
 
 

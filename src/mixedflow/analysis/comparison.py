@@ -11,6 +11,7 @@ from mixedflow.config.specs import ComparisonSpec
 from mixedflow.data.prepared import every_level, levels_of
 from mixedflow.inference.comparison import compare
 from mixedflow.language.formula import Parsed, parse
+from mixedflow.language.residuals import read
 from mixedflow.model.design import Design, chunk_design, cluster_labels, design
 from mixedflow.model.nesting import Candidate, check_nested
 
@@ -47,7 +48,8 @@ def _candidate(name: str, fit: ModelReport, frame: pd.DataFrame) -> Candidate:
     where = f"models.{name}.formula"
     parsed = parse(fit.formula, where).in_clusters(fit.groups[0].name)
     if fit.sample is None:
-        return Candidate.designed(name, fit.method, design(parsed, frame, where), frame)
+        residual = read(fit.residual, f"models.{name}.residual") if fit.residual else None
+        return Candidate.designed(name, fit.method, design(parsed, frame, where), frame, residual)
     like = every_level(levels_of(frame), frame.columns)
     found = chunk_design(parsed, frame, like, where)
     return Candidate.designed(name, fit.method, _with_clusters(found, parsed, frame), frame)

@@ -193,7 +193,11 @@ def comparison(
     models = [settings.models[name] for name in (pair.null, pair.alternative)]
     null, alternative = (
         Candidate.designed(
-            model.name, model.method, designs[model.name], data[model.dataset].prepared.frame
+            model.name,
+            model.method,
+            designs[model.name],
+            data[model.dataset].prepared.frame,
+            model.residual,
         )
         for model in models
     )

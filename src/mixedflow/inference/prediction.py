@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mixedflow.arrays import Z95, Array
+from mixedflow.errors import ModelError
 from mixedflow.model.crossing import cells
+from mixedflow.model.fitted import Fitted
+from mixedflow.model.residual_covariance import between, ordered, within
+from mixedflow.model.residual_design import Residuals
 from mixedflow.model.solution import Solution
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _GRID = 61
 
@@ -34,7 +43,8 @@ def prediction(
     ``X`` (m, p), and for each grouping factor ``Z`` (m, q); ``at`` (m,) is each row's cluster, -1
     for one that the fit has not seen; None asks for the population mean. ``new_row`` adds what a
     new row of that cluster (or of a new cluster) varies by, ``relative`` times s2 beside its mean;
-    a correlation of its residual with those of the cluster's rows is not used. From the joint
+    what the residuals of the cluster's rows say of its own, :func:`given_rows` takes out before.
+    From the joint
     covariance of b_hat and u_hat - u (Henderson 1975): z'C z + (x - B'z)' phi (x - B'z) in a
     cluster seen, x' phi x + z'G z in one unseen. Several factors' effects go together: z and C are
     of all whose clusters were seen, such as the school of a new class.
@@ -56,6 +66,80 @@ def prediction(
         variance += covariance_of_factors(solution, Z, at)
     variance += np.einsum("ma,ab,mb->m", x, phi, x) + (relative * solution.s2 if new_row else 0.0)
     return mean, np.sqrt(np.maximum(variance, 0.0))
+
+
+@dataclass(frozen=True)
+class Given:
+    """New rows less what observed rows of their clusters say of them: a' times those rows.
+
+    y_new - a'y = (x - X'a)'b + (z - Z'a)'u + a residual that the observed rows tell nothing of,
+    with variance ``relative`` (m,) times s2. ``y`` (m,), ``X`` (m, p) and ``Z`` (m, q) are a' times
+    the outcome and columns of the rows, 0 in clusters that were not seen.
+    """
+
+    y: Array
+    X: Array
+    Z: Array
+    relative: Array
+
+
+def given_rows(fit: Fitted, frame: pd.DataFrame, at: Array, where: str) -> Given:
+    """What the residual structure's correlation tells of new rows in the clusters ``at`` (m,).
+
+    a = R^-1 r, with R the relative covariance of the residuals of a cluster's rows and r theirs
+    with the new row's: the best linear predictor of y_new is a'y + (x - X'a)'b + (z - Z'a)'u
+    (Goldberger 1962, J. Am. Stat. Assoc. 57). At the time of an observed row, and without a nugget,
+    it is that row's outcome. -1 in ``at`` is a cluster that the fit has not seen.
+
+    Raises
+    ------
+    FormulaError, DataError
+        Columns of time or variance that are not there, or with values that the fit cannot place.
+    ModelError
+        A fit whose rows are not at hand.
+    """
+    residuals, (group,) = fit.residuals, fit.groups
+    assert residuals is not None
+    parameters, m = fit.solution.covariance.residual, len(frame)
+    rows = np.column_stack([fit.y, fit.X, group.Z])
+    told, relative = np.zeros((m, rows.shape[1])), residuals.variance_of(parameters, frame, where)
+    seen = np.flatnonzero(at >= 0)
+    if residuals.spec.correlation is not None and len(seen):
+        if not fit.complete:
+            hint = "use conditional=False"
+            raise ModelError(where, "correlations with rows that are not at hand", hint)
+        new = frame.iloc[seen]
+        time = residuals.time_of(new, where)
+        sd = residuals.sd_of(parameters, new, where)
+        order = residuals.order
+        starts = np.concatenate([[0], np.cumsum(np.bincount(group.codes))])
+        for j in np.unique(at[seen]):
+            mine = np.flatnonzero(at[seen] == j)
+            own = _near(residuals, order[starts[j] : starts[j + 1]], time[mine])
+            weights, explained = _weights(residuals, parameters, own, time[mine], sd[mine])
+            told[seen[mine]] = weights @ rows[own]
+            relative[seen[mine]] -= explained
+    p = fit.X.shape[1]
+    return Given(told[:, 0], told[:, 1 : p + 1], told[:, p + 1 :], np.maximum(relative, 0.0))
+
+
+def _near(residuals: Residuals, own: Array, time: Array) -> Array:
+    """Of a cluster's rows ``own``, in the order of time, those that decide on rows at ``time``."""
+    if not ordered(residuals):
+        return own
+    after = np.searchsorted(residuals.time[own], time)
+    return own[np.unique(np.clip([after - 1, after], 0, len(own) - 1))]
+
+
+def _weights(
+    residuals: Residuals, parameters: Array, own: Array, time: Array, sd: Array
+) -> tuple[Array, Array]:
+    """a' (k, n) of new rows for the rows ``own`` (n,), and r'R^-1 r (k,)."""
+    known = residuals.relative_sd(parameters, residuals.h[own])
+    R = within(residuals, parameters, residuals.time[own])
+    r = between(residuals, parameters, time, residuals.time[own])
+    solved = np.linalg.solve(R, r.T).T
+    return solved * sd[:, None] / known, np.einsum("kn,kn->k", solved, r) * sd**2
 
 
 def covariance_of_factors(solution: Solution, Z: Sequence[Array], at: Sequence[Array]) -> Array:

@@ -26,12 +26,13 @@ from mixedflow.language.nesting import (
     same,
     swapped,
 )
+from mixedflow.language.residuals import Residual
 from mixedflow.model.clusters import index
 from mixedflow.model.crossing import lies_within
 from mixedflow.model.crossproducts import slices
 from mixedflow.model.design import Design
 from mixedflow.model.fitted import Fitted
-from mixedflow.model.residual_design import Residuals
+from mixedflow.model.residual_design import Residuals, laid_out
 from mixedflow.model.residual_nesting import (
     any_covariance,
     by_lag,
@@ -87,7 +88,7 @@ class Candidate:
         method: str,
         design: Design,
         frame: object,
-        residuals: Residuals | None = None,
+        residual: Residual | None = None,
     ) -> Candidate:
         """A model that need not be fitted: ``design`` is that of rows of ``frame``."""
         named = effects({part.name: part.random_terms for part in design.groups})
@@ -95,8 +96,9 @@ class Candidate:
             Part(terms, part.blocks, part.Z, index(part.cluster)[0])
             for terms, part in zip(named, design.groups, strict=True)
         )
+        laid = None if residual is None else _laid_out(name, residual, design, frame)
         rows = design.rows
-        return cls(name, method, design.y, design.X, design.terms, parts, rows, frame, residuals)
+        return cls(name, method, design.y, design.X, design.terms, parts, rows, frame, laid)
 
     @classmethod
     def fitted(cls, name: str, fit: Fitted) -> Candidate:
@@ -127,6 +129,14 @@ class Candidate:
             parts = self.parts if len(self.parts) == len(other.parts) else ()
             rows = self.y.tobytes() + b"".join(_partition(part.codes) for part in parts)
         return Comparand(self.name, self.method, n_obs=len(self.y), rows=rows)
+
+
+def _laid_out(name: str, residual: Residual, design: Design, frame: object) -> Residuals:
+    import pandas as pd
+
+    assert isinstance(frame, pd.DataFrame), "a residual structure names columns"
+    rows = frame.iloc[design.rows].reset_index(drop=True)
+    return laid_out(residual, rows, *index(design.groups[0].cluster), f"models.{name}.residual")
 
 
 def check_nested(null: Candidate, alternative: Candidate, where: str) -> None:

@@ -181,22 +181,52 @@ class Residuals:
         FormulaError, DataError
             A column that is not there; a missing value, or a level unknown to the fit.
         """
-        if self.spec.one_variance:
+        own = self.sd_of(parameters, frame, where) ** 2
+        matrix = self.natural(parameters).matrix
+        if matrix is None or self.spec.one_variance:
+            return own
+        return np.asarray(own * np.diag(matrix)[self.time_of(frame, where).astype(int)])
+
+    def sd_of(self, parameters: Array, frame: pd.DataFrame, where: str) -> Array:
+        """(n,) SD / s of new rows that ``variance`` gives them; 1 without one."""
+        variance = self.spec.variance
+        if variance is None:
             return np.ones(len(frame))
-        if self.spec.variance is None:
-            assert self.spec.correlation is not None and self.spec.correlation.over is not None
-            visit = _known(frame, self.spec.correlation.over, self.layout.visits, where)
-            matrix = self.natural(parameters).matrix
-            assert matrix is not None
-            return np.asarray(np.diag(matrix)[visit])
-        name = self.spec.variance.over
-        if self.spec.variance.kind == "by":
+        if variance.kind == "by":
             dummies = np.eye(len(self.layout.strata))[:, 1:]
-            h = dummies[_known(frame, name, self.layout.strata, where)]
+            h = dummies[_known(frame, variance.over, self.layout.strata, where)]
         else:
-            _present(frame, name, where)
-            h = _h_of(self.spec.variance, _numbers(frame, name, where), where)
-        return self.relative_sd(parameters, h) ** 2
+            _present(frame, variance.over, where)
+            h = _h_of(variance, _numbers(frame, variance.over, where), where)
+        return self.relative_sd(parameters, h)
+
+    def time_of(self, frame: pd.DataFrame, where: str) -> Array:
+        """(n,) times of new rows, or their places among the visits of the fit.
+
+        Raises
+        ------
+        FormulaError, DataError
+            As :meth:`variance_of`, and times that the correlation is not defined at.
+        """
+        correlation, visits = self.spec.correlation, self.layout.visits
+        if correlation is None or correlation.over is None:
+            return np.zeros(len(frame))
+        name = correlation.over
+        if correlation.kind == "unstructured":
+            return _known(frame, name, visits, where).astype(float)
+        _present(frame, name, where)
+        time = _numbers(frame, name, where)
+        if correlation.kind in ("ar1", "toeplitz") and (odd := time[time != np.round(time)]).size:
+            what = f"{correlation.kind} needs whole numbers of visits: {quote(name)} is {odd[0]:g}"
+            raise DataError(where, what)
+        if correlation.kind == "toeplitz":
+            time = time - float(visits[0])
+            beyond = time[(time < 0) | (time >= len(visits))]
+            if len(beyond):
+                found = f"{quote(name)} = {beyond[0] + float(visits[0]):g}"
+                what = f"{found} is outside the fit's visits, {visits[0]} to {visits[-1]}"
+                raise DataError(where, what, "toeplitz has no correlation there; ar1 has")
+        return time
 
     def relative_sd(self, parameters: Array, h: Array) -> Array:
         """(n,) SD / s of rows with columns ``h`` (n, m), s that of the engine's reference."""
@@ -308,8 +338,8 @@ def _time(
             hint,
         )
     if kind == "toeplitz":
-        first = time.min()
-        visits = tuple(str(k) for k in range(int(time.max() - first) + 1))
+        first = int(time.min())
+        visits = tuple(str(k) for k in range(first, int(time.max()) + 1))
         time = time - first
         _check_lags(time, codes, len(visits), name, where)
     if kind == "unstructured":

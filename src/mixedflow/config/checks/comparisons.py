@@ -57,7 +57,7 @@ def _comparand(
         outcome=parsed.outcome,
         groups=frozenset(group.name for group in parsed.groups),
         columns=_columns(parsed, derive),
-        written=Written.of(parsed),
+        written=Written.of(parsed, model.residual),
     )
 
 
