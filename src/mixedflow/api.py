@@ -12,6 +12,7 @@ import numpy as np
 from mixedflow.arrays import Z95, Array
 from mixedflow.errors import DataError, ModelError, RankingError, quote
 from mixedflow.inference import bootstrap
+from mixedflow.inference.diagnostics import autocorrelation
 from mixedflow.inference.influence import influence
 from mixedflow.inference.means import MarginalMeans, marginal_means
 from mixedflow.inference.posterior import posterior
@@ -174,6 +175,13 @@ class Fit(Results):
         asked, how = Means.of(by, at, slope, pairs, against, adjust), self.reporting
         profiled = how.intervals == "profile"
         return marginal_means(self.fitted, self.small_sample, asked, how.df, profiled)
+
+    def autocorrelation(self) -> pd.DataFrame:
+        """Residuals' correlation by lag, before a residual structure and after it.
+
+        As :func:`mixedflow.inference.diagnostics.autocorrelation` has it.
+        """
+        return autocorrelation(self.fitted)
 
     def summary(self) -> str:
         """A Stata-like table of the fit, as text."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import chdtrc, ndtri
 
-from mixedflow.arrays import Array
+from mixedflow.arrays import Z95, Array
 from mixedflow.inference.effects import diagnostic_covariance
 from mixedflow.inference.influence import ROUNDING
 from mixedflow.inference.prediction import covariance_of_factors
@@ -80,6 +80,58 @@ def residual_table(fit: Fitted) -> pd.DataFrame:
             "quantile": normal_quantiles(standardised),
         }
     ).astype(dict.fromkeys(clusters, "str"))
+
+
+def normalised_residuals(fit: Fitted) -> Array:
+    """(N,) R^-1/2 (y - X b - Z u) / s, in the order of the fit's rows.
+
+    If the residual structure is right they are about independent with variance 1: nlme's
+    ``residuals(type = "normalized")``. R^-1/2 of ordered structures and visits takes from a row
+    what those before it in its cluster say of it.
+    """
+    return _conditional(fit.whitened) / np.sqrt(fit.solution.s2)
+
+
+def _conditional(fit: Fitted) -> Array:
+    """(N,) y - X b - Z u."""
+    left = fit.y - fit.X @ fit.solution.beta
+    for group, effects in zip(fit.groups, fit.solution.effects, strict=True):
+        left = left - np.einsum("nq,nq->n", group.Z, effects.u[group.codes])
+    return np.asarray(left)
+
+
+def autocorrelation(fit: Fitted, most: int | None = None) -> pd.DataFrame:
+    """Correlation of residuals by lag, before the residual structure and after it.
+
+    A row a ``lag``, counted in rows of a cluster in the order of time, with the ``pairs`` of rows
+    so far apart. ``before`` is of y - X b - Z u over their SDs, ``after`` of
+    :func:`normalised_residuals`: sums of products over pairs, as mean of the pairs, over the mean
+    square, as nlme's ``ACF`` has them, up to lag ``most`` (nlme's by default: 10 log10 of the
+    largest cluster's rows, or one less than these). Correlations of independent residuals stay
+    within +- ``limit`` 19 times of 20, 1.96 / sqrt(pairs). The lag 0 is left out: it is 1.
+    """
+    import pandas as pd
+
+    residuals, (group, *_) = fit.residuals, fit.groups
+    codes, sd, order = group.codes, np.ones(len(fit.y)), np.argsort(group.codes, kind="stable")
+    if residuals is not None:
+        sd = np.sqrt(residuals.relative_variance(fit.solution.covariance.residual))
+        order = residuals.order
+    before = _conditional(fit) / (sd * np.sqrt(fit.solution.s2))
+    both = np.column_stack([before, normalised_residuals(fit)])[order]
+    codes = codes[order]
+    largest = int(np.bincount(codes).max())
+    if most is None:
+        most = min(largest - 1, int(10.0 * np.log10(largest)))
+    square, rows = (both**2).mean(axis=0), []
+    for lag in range(1, most + 1):
+        together = codes[lag:] == codes[:-lag]
+        pairs = int(together.sum())
+        products = (both[lag:] * both[:-lag])[together]
+        found = products.sum(axis=0) / square / pairs if pairs else np.full(2, np.nan)
+        limit = Z95 / np.sqrt(pairs) if pairs else np.nan
+        rows.append((lag, pairs, *found.tolist(), limit))
+    return pd.DataFrame(rows, columns=["lag", "pairs", "before", "after", "limit"])
 
 
 def cluster_columns(groups: Sequence[Group]) -> dict[str, Array]:
