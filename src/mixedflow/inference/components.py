@@ -17,7 +17,9 @@ from mixedflow.model.objective import Covariance
 class Component:
     """One row of the variance components' table: what it is, and how it is computed.
 
-    ``positive``: a correlation that is above 0 whatever the parameters.
+    ``positive``: a correlation that is above 0 whatever the parameters. ``follows`` says which
+    parameter of a residual structure it is an increasing function of, alone, and within which
+    bounds.
     """
 
     group: str
@@ -26,6 +28,7 @@ class Component:
     scale: str  # var, sd, cov, corr, and those of mixedflow.inference.residual_components
     function: Callable[[Covariance], float]
     positive: bool = False
+    follows: tuple[int, float, float] | None = None
 
 
 def components(groups: Sequence[Group]) -> list[Component]:

@@ -25,6 +25,7 @@ RISE = Z95**2  # the .95 quantile of chi-squared with 1 df
 _RESTARTS = 6
 _FAR = 1e10  # instead of infinity, which a line search cannot interpolate
 _LOG_S = 100.0  # as far as log s goes, up or down, in the core's scale
+_FAR_OUT = 14.0  # of a parameter without bounds: a share of 1e-6, a range of 1e6 usual gaps
 _REACHED = 1e-4  # deviance by which an end may miss the edge of the region
 
 
@@ -138,6 +139,71 @@ def of_covariance(solution: Solution, functions: list[Callable[[Covariance], flo
     return np.array(
         [[_found(_extreme, solution, limit, f, sign) for sign in (-1.0, 1.0)] for f in functions]
     )
+
+
+def of_parameter(solution: Solution, k: int) -> tuple[float, float]:
+    """The ends of the interval of the ``k``-th parameter of the objective.
+
+    -inf or inf where the region has no end there: what the parameter stands for may then be
+    anything down to the end of its range, such as a nugget of 0 or a range without bound.
+    """
+    objective, at = solution.objective, solution.parameters
+    limit = objective.evaluate(at, False).deviance + RISE
+    best = at.copy()
+
+    def least(value: float) -> float:
+        """The least deviance at a value, from the parameters that were best at the one before."""
+        nonlocal best
+        best, deviance = _held(objective, best, k, value)
+        return deviance - limit
+
+    found = []
+    for sign in (-1.0, 1.0):
+        best = at.copy()
+        # On its boundary the estimate itself lies as far away as a search could go.
+        near, far = float(np.clip(at[k], -_FAR_OUT, _FAR_OUT)), sign * _FAR_OUT
+        found.append(_found(_crossing, least, near, far))
+    return found[0], found[1]
+
+
+def _crossing(least: Callable[[float], float], near: float, far: float) -> float:
+    """Where ``least`` rises to 0 on the way from ``near`` to ``far``; infinite where it does not.
+
+    It goes in steps, so that each search starts close to the one before.
+    """
+    from scipy.optimize import brentq
+
+    before = near
+    for step in np.linspace(near, far, 1 + max(1, int(abs(far - near))))[1:].tolist():
+        if least(step) > 0:
+            return float(brentq(least, before, step, xtol=1e-9, rtol=1e-12))
+        before = step
+    return float(np.copysign(np.inf, far))
+
+
+def _held(objective: Objective, start: Array, k: int, value: float) -> tuple[Array, float]:
+    """The best parameters with the ``k``-th held at ``value``, and their deviance."""
+    from scipy.optimize import minimize
+
+    free = np.arange(len(start)) != k
+
+    def at(x: Array) -> Array:
+        whole = np.full(len(start), value)
+        whole[free] = x
+        return whole
+
+    def deviance(x: Array) -> tuple[float, Array]:
+        try:
+            found = objective.evaluate(at(x))
+        except np.linalg.LinAlgError:
+            return _FAR, np.zeros_like(x)
+        return found.deviance, objective.gradient(at(x), found)[free]
+
+    x = objective.off_boundary(start, 1e-3)[free]
+    if not len(x):
+        return at(x), deviance(x)[0]
+    found = minimize(deviance, x, jac=True, method="BFGS", options={"gtol": 1e-5})
+    return at(found.x), float(found.fun)
 
 
 def _extreme(

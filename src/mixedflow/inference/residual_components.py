@@ -123,18 +123,17 @@ def _of_correlation(residuals: Residuals) -> list[Component]:
         return [told("any two rows", "corr", lambda natural: _there(natural.rho))]
     if kind == "ar1":
         return [told(f"{over} 1 apart", "corr", lambda natural: _there(natural.rho))]
+    range_ = told(str(over), "range", lambda natural: _there(natural.range))
+    range_ = replace(range_, follows=(0, 0.0, np.inf))
     if kind == "car1":
         near = told(
             f"{over} 1 apart", "corr", lambda natural: float(np.exp(-1.0 / _there(natural.range)))
         )
-        return [
-            replace(near, positive=True),
-            told(str(over), "range", lambda natural: _there(natural.range)),
-        ]
-    rows = [told(str(over), "range", lambda natural: _there(natural.range))]
+        return [replace(near, positive=True, follows=(0, 0.0, 1.0)), range_]
     if correlation.nugget:
-        rows.append(told(str(over), "nugget", lambda natural: _there(natural.nugget)))
-    return rows
+        nugget = told(str(over), "nugget", lambda natural: _there(natural.nugget))
+        return [range_, replace(nugget, follows=(1, 0.0, 1.0))]
+    return [range_]
 
 
 def _matrix(residuals: Residuals, at: Covariance) -> Array:

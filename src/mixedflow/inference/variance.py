@@ -10,6 +10,7 @@ import numpy as np
 from mixedflow.arrays import Z95, Array
 from mixedflow.artifacts.fit_report import LevelShare, Share
 from mixedflow.inference import profile
+from mixedflow.inference.components import Component
 from mixedflow.inference.intervals import atanh_interval, log_interval, logit_interval
 from mixedflow.inference.residual_components import all_components
 from mixedflow.language.names import INTERCEPT
@@ -66,9 +67,10 @@ def variance_components(
 
     Wald intervals are symmetric for log sd (squared for a variance) and atanh of a correlation, as
     Stata's; for a covariance they are estimate +- 1.96 SE. ``profiled`` asks for those of the
-    profile likelihood instead, which exist on the boundary too. Parameters of a residual structure
-    are :func:`mixedflow.inference.residual_components.residual_components`, with intervals on the
-    scale on which each is free of bounds.
+    profile likelihood instead, which exist on the boundary too; an end of 0, 1 or infinity is then
+    where the parameter's own range ends, which the data do not rule out. Parameters of a residual
+    structure are :func:`mixedflow.inference.residual_components.residual_components`, with
+    intervals on the scale on which each is free of bounds.
     """
     import pandas as pd
 
@@ -93,15 +95,36 @@ def variance_components(
     columns = ["group", "term1", "term2", "scale", "estimate", "std_error", "conf_low", "conf_high"]
     frame = pd.DataFrame(rows, columns=columns)
     if profiled:
-        # An SD's interval is the root of its variance's, which is smooth at 0 where it is not.
-        smooth = [part for part in parts if part.scale != "sd"]
-        ends = iter(profile.of_covariance(inference.solution, [part.function for part in smooth]))
-        limits: list[Array] = []
-        for part in parts:
+        frame[["conf_low", "conf_high"]] = _profiled(inference.solution, parts)
+    return frame
+
+
+def _profiled(solution: Solution, parts: Sequence[Component]) -> Array:
+    """(m, 2) intervals of the profile likelihood."""
+    # An SD's interval is the root of its variance's, which is smooth at 0 where it is not.
+    smooth = [part.function for part in parts if part.scale != "sd" and part.follows is None]
+    ends = iter(profile.of_covariance(solution, smooth))
+    limits: list[Array] = []
+    for part in parts:
+        if part.follows is not None:
+            limits.append(_following(solution, part.function, *part.follows))
+        else:
             # The row before an SD is its variance.
             limits.append(np.sqrt(limits[-1].clip(0.0)) if part.scale == "sd" else next(ends))
-        frame[["conf_low", "conf_high"]] = np.array(limits)
-    return frame
+    return np.array(limits)
+
+
+def _following(
+    solution: Solution, function: Callable[[Covariance], float], k: int, low: float, high: float
+) -> Array:
+    """(2,) the interval of what increases in the k-th residual parameter, ``low`` to ``high``."""
+    packed, first = solution.packed, solution.parameters.size - len(solution.covariance.residual)
+    found = []
+    ends = profile.of_parameter(solution, first + k)
+    for end, bound in zip(ends, (low, high), strict=True):
+        packed[first + k] = end
+        found.append(bound if np.isinf(end) else function(solution.covariance_parameters(packed)))
+    return np.array(found)
 
 
 def _to_sd(variance: float, error: float) -> tuple[float, float]:
