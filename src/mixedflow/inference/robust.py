@@ -10,6 +10,7 @@ from scipy.special import ndtr
 
 from mixedflow.arrays import Z95, Array
 from mixedflow.errors import ModelError, quote
+from mixedflow.inference.bias_reduced import affordable, bias_reduced_covariance
 from mixedflow.model.crossing import lies_within
 from mixedflow.model.fitted import Fitted, Group
 
@@ -71,10 +72,11 @@ def alternatives(fit: Fitted, gee: bool = False) -> tuple[pd.DataFrame, dict[str
 
     One row a term and method: ``mixed model``, ``cluster-robust CR0``, ``cluster-robust CR1``,
     ``GEE exchangeable`` (statsmodels; a moment estimate of one correlation, and sandwich standard
-    errors). The second part is GEE's correlation beside the model's ICC: close, not the same,
-    because the estimators differ; None without GEE, and where GEE did not converge: its rows are
-    missing values then. Robust errors need every row. With several grouping factors their clusters
-    are named, and :func:`note` says what they rest on.
+    errors); with a residual structure ``cluster-robust CR2`` too, where clusters are not too large
+    (:mod:`mixedflow.inference.bias_reduced`). The second part is GEE's correlation beside the
+    model's ICC: close, not the same, because the estimators differ; None without GEE, and where GEE
+    did not converge: its rows are missing values then. Robust errors need every row. With several
+    grouping factors their clusters are named, and :func:`note` says what they rest on.
 
     Raises
     ------
@@ -103,6 +105,9 @@ def alternatives(fit: Fitted, gee: bool = False) -> tuple[pd.DataFrame, dict[str
             (f"cluster-robust CR0{by}", solution.beta, np.sqrt(CR0)),
             (f"cluster-robust CR1{by}", solution.beta, np.sqrt(CR0 * J / (J - 1))),
         ]
+        if fit.residuals is not None and affordable(fit):
+            CR2 = np.diag(bias_reduced_covariance(fit))
+            parts.append((f"cluster-robust CR2{by}", solution.beta, np.sqrt(CR2)))
     correlation = None
     if gee:
         estimate, std_error, correlation = _gee(fit, top)
