@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import chdtrc, fdtrc
 
 from mixedflow.errors import ModelError
+from mixedflow.model.whitened import Whitened
 
 if TYPE_CHECKING:
     from mixedflow.arrays import Array
@@ -87,11 +88,22 @@ class SmallSample:
             - 2.0 * np.einsum("ab,ijba->ij", phi, Q)
             + np.einsum("iab,jba->ij", turned, turned)
         )
-        W = np.linalg.inv(information)
+        W = self._observed() if isinstance(objective, Whitened) else np.linalg.inv(information)
         PPP = P[:, None] @ phi @ P[None]
         adjustment = np.einsum("ij,ijab->ab", W, Q - PPP)
         adjusted = phi + 2.0 * phi @ adjustment @ phi
         return 0.5 * (adjusted + adjusted.T), W, turned @ phi
+
+    def _observed(self) -> Array:
+        """W of a residual structure: the covariance of V's elements by the observed information.
+
+        Where rows are missing at random the expected information is that of other missing rows
+        (Kenward and Molenberghs 1998, Statist. Sci. 13); SAS and R's mmrm take the observed one.
+        """
+        solution = self.solution
+        assert isinstance(solution.objective, Whitened)
+        J = solution.objective.covariance_slopes(solution.parameters, solution.s2_scaled)
+        return np.asarray(J @ self._covariance_of_parameters @ J.T)
 
     def _to_data(self, covariance: Array) -> Array:
         back = self.solution.scales.R_inverse * self.solution.scales.y

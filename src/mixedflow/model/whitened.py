@@ -354,6 +354,14 @@ class Whitened:
             "use df: satterthwaite",
         )
 
+    def covariance_slopes(self, parameters: Array, s2: float) -> Array:
+        """(m, k + 1) derivatives of what :meth:`kenward_roger` is in, in (parameters, log s)."""
+        structure = self.correlation
+        assert isinstance(structure, Visits)
+        lower = np.tril_indices(len(structure.matrix(parameters)))
+        R, slopes = structure.matrix(parameters), structure.slopes(parameters)
+        return np.asarray(s2 * np.vstack([slopes[:, *lower], 2.0 * R[lower]]).T)
+
     def fitted_variance(self, beta: Array) -> float:
         return self.total.fitted_variance(beta)
 
