@@ -38,7 +38,8 @@ def test_own_lines_are_numpys():
 @pytest.fixture(scope="module")
 def wide():
     spec = ExploreSpec("weight", None, "gender", "visit", "weight ~ (age_c + age_sp) * girl", (), 3)
-    return exploration.residuals(children(), "id", spec, "explore")
+    left = exploration.residuals(children(), "id", "age", spec, "explore")
+    return exploration.by_visit(left, "id", "visit", "explore")
 
 
 def test_residuals_are_those_of_least_squares(wide):
@@ -79,6 +80,22 @@ def test_autocorrelation_of_missed_visits_is_a_correlation():
     assert told["correlation"] == pytest.approx(1, rel=1e-12)
 
 
+def test_whole_times_apart_are_lags_of_visits(wide):
+    """Where time is the visit, both autocorrelations are one, missed visits or not."""
+    spec = ExploreSpec("weight", None, "gender", "visit", "weight ~ (age_c + age_sp) * girl", (), 3)
+    left = exploration.residuals(children().astype({"visit": float}), "id", "visit", spec, "e")
+    found = exploration.over_time(left, True)
+    by_lag = found[found["quantity"] == "correlation"]
+    expected = exploration.autocorrelation(wide).iloc[1:]
+    assert by_lag["at"].to_list() == expected["lag"].to_list()
+    assert by_lag["n"].to_list() == expected["pairs"].to_list()
+    assert by_lag["estimate"].to_numpy() == pytest.approx(expected["correlation"].to_numpy())
+    both = found[found["quantity"] == "visit pair"].set_index("visits")["estimate"]
+    assert both["3, 4"] == pytest.approx(wide.corr().loc["3", "4"])
+    variance = found[found["quantity"] == "variance"]["estimate"].to_numpy()
+    assert variance == pytest.approx(wide.var().to_numpy())
+
+
 def test_own_lines_follow_units():
     """In other units a line is the same times a factor, exactly for powers of 2."""
     rng = np.random.default_rng(3)
@@ -100,7 +117,8 @@ def test_visits_with_many_digits_keep_their_names():
     frame = pd.DataFrame({"g": np.repeat(["a", "b", "c", "d"], 2), "day": [20200101, 20200102] * 4})
     frame["y"] = [1.0, 2.0, 3.0, 5.0, 2.0, 3.0, 4.0, 4.0]
     spec = ExploreSpec("y", None, None, "day", "y ~ 1", (), 3)
-    found = exploration.residuals(frame, "g", spec, "explore")
+    left = exploration.residuals(frame, "g", "day", spec, "explore")
+    found = exploration.by_visit(left, "g", "day", "explore")
     assert list(found.columns) == ["20200101", "20200102"]
 
 
@@ -124,6 +142,39 @@ def test_panels_are_few_enough_to_look_at():
             continue
         with pytest.raises(DataError, match="by: 'many' has 41 values: too many panels"):
             exploration.explore(Prepared(frame, {}), spec)
+
+
+def explored(given, **explore):
+    values = {
+        "source": {"file": "d.csv"}, "cluster": "g", "time": "t",
+        "explore": {"outcome": "y", **explore},
+    }  # fmt: skip
+    model = {"dataset": "d", "formula": "y ~ 1 + (1 | g)"}
+    spec = reading.load({"datasets": {"d": values}, "models": {"m": model}}).datasets["d"]
+    return exploration.explore(given, spec)
+
+
+def test_a_trend_needs_no_visits():
+    found = explored(prepared(), trend="y ~ 1")
+    assert found.correlation is None and "residuals_over_time" in found.tables()
+    table = found.tables()["residuals_over_time"].set_index(["quantity", "at"])["estimate"]
+    # Residuals -7/3, -1/3, -4/3 and -4/3, 5/3, 11/3 at 1, 2, 3.
+    assert table["variance", 2.0] == pytest.approx(2.0)
+    assert table["semivariance", 1.0] == pytest.approx((4 + 1 + 9 + 4) / 2 / 4)
+    assert table["semivariance", 2.0] == pytest.approx((1 + 25) / 2 / 2)
+
+
+def test_rows_without_a_time_are_left_out():
+    """Nothing is left of some data, and the table has no row, or none of pairs."""
+    nan = np.nan
+    some = prepared(t=[1.0, 2.0, nan, nan, 2.0, nan])
+    table = explored(some, trend="y ~ 1").over_time
+    assert table.query("quantity == 'semivariance'")["n"].to_list() == [1]
+    never = prepared(t=[1.0, 2.0, 3.0, nan, nan, nan], y=[nan, nan, nan, 2.0, 5.0, 7.0])
+    assert explored(never, trend="y ~ 1").over_time.empty
+    single = prepared()
+    single.frame["g"] = list("abcdef")
+    assert set(explored(single, trend="y ~ 1").over_time["quantity"]) == {"variance", "total"}
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_explore_figures(explored, tmp_path):
     made = draw_data.all_of(found, frame, spec, labels)
     assert set(made) == {
         "cluster_sizes", "examples", "cluster_lines", "intercepts_slopes", "trajectories",
-        "residual_scatter", "residual_acf",
+        "residual_scatter", "residual_acf", "residuals_over_time",
     }  # fmt: skip
     for name, drawn in made.items():
         save(drawn, tmp_path / f"{name}.svg", alt="<alt> & text")

@@ -166,6 +166,15 @@ def test_editing_what_is_explored_prepares_nothing(run: Path) -> None:
     assert not [job for job in planned(run) if job.startswith("prepare")]
 
 
+def test_a_trend_without_visits_is_explored_over_time_alone(run: Path) -> None:
+    def no_visit(config: dict[str, Any]) -> None:
+        config["datasets"]["children"]["explore"]["visit"] = None
+
+    edit_config(run, no_visit)
+    explored = {"explore_trend:children", "report", "manifest", "all"}
+    assert planned(run) == explored
+
+
 @pytest.mark.parametrize(
     ("module", "reruns", "spares"),
     [

@@ -1,9 +1,10 @@
 # What the data show before any model: sizes, own lines, trajectories, residual correlation.
-# What can be shown depends on the data set: three rules that differ in their outputs alone.
+# What can be shown depends on the data set: four rules that differ in their outputs alone.
 
 EXPLORED = {name: d.explore for name, d in DATASETS.items() if d.explore}
 TIMED = {name for name in EXPLORED if DATASETS[name].time}
-VISITED = {name for name in TIMED if EXPLORED[name].trend}
+TRENDED = {name for name in TIMED if EXPLORED[name].trend}
+VISITED = {name for name in TRENDED if EXPLORED[name].visit}
 
 # Data sets with a model of several grouping factors, and these.
 FACTORS = {
@@ -38,12 +39,19 @@ use rule explore as explore_time with:
     output:
         **outputs("explore", registry.TIME),
     wildcard_constraints:
-        dataset=one_of(TIMED - VISITED),
+        dataset=one_of(TIMED - TRENDED),
+
+
+use rule explore as explore_trend with:
+    output:
+        **outputs("explore", registry.TIME, registry.TREND),
+    wildcard_constraints:
+        dataset=one_of(TRENDED - VISITED),
 
 
 use rule explore as explore_visits with:
     output:
-        **outputs("explore", registry.TIME, registry.VISITS),
+        **outputs("explore", registry.TIME, registry.TREND, registry.VISITS),
     wildcard_constraints:
         dataset=one_of(VISITED),
 

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from mixedflow.errors import DataError, nearest, quote
+from mixedflow.inference.over_time import course as course_of
+from mixedflow.inference.over_time import empirical, visit_names
 from mixedflow.language import formula
 from mixedflow.language.quantities import told
 from mixedflow.model.design import design
@@ -25,7 +27,8 @@ class Explored:
     """The tables of a data set's exploration; ``residuals`` (clusters x visits) where asked for.
 
     ``sizes`` one row (n, mean, sd, min, max); ``clusters`` one row a cluster; ``lines`` each
-    cluster's own least-squares line; ``correlation`` between visits; ``acf`` by lag.
+    cluster's own least-squares line; ``correlation`` between visits; ``acf`` by lag; ``over_time``
+    variance, correlation and semivariogram of the residuals (:mod:`mixedflow.inference.over_time`).
     """
 
     x: str
@@ -35,6 +38,7 @@ class Explored:
     residuals: pd.DataFrame | None = None
     correlation: pd.DataFrame | None = None
     acf: pd.DataFrame | None = None
+    over_time: pd.DataFrame | None = None
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables that are artifacts, by the name of their file."""
@@ -43,9 +47,12 @@ class Explored:
             "clusters": self.clusters,
             "cluster_lines": self.lines,
         }
-        if self.correlation is None or self.acf is None:
-            return always
-        return always | {"residual_correlation": self.correlation, "residual_acf": self.acf}
+        asked = {
+            "residual_correlation": self.correlation,
+            "residual_acf": self.acf,
+            "residuals_over_time": self.over_time,
+        }
+        return always | {name: table for name, table in asked.items() if table is not None}
 
 
 def explore(prepared: Prepared, dataset: DatasetSpec) -> Explored:
@@ -82,12 +89,16 @@ def explore(prepared: Prepared, dataset: DatasetSpec) -> Explored:
     per_cluster = cluster_table(frame, dataset.cluster, spec.outcome)
     lines = own_lines(frame, dataset.cluster, x, spec.outcome, spec.min_cluster_size)
     sizes = size_summary(per_cluster["n"].to_numpy())
-    if spec.trend is None or spec.visit is None:
+    if spec.trend is None or dataset.time is None:
         return Explored(x, sizes, per_cluster, lines)
-    wide = residuals(frame, dataset.cluster, spec, f"{where}.trend")
+    left = residuals(frame, dataset.cluster, dataset.time, spec, f"{where}.trend")
+    if spec.visit is None:
+        return Explored(x, sizes, per_cluster, lines, over_time=over_time(left, False))
+    wide = by_visit(left, dataset.cluster, spec.visit, f"{where}.trend")
+    course = over_time(left, True)
     correlation = wide.corr(min_periods=3)
     shown = correlation.rename_axis("visit").reset_index().astype({"visit": "str"})
-    return Explored(x, sizes, per_cluster, lines, wide, shown, autocorrelation(wide))
+    return Explored(x, sizes, per_cluster, lines, wide, shown, autocorrelation(wide), course)
 
 
 def _unknown(frame: pd.DataFrame, name: str, where: str) -> DataError:
@@ -173,35 +184,47 @@ def own_lines(frame: pd.DataFrame, cluster: str, x: str, y: str, min_size: int) 
     ).astype({"cluster": "str"})
 
 
-def residuals(frame: pd.DataFrame, cluster: str, spec: ExploreSpec, where: str) -> pd.DataFrame:
-    """Least-squares residuals of the trend, one row a cluster and one column a visit."""
-    assert spec.trend is not None and spec.visit is not None
+def residuals(
+    frame: pd.DataFrame, cluster: str, time: str, spec: ExploreSpec, where: str
+) -> pd.DataFrame:
+    """Least-squares residuals of the trend: cluster, time, visit (if there are any), residual."""
+    assert spec.trend is not None
     built = design(formula.parse(spec.trend, where), frame, where)
     coefficients = np.linalg.lstsq(built.X, built.y, rcond=None)[0]
     rows = frame.iloc[built.rows]
-    long = pd.DataFrame(
-        {
-            "cluster": rows[cluster].to_numpy(),
-            "visit": rows[spec.visit].to_numpy(),
-            "residual": built.y - built.X @ coefficients,
-        }
-    ).dropna(subset=["visit"])
+    found = {
+        "cluster": rows[cluster].to_numpy(),
+        "time": rows[time].to_numpy(float, na_value=np.nan),
+    }
+    if spec.visit is not None:
+        found["visit"] = rows[spec.visit].to_numpy()
+    return pd.DataFrame(found | {"residual": built.y - built.X @ coefficients})
+
+
+def over_time(left: pd.DataFrame, visits: bool) -> pd.DataFrame:
+    """Variance, correlation and semivariogram of residuals, of the rows whose time is known."""
+    known = left[np.isfinite(left["time"])].dropna()
+    visit = known["visit"].to_numpy(float) if visits else None
+    codes = pd.factorize(known["cluster"])[0]
+    course, order = course_of(codes, known["time"].to_numpy(), visit)
+    return empirical(course, known["residual"].to_numpy()[order])
+
+
+def by_visit(left: pd.DataFrame, cluster: str, visit: str, where: str) -> pd.DataFrame:
+    """Residuals with a visit, one row a cluster and one column a visit."""
+    long = left.dropna(subset=["visit"])
     if long.empty:
-        raise DataError(where, f"no row of the trend has a {quote(spec.visit)}")
+        raise DataError(where, f"no row of the trend has a {quote(visit)}")
     if long.duplicated(["cluster", "visit"]).any():
         raise DataError(
             where,
-            f"a cluster has two rows at one {quote(spec.visit)}",
-            f"add first_per: [{cluster}, {spec.visit}]",
+            f"a cluster has two rows at one {quote(visit)}",
+            f"add first_per: [{cluster}, {visit}]",
         )
     wide = long.pivot(index="cluster", columns="visit", values="residual")
     if wide.shape[1] > _MOST_PANELS:
         raise DataError(where, f"{wide.shape[1]} visits are too many to correlate", "use cut()")
-    visits = [float(visit) for visit in long["visit"].sort_values().unique()]
-    names = [f"{visit:g}" for visit in visits]
-    # A date written as a number has more digits than six.
-    alike = len(set(names)) < len(names)
-    wide.columns = pd.Index([f"{visit:.17g}" for visit in visits] if alike else names)
+    wide.columns = pd.Index(visit_names(long["visit"].sort_values().unique().tolist()))
     return wide
 
 

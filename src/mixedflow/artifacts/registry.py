@@ -49,7 +49,8 @@ REPORT = Stage("", category="Report")
 
 # What a data set or model may lack (``Artifact.needs``).
 TIME = "time"  # a column that orders the rows of a cluster
-VISITS = "visits"  # and a trend, to correlate what it leaves over from visit to visit
+TREND = "trend"  # and a formula of it, to look at what it leaves over
+VISITS = "visits"  # and planned visits, to correlate that from visit to visit
 ROWS = "rows"  # all of them at once, not in chunks
 BOOTSTRAP = "bootstrap"
 EFFECTS = "effects"  # random ones, which a marginal model has not
@@ -181,6 +182,7 @@ ARTIFACTS = (
         columns="cluster:text n intercept slope x_low x_high used",
     ),
     Artifact("intercepts_slopes", EXPLORE, FIGURE, ("explore",), section=EXPLORATION),
+    Artifact("residuals_over_time", EXPLORE, FIGURE, ("explore",), (TREND,), section=EXPLORATION),
     Artifact("residual_scatter", EXPLORE, FIGURE, ("explore",), (VISITS,), section=EXPLORATION),
     Artifact("residual_acf", EXPLORE, FIGURE, ("explore",), (VISITS,), section=EXPLORATION),
     Artifact(
@@ -191,6 +193,10 @@ ARTIFACTS = (
     Artifact(
         "residual_acf", EXPLORE, TABLE, ("explore",), (VISITS,),
         columns="lag correlation pairs", section=EXPLORATION,
+    ),
+    Artifact(
+        "residuals_over_time", EXPLORE, TABLE, ("explore",), (TREND,),
+        columns="quantity:text visits:text low high at n estimate",
     ),
     # Of each model.
     Artifact("products", MODEL, NPZ, ("add",)),

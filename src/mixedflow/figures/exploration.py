@@ -10,6 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mixedflow.figures.over_time import residual_structure
 from mixedflow.figures.style import (
     BLUE,
     CYCLE,
@@ -63,6 +64,8 @@ def all_of(
         assert found.acf is not None
         made["residual_scatter"] = residual_scatter(found.residuals, found.correlation)
         made["residual_acf"] = residual_acf(found.acf)
+    if found.over_time is not None and dataset.time is not None:
+        made["residuals_over_time"] = residual_structure(found.over_time, [], dataset.time, labels)
     return made
 
 

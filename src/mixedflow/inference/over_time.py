@@ -7,6 +7,7 @@ Analysis of Longitudinal Data, section 3.4). Both are shown as means over bins o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -149,10 +150,17 @@ def course(
     if visit is None:
         return Course(codes[order], time[order]), order
     numbers, places = np.unique(visit, return_inverse=True)
-    names = tuple(f"{number:g}" for number in numbers.tolist())
-    if len(set(names)) < len(names):
-        names = tuple(f"{number:.17g}" for number in numbers.tolist())
-    return Course(codes[order], time[order], places.ravel()[order], names), order
+    return Course(
+        codes[order], time[order], places.ravel()[order], visit_names(numbers.tolist())
+    ), order
+
+
+def visit_names(numbers: Sequence[float]) -> tuple[str, ...]:
+    """Numbers of visits as text."""
+    names = tuple(f"{float(number):g}" for number in numbers)
+    # A date written as a number has more digits than six.
+    alike = len(set(names)) < len(names)
+    return tuple(f"{float(number):.17g}" for number in numbers) if alike else names
 
 
 def empirical(of: Course, residual: Array) -> pd.DataFrame:
@@ -170,8 +178,9 @@ def empirical(of: Course, residual: Array) -> pd.DataFrame:
     first, second = of.pairs
     centred = residual - rows.mean(residual)[rows.of]
     with np.errstate(invalid="ignore", divide="ignore"):
-        variance = rows.mean(centred**2) * rows.n / (rows.n - 1)
-        z = centred / np.sqrt(variance)[rows.of]
+        square = rows.mean(centred**2)
+        variance = square * rows.n / (rows.n - 1)
+        z = centred / np.sqrt(square)[rows.of]
     # Of a row alone at its time, or rows that do not vary, there is no correlation.
     z = np.where(np.isfinite(z), z, np.nan)
     half = 0.5 * (residual[second] - residual[first]) ** 2

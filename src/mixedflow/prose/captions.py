@@ -93,6 +93,18 @@ ALL = {
         "Correlations of what the fixed trend leaves over. About equal off the diagonal: a random "
         "intercept describes them; falling with distance: a random slope or a serial correlation.",
     ),
+    "residuals_over_time": Caption(
+        "Residual variance, correlation and semivariogram over time",
+        "What the fixed trend leaves over. A correlation that is level over the time apart fits a "
+        "random intercept; one that falls, a serial correlation or a random slope. A variance that "
+        "changes over time fits a random slope or a variance that depends on time. The "
+        "semivariogram is half the mean squared difference of two rows of a cluster: near 0 it "
+        "shows what two rows at one time would not share, and as far as it levels off below the "
+        "dashed line (rows of different clusters) rows of a cluster stay alike. Correlations are "
+        "of residuals standardised by visit or bin of time; of more than a million pairs of rows a "
+        "random million is used. Bins of few pairs scatter widely.",
+        alt="residual variance over time, and correlation and semivariogram by time apart",
+    ),
     "residual_scatter": Caption(
         "Residuals of visits against each other",
         "Each panel pairs two visits of the same clusters; above the diagonal their correlation. "

@@ -85,7 +85,8 @@ class Dataset:
         explore = self.spec.get("explore") or {}
         has = {
             registry.TIME: self.spec.get("time"),
-            registry.VISITS: explore.get("trend"),
+            registry.TREND: explore.get("trend"),
+            registry.VISITS: explore.get("visit"),
             registry.FACTORS: self._several and not self.spec.get("chunks"),
         }
         asked = [

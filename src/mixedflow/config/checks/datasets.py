@@ -126,11 +126,11 @@ def _explore(where: str, dataset: Mapping[str, Any]) -> None:
     if explore["predictor"] is None and time is None:
         raise ConfigError(where, "needs a predictor", "or give the data set a time")
     _distinct(where, explore, time, dataset["cluster"])
-    if (explore["visit"] is None) != (explore["trend"] is None):
-        raise ConfigError(where, "visit and trend come together")
+    if explore["visit"] is not None and explore["trend"] is None:
+        raise ConfigError(where, "visit needs a trend, whose residuals it groups")
     if explore["trend"] is not None:
         if time is None:
-            raise ConfigError(where, "visit and trend need the data set's time")
+            raise ConfigError(where, "a trend needs the data set's time")
         parsed = formula.parse(explore["trend"], f"{where}.trend")
         if parsed.groups:
             raise ConfigError(f"{where}.trend", "is a formula of fixed effects only")
