@@ -19,6 +19,7 @@ include: "workflow/rules/explore.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/rank.smk"
 include: "workflow/rules/family.smk"
+include: "workflow/rules/structures.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -53,6 +53,17 @@ def configuration() -> dict[str, Any]:
             "two": {**model, "formula": "y ~ t + (1 | g) + (1 | h)"},
         },
         "comparisons": {"rise": {"null": "flat", "alternative": "line", "bootstrap": 20}},
+        "structures": {
+            "over_t": {
+                "dataset": "visits",
+                "formula": "y ~ t",
+                "effect": "t",
+                "fits": {
+                    "intercept": {"random": "(1 | g)"},
+                    "ar1": {"residual": {"correlation": {"ar1": "t"}}},
+                },
+            }
+        },
         "families": {
             "both": {
                 "dataset": "visits",

@@ -65,6 +65,26 @@ def _ranked_with_wave(config: dict[str, Any]) -> None:
     slope(config).update(rank={"with": ["wave"]})
 
 
+def _structures(effect: str = "severity", **more: Any) -> Callable[[dict[str, Any]], Any]:
+    """Two structures that can be fitted, and those of ``more``."""
+
+    def change(config: dict[str, Any]) -> None:
+        fits = {
+            "intercept": {"random": "(1 | clinic)"},
+            "ar1": {"residual": {"correlation": {"ar1": "wave"}}},
+        }
+        config["structures"] = {
+            "s": {
+                "dataset": "visits",
+                "formula": "score ~ severity",
+                "effect": effect,
+                "fits": fits | more,
+            }
+        }
+
+    return change
+
+
 FAULTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "unknown column": (
         with_formula("score ~ severty + (1 | clinic)"),
@@ -82,6 +102,16 @@ FAULTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         lambda c: slope(c).update(inference={"contrasts": {"x": "severity_d"}}),
         "'severity_c'",
     ),
+    "effect of structures": (_structures("severty"), "structures.s.effect: 'severty'"),
+    "column of a structure": (
+        _structures(car1={"residual": {"correlation": {"car1": "waves"}}}),
+        "structures.s.fits.car1.residual: unknown variable 'waves'; did you mean 'wave'?",
+    ),
+    "slope of a structure": (
+        _structures(slope={"random": "(1 + bed | clinic)"}),
+        "structures.s.fits.slope.formula: unknown variable 'bed'",
+    ),
+    "structure of nothing": (_structures(none={}), "structures.s.fits.none: has neither"),
     "few clusters": (
         lambda c: c["datasets"]["visits"].update(filter="beds < 20", expect={}),
         "cannot be ranked",
@@ -112,6 +142,15 @@ def test_check_names_the_fault(name: str, mine: Path, run: Run) -> None:
     code, _, err = run("check", mine / "config.yaml")
     assert code == 1
     assert err.count("\n") == 1 and expected in err, err
+
+
+def test_check_lists_structures_and_their_rows(mine: Path, run: Run) -> None:
+    edit(mine, _structures())
+    code, out, err = run("check", mine / "config.yaml")
+    missing = frame()[["score", "severity"]].isna().any(axis=1).sum()
+    left = f"{150 - missing} rows, {missing} left out (missing values)"
+    assert (code, err) == (0, "")
+    assert f"structures.s: {left}; 2 structures: ar1, intercept" in out
 
 
 def test_check_names_every_fault(mine: Path, run: Run) -> None:

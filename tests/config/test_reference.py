@@ -7,8 +7,8 @@ from configuration import ROOT
 from mixedflow.config import reference, schema
 
 HEADINGS = {
-    "datasets", "models", "families", "comparisons", "report", "source", "expect", "explore",
-    "rank", "select", "inference",
+    "datasets", "models", "families", "structures", "comparisons", "report", "source", "expect",
+    "explore", "rank", "select", "inference",
     "at",
 }  # fmt: skip
 

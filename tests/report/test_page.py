@@ -7,12 +7,15 @@ import hashlib
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from parsed_page import Page
 from report_run import CONFIG, DIAGNOSTICS, FIGURES, HOSTILE
 
+from mixedflow.analysis import structures
 from mixedflow.artifacts import tables
 from mixedflow.config import families
 from mixedflow.errors import SourceError
@@ -156,6 +159,40 @@ def test_cautions_of_a_familys_members_are_on_the_page(results: Path, tmp_path: 
     html = (tmp_path / "report.html").read_text("utf-8")
     assert "<bdi>&lt;b&gt;</bdi>: <bdi>Bend &lt;i&gt;y&lt;/i&gt;.</bdi>" in html
     assert "1 of 2 members have cautions, told below their table" in html
+
+
+def test_structures_are_on_the_page_with_what_speaks_against_them(
+    results: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(results, tmp_path / "results")
+    folder = tmp_path / "results" / "structures" / "s"
+    folder.mkdir(parents=True)
+    (folder / "structures_course.svg").write_text("<svg></svg>", "utf-8")
+    texts = ("description", "against", "distribution", "effect", "singular", "caution", "failure")
+    rows: dict[str, list[Any]] = {name: [np.nan] * 3 for name in structures.COLUMNS}
+    rows |= {name: [""] * 3 for name in texts}
+    rows |= {
+        "structure": ["flat", "flat2", "lost"],
+        "converged": ["yes", "yes", ""],
+        "singular": ["no", "yes", ""],
+        "aic": [510.25, 520.5, np.nan],
+        "bic": [515.25, 530.5, np.nan],
+        "caution": ["", "Bend <i>y</i>.", ""],
+        "failure": ["", "", "<b>no</b> column"],
+    }
+    tables.write(pd.DataFrame(rows), folder / "structures.csv")
+    spec = {"name": "s", "title": "S", "formula": "y ~ <x>", "method": "ml", "effect": None}
+    config = {**CONFIG, "structures": {"s": {**spec, "time": "t"}}}
+    page.render(tmp_path / "results", config, tmp_path / "report.html")
+    html = (tmp_path / "report.html").read_text("utf-8")
+    section = html[html.index('<h2 id="structures">') :]
+    section = section[: section.index("</section>")]
+    assert "<code>flat</code> has the lowest AIC (510.2, 10.2 below" in section
+    assert "<code>y ~ &lt;x&gt;</code>, ML" in section and "<svg" in section
+    assert "<code>flat2</code>: <bdi>Bend &lt;i&gt;y&lt;/i&gt;.</bdi>" in section
+    assert "could not be fitted: <bdi>&lt;b&gt;no&lt;/b&gt; column</bdi>" in section
+    assert "1 of 3 structures could not be fitted (<bdi>lost</bdi>)" in html
+    assert "1 of 3 structures are singular (<bdi>flat2</bdi>)" in html
 
 
 def test_the_same_artifacts_give_the_same_page(results: Path, html: str) -> None:

@@ -57,7 +57,7 @@ CONCERNED = {
     f"{SRC}/figures/rank_lines.py": {"moves", "rank"},
     f"{SRC}/figures/models.py": {"draw"},
     f"{SRC}/figures/mixedflow.mplstyle": {
-        "draw", "explore", "family_table", "levels", "moves", "rank",
+        "draw", "explore", "family_table", "levels", "moves", "rank", "structures",
     },
     f"{SRC}/report/templates/card_page.html.j2": {"card", "report"},
     f"{SRC}/report/templates/report/model.html.j2": {"report"},

@@ -111,6 +111,21 @@ def test_default_run_leaves_every_artifact(finished: Path) -> None:
     assert not list(results.rglob("*.tmp"))
 
 
+def test_default_run_tries_five_structures_on_the_children(finished: Path) -> None:
+    """The children are simulated with a random intercept: it fits best, and slopes add nothing."""
+    folder = finished / "results" / "structures" / "growth"
+    table = pd.read_csv(folder / "structures.csv", index_col="structure")
+    assert set(table.index) == {"intercept", "slope", "car1", "car1_power", "unstructured"}
+    assert table["aic"].idxmin() == "intercept" and table.loc["intercept", "delta_aic"] == 0
+    assert (table["n_obs"] == 189).all() and (table["converged"] == "yes").all()
+    against = {"car1_power": "car1", "slope": "intercept", "unstructured": "intercept"}
+    assert table["against"].dropna().to_dict() == against
+    assert table.loc["slope", "p_value"] > 0.05
+    report = (finished / "results" / "report.html").read_text("utf-8")
+    assert "<code>intercept</code> has the lowest AIC" in report
+    assert "booktabs" in (folder / "structures.tex").read_text("utf-8")
+
+
 def test_memory_is_asked_for_what_is_in_an_archive(tmp_path: Path) -> None:
     rows = "".join(f"{k % 20},{k}\n" for k in range(400_000))
     (tmp_path / "s.csv.gz").write_bytes(gzip.compress(f"g,y\n{rows}".encode()))
@@ -148,6 +163,15 @@ def test_editing_a_ranking_refits_nothing(run: Path) -> None:
     edit_config(run, lowest_first)
     after = {"moves:london", "publish", "report", "manifest", "all"}
     assert planned(run) == {"rank_over:school_slope", *after}
+
+
+def test_editing_a_structure_fits_no_model(run: Path) -> None:
+    def without(config: dict[str, Any]) -> None:
+        del config["structures"]["growth"]["fits"]["slope"]
+
+    edit_config(run, without)
+    after = {"publish", "report", "manifest", "all"}
+    assert planned(run) == {"structures_time:growth", *after}
 
 
 def test_editing_a_selection_leaves_the_order_alone(run: Path) -> None:

@@ -42,10 +42,12 @@ rule publish:
         tables=expand(published(registry.MODEL, "csv"), model=sorted(MODELS)),
         rankings=expand(published(registry.RANKING, "csv"), model=RANKED),
         comparisons=published(registry.COMPARISON, "csv") if COMPARED else [],
+        structures=expand(published(registry.STRUCTURES, "csv"), structures=sorted(STRUCTURES)),
         cards=expand(f"{DATASET}/data_card.json", dataset=sorted(DATASETS)),
     output:
         expand(published(registry.MODEL, "tex"), model=sorted(MODELS)),
         expand(published(registry.RANKING, "tex"), model=RANKED),
+        expand(published(registry.STRUCTURES, "tex"), structures=sorted(STRUCTURES)),
         published(registry.COMPARISON, "tex") if COMPARED else [],
         expand(published(registry.SIDE_BY_SIDE, "tex"), dataset=sorted(DATASETS)),
         [
@@ -101,6 +103,8 @@ WORK = [
     *((rules.moves, {"dataset": name}) for name in sorted(MOVED)),
     *((getattr(rules, name), {}) for name in BATCHES),
     *((rules.family, {"family": name}) for name in sorted(FAMILIES)),
+    *((rules.structures, {"structures": name}) for name in sorted(STRUCTURES.keys() - COURSES)),
+    *((rules.structures_time, {"structures": name}) for name in sorted(COURSES)),
     *([(rules.compare, {})] if COMPARED else []),
     (rules.publish, {}),
 ]

@@ -13,5 +13,6 @@ with job(snakemake):
         fits=[Path(path) for path in given.fits],
         rankings=[Path(path) for path in given.rankings],
         comparisons=Path(given.comparisons[0]) if given.comparisons else None,
+        structures=[Path(path) for path in given.structures],
         cards=[Path(path) for path in given.cards],
     )

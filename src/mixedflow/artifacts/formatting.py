@@ -55,6 +55,13 @@ _HEADINGS = {
     "p_bottom": "P(bottom)",
     "p_first_better": "P(first better)",
     "p_swap": "P(swap)",
+    "aic": "AIC",
+    "bic": "BIC",
+    "aicc": "AICc",
+    "delta_aic": "above lowest",
+    "n_parameters": "parameters",
+    "effect_df": "df of the effect",
+    "against": "tested against",
     "aic_null": "AIC null",
     "aic_alternative": "AIC alternative",
 }

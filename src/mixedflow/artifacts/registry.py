@@ -43,6 +43,7 @@ COMPARISON = Stage("", category="Comparisons")
 COMPARISON_DRAWS = Stage(".bootstrap/{comparison}", "comparison")
 MEMBER = Stage("families/{family}/members/{member}")
 FAMILY = Stage("families/{family}", "family", "Families")
+STRUCTURES = Stage("structures/{structures}", "structures", "Comparisons")
 RANKING = Stage("models/{model}", "model", "Rankings", figures="figures")
 MOVES = Stage("datasets/{dataset}", "dataset", "Rankings")
 REPORT = Stage("", category="Report")
@@ -262,6 +263,18 @@ ARTIFACTS = (
         columns="comparison:text null:text alternative:text statistic df p_value distribution:text "
         "p_bootstrap draws log_likelihood_null log_likelihood_alternative aic_null aic_alternative "
         "method:text n_obs warning:text",
+    ),
+    Artifact("structures_course", STRUCTURES, FIGURE, ("structures",), (TIME,)),
+    Artifact(
+        "structures", STRUCTURES, TABLE, ("structures",), published=True,
+        columns="structure:text description:text n_obs n_parameters log_likelihood aic bic aicc "
+        "delta_aic against:text statistic df p_value distribution:text effect:text estimate "
+        "std_error effect_df conf_low conf_high converged:text singular:text caution:text "
+        "failure:text",
+    ),
+    Artifact(
+        "structures_course", STRUCTURES, TABLE, ("structures",), (TIME,),
+        columns="structure:text quantity:text visits:text low high at n estimate",
     ),
     # Of families: each member's own, then what all of them say.
     Artifact("fit", MEMBER, JSON, ("family_batch",)),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedflow.analysis import exploration, ranking
+from mixedflow.analysis import structures as tried
 from mixedflow.config.reading import read, working_folder
 from mixedflow.data.download import DOWNLOADS
 from mixedflow.data.preparation import prepare
@@ -28,7 +29,14 @@ from mixedflow.ranking import distribution, factors
 from mixedflow.ranking.together import Together
 
 if TYPE_CHECKING:
-    from mixedflow.config.specs import ComparisonSpec, Config, DatasetSpec, ModelSpec, RankSpec
+    from mixedflow.config.specs import (
+        ComparisonSpec,
+        Config,
+        DatasetSpec,
+        ModelSpec,
+        RankSpec,
+        StructuresSpec,
+    )
     from mixedflow.language.formula import Parsed
     from mixedflow.model.covariates import Covariates
     from mixedflow.model.design import Design
@@ -112,6 +120,11 @@ def check(path: Path) -> Checked:
             lines += _caution(wanted, designs[name])
         except MixedflowError as error:
             faults.append(str(error))
+    for listed in settings.structures.values():
+        if listed.dataset in data:
+            told, wrong = structures(listed, data[listed.dataset])
+            lines += told
+            faults += wrong
     for pair in settings.comparisons.values():
         try:
             comparison(pair, settings, designs, data)
@@ -173,6 +186,33 @@ def _covariates(parsed: Parsed, design: Design, data: Data, g: int) -> Covariate
         part.Z.mean(0),
         data.spec.derive,
     )
+
+
+def structures(spec: StructuresSpec, data: Data) -> tuple[list[str], list[str]]:
+    """A line for a list of structures, and its faults, one a structure that cannot be fitted."""
+    where, faults, terms = f"structures.{spec.name}", [], None
+    try:
+        rows = tried.complete(spec, data.prepared.frame)
+    except MixedflowError as error:
+        return [], [str(error)]
+    for one in spec.fits:
+        here = f"{where}.fits.{one.name}.formula"
+        try:
+            design = estimation.examine(
+                spec.text(one), rows, spec.method, here, one.residual, spec.cluster
+            )
+            terms = terms or design.terms
+        except MixedflowError as error:
+            faults.append(str(error))
+    try:
+        if spec.effect is not None and terms is not None:
+            tried.weights_of(spec, spec.effect, terms)
+    except MixedflowError as error:
+        faults.append(str(error))
+    missing = len(data.prepared.frame) - len(rows)
+    left_out = f", {missing} left out (missing values)" if missing else ""
+    names = ", ".join(one.name for one in spec.fits)
+    return [f"{where}: {len(rows)} rows{left_out}; {len(spec.fits)} structures: {names}"], faults
 
 
 def comparison(

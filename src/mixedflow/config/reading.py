@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from mixedflow.config import order, schema, uses
-from mixedflow.config.checks import comparisons, datasets, families, models, names
+from mixedflow.config.checks import comparisons, datasets, families, models, names, structures
 from mixedflow.config.specs import Config
 from mixedflow.errors import ConfigError, nearest, quote
 
@@ -165,6 +165,9 @@ def _canonical(filled: Mapping[str, Any]) -> dict[str, Any]:
         "families": {
             name: _family(_titled(name, part)) for name, part in filled["families"].items()
         },
+        "structures": {
+            name: _structures(_titled(name, part)) for name, part in filled["structures"].items()
+        },
         "comparisons": {
             name: {**part, "name": name} for name, part in filled["comparisons"].items()
         },
@@ -189,9 +192,14 @@ def _family(part: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "datasets": listed, **order.members(part["for"], part["formula"])}
 
 
+def _structures(part: Mapping[str, Any]) -> dict[str, Any]:
+    fits = [{**fit, "name": name} for name, fit in sorted(part["fits"].items())]
+    return {**part, "fits": fits}
+
+
 def _checked(values: Mapping[str, Any], origin: str) -> Config:
     """What the schema cannot say: names that must exist, expressions, formulas, comparability."""
-    for kind in ("datasets", "models", "families", "comparisons"):
+    for kind in ("datasets", "models", "families", "structures", "comparisons"):
         names.distinct(f"{origin}: {kind}", values[kind])
     names.folder(f"{origin}: results", values["results"])
     checked = {
@@ -201,6 +209,10 @@ def _checked(values: Mapping[str, Any], origin: str) -> Config:
     for kind in ("models", "families"):
         for name, part in values[kind].items():
             models.check_residual(f"{origin}: {kind}.{name}.residual", part["residual"])
+    for name, part in values["structures"].items():
+        for fit in part["fits"]:
+            where = f"{origin}: structures.{name}.fits.{fit['name']}.residual"
+            models.check_residual(where, fit["residual"])
     config = Config.of({**values, "datasets": checked})
     parsed = {
         name: models.parsed(f"{origin}: models.{name}", model, config.datasets)
@@ -211,7 +223,12 @@ def _checked(values: Mapping[str, Any], origin: str) -> Config:
         name: families.parsed(f"{origin}: families.{name}", family, config.datasets)
         for name, family in config.families.items()
     }
+    of_structures = {
+        name: structures.parsed(f"{origin}: structures.{name}", one, config.datasets)
+        for name, one in config.structures.items()
+    }
+    config = replace(config, structures=structures.placed(config.structures, config.datasets))
     for name, comparison in config.comparisons.items():
         where = f"{origin}: comparisons.{name}"
         comparisons.check(where, comparison, config.models, config.datasets, parsed)
-    return uses.noted(config, parsed, of_families)
+    return uses.noted(config, parsed, of_families, of_structures)

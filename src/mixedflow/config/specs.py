@@ -329,6 +329,54 @@ class FamilySpec(_Spec):
 
 
 @dataclass(frozen=True)
+class StructureSpec(_Spec):
+    """A covariance structure: a random part, as a formula has it, and that of the residuals."""
+
+    name: str
+    random: str | None
+    residual: residuals.Residual | None
+
+    def plain(self) -> dict[str, Any]:
+        written = None if self.residual is None else self.residual.written()
+        return {**super().plain(), "residual": written}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        given = values["residual"]
+        residual = None if given is None else residuals.read(given, f"fits.{values['name']}")
+        return cls(values["name"], values["random"], residual)
+
+
+@dataclass(frozen=True)
+class StructuresSpec(_Spec):
+    """Structures of one mean model. ``cluster``, ``time`` and ``visit`` are the data set's."""
+
+    name: str
+    title: str
+    dataset: str
+    formula: str
+    method: str
+    df: str
+    effect: str | None
+    fits: tuple[StructureSpec, ...]
+    cluster: str = ""
+    time: str | None = None
+    visit: str | None = None
+
+    def text(self, fit: StructureSpec) -> str:
+        """The formula of a structure's model."""
+        return f"{self.formula} + {fit.random}" if fit.random else self.formula
+
+    def plain(self) -> dict[str, Any]:
+        return {**super().plain(), "fits": [fit.plain() for fit in self.fits]}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        fits = tuple(StructureSpec.of(one) for one in values["fits"])
+        return cls(**{**values, "fits": fits})
+
+
+@dataclass(frozen=True)
 class ComparisonSpec(_Spec):
     name: str
     null: str
@@ -348,6 +396,7 @@ class Config(_Spec):
     datasets: dict[str, DatasetSpec]
     models: dict[str, ModelSpec]
     families: dict[str, FamilySpec]
+    structures: dict[str, StructuresSpec]
     comparisons: dict[str, ComparisonSpec]
     report: ReportSpec
     results: str
@@ -355,7 +404,9 @@ class Config(_Spec):
     def plain(self) -> dict[str, Any]:
         models = {name: model.plain() for name, model in self.models.items()}
         families = {name: family.plain() for name, family in self.families.items()}
-        return {**super().plain(), "models": models, "families": families}
+        structures = {name: one.plain() for name, one in self.structures.items()}
+        several = {"models": models, "families": families, "structures": structures}
+        return {**super().plain(), **several}
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -363,6 +414,7 @@ class Config(_Spec):
             datasets={n: DatasetSpec.of(v) for n, v in values["datasets"].items()},
             models={n: ModelSpec.of(v) for n, v in values["models"].items()},
             families={n: FamilySpec.of(v) for n, v in values["families"].items()},
+            structures={n: StructuresSpec.of(v) for n, v in values["structures"].items()},
             comparisons={n: ComparisonSpec.of(v) for n, v in values["comparisons"].items()},
             report=ReportSpec.of(values["report"]),
             results=values["results"],

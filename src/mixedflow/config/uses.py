@@ -17,6 +17,7 @@ def noted(
     config: Config,
     models: Mapping[str, formula.Parsed],
     families: Mapping[str, Iterable[formula.Parsed]],
+    of_structures: Mapping[str, Iterable[formula.Parsed]],
 ) -> Config:
     """The configuration with ``categories`` and ``grouping`` of its data sets, of its formulas."""
     formulas: dict[str, list[formula.Parsed]] = {name: [] for name in config.datasets}
@@ -26,6 +27,10 @@ def noted(
         formulas[config.models[name].dataset].append(parsed)
         if (structure := config.models[name].residual) is not None:
             structures[config.models[name].dataset].append(structure)
+    for name, several in of_structures.items():
+        of = config.structures[name]
+        formulas[of.dataset] += several
+        structures[of.dataset] += [fit.residual for fit in of.fits if fit.residual is not None]
     for name, several in families.items():
         structure = config.families[name].residual
         for dataset in config.families[name].datasets:

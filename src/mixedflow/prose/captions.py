@@ -338,6 +338,20 @@ ALL = {
         "at its boundary halves the reference distribution, and where that is unknown the test is "
         "conservative.",
     ),
+    "structures": Caption(
+        "Covariance structures",
+        "One mean model under several covariance structures of the same rows. AIC, BIC and AICc "
+        "compare all of them; a likelihood-ratio test is against the largest of those that are "
+        "nested in a structure. An effect that moves little does not rest on which is right.",
+    ),
+    "structures_course": Caption(
+        "Implied variance and correlation",
+        "Points are what least-squares residuals say, by visit or time and by time apart; lines "
+        "are what each fitted structure implies for the same rows. A line that keeps away from the "
+        "points has the wrong form, whatever its AIC.",
+        alt="what residuals say of variance and correlation over time, and what each fitted "
+        "structure implies",
+    ),
     "models": Caption(
         "Models side by side",
         "Each column is a model. A coefficient that changes little from column to column does not "
@@ -353,6 +367,8 @@ _OF = {
     '``{{ snakemake.config["models"][snakemake.wildcards.model]["formula"] }}``\n',
     "family": "\nFamily ``{{ snakemake.wildcards.family }}``: "
     '``{{ snakemake.config["families"][snakemake.wildcards.family]["formula"] }}``\n',
+    "structures": "\nStructures ``{{ snakemake.wildcards.structures }}``: "
+    '``{{ snakemake.config["structures"][snakemake.wildcards.structures]["formula"] }}``\n',
     "": "",
 }
 _WORKFLOW = """\

@@ -12,6 +12,7 @@ from mixedflow.language.names import RESIDUAL
 from mixedflow.language.residuals import Residual
 
 Row = Mapping[str, Any]
+_VAGUE = 10.0  # upper over lower end of an interval: so wide, a parameter is hardly identified
 
 
 @dataclass(frozen=True)
@@ -87,3 +88,13 @@ def _levelled(spec: Residual) -> str | None:
 
 def _only(rows: Sequence[Row]) -> Row | None:
     return rows[0] if rows else None
+
+
+def vague(row: Row) -> bool:
+    """Hardly identified: no interval, or one of a whole order of magnitude."""
+    low, high = row.get("conf_low"), row.get("conf_high")
+    if low is None or high is None:
+        return True
+    if row["scale"] == "corr":
+        return bool(high - low > 1.0)
+    return bool(low <= 0 or high / low > _VAGUE)

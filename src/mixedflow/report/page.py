@@ -22,7 +22,7 @@ from mixedflow.errors import SourceError
 from mixedflow.jobs import provenance
 from mixedflow.prose import captions, findings, methods, nesting
 from mixedflow.prose.markup import synthetic
-from mixedflow.report import paper
+from mixedflow.report import paper, structures
 from mixedflow.report.card import card_parts, fragment
 from mixedflow.report.families import sections
 from mixedflow.report.html import environment
@@ -152,6 +152,7 @@ def page(results_dir: Path, config: Mapping[str, Any]) -> str:
     used_cards = [dataset.card for dataset in datasets]
     ranked = {model.name: model.ranks for model in models if model.ranks is not None}
     families = sections(results_dir, config)
+    tried = structures.sections(results_dir, config)
     used = list(fits.values()), used_cards, ranked, [family.spec for family in families]
     cautions = findings.cautions([d.card for d in datasets], list(fits.values()), rows)
     return (
@@ -165,7 +166,12 @@ def page(results_dir: Path, config: Mapping[str, Any]) -> str:
             overview=_overview(models),
             headlines={d.name: _headlines(d, rows) for d in datasets},
             families=families,
-            cautions=[*(caution for one in families for caution in one.cautions), *cautions],
+            structures=tried,
+            cautions=[
+                *(caution for one in families for caution in one.cautions),
+                *(caution for one in tried for caution in one.cautions),
+                *cautions,
+            ],
             methods=methods.paragraphs(*used),
             citations=methods.citations(*used),
             comparison_sentences=[findings.comparison_sentence(row, fits) for row in rows],

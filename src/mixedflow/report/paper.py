@@ -31,6 +31,12 @@ _RANKING = (
 _COMPARISONS = ("comparison", "null", "alternative", "statistic", "df", "p_value", "distribution")
 
 
+_STRUCTURES = (
+    "structure", "description", "n_parameters", "log_likelihood", "aic", "bic", "delta_aic",
+    "against", "statistic", "df", "p_value", "estimate", "std_error",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Fitted:
     """What a column shows: fit.json, fixed_effects.csv, variance_components.csv."""
@@ -202,13 +208,14 @@ def write(
     rankings: Sequence[Path],
     comparisons: Path | None,
     cards: Sequence[Path],
+    structures: Sequence[Path] = (),
 ) -> None:
     """Write what a paper prints, each beside its table.
 
     ``fits`` are paths of fit.json, whose folders get fixed_effects.tex and
     variance_components.tex; ``rankings`` paths of ranking.csv; ``comparisons`` that of
-    comparisons.csv. Each of ``cards`` (data_card.json) gets models.html and models.tex in its
-    folder: the models of the data set side by side.
+    comparisons.csv; ``structures`` paths of structures.csv. Each of ``cards`` (data_card.json) gets
+    models.html and models.tex in its folder: the models of the data set side by side.
 
     Raises
     ------
@@ -229,6 +236,10 @@ def write(
         if comparisons is not None:
             frame = stored.read(comparisons)[list(_COMPARISONS)]
             _write(comparisons.with_suffix(".tex"), frame, "comparisons")
+        for path in structures:
+            frame = stored.read(path)[list(_STRUCTURES)]
+            shown = frame.dropna(axis="columns", how="all")
+            _write(path.with_suffix(".tex"), shown, "structures", path.parent.name)
         for path in cards:
             card = json.loads(path.read_text(encoding="utf-8"))
             name, title = card["dataset"], f"{card['title']}: models side by side"

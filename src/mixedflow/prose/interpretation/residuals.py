@@ -8,11 +8,10 @@ from mixedflow.language.names import INTERCEPT, RESIDUAL
 from mixedflow.prose.coding import Row
 from mixedflow.prose.interpretation.residual_correlation import Correlated
 from mixedflow.prose.interpretation.residual_spread import Spread
-from mixedflow.prose.residual_parts import ResidualParts
+from mixedflow.prose.residual_parts import ResidualParts, vague
 from mixedflow.prose.wording import Words
 
 _NOTHING = 1e-3  # an intercept's SD, in SDs of the residual, that a singular fit calls 0
-_VAGUE = 10.0  # upper over lower end of an interval: so wide, a parameter is hardly identified
 
 Said = tuple[str, Markup]
 _MARGINAL = Markup(
@@ -66,7 +65,7 @@ def _weak(told: Correlated) -> list[Markup]:
     falling = correlation is not None and correlation.kind in ("car1", "exponential", "ar1")
     if level is not None and falling:
         found.append(_beside(level, told))
-    if parts.nugget is not None and scale and _vague(scale):
+    if parts.nugget is not None and scale and vague(scale):
         found.append(_NUGGET)
     if scale and scale["estimate"] and 0 < told.span < scale["estimate"]:
         found.append(_LONG.format(told.name(told.over), told.amount(told.span)))
@@ -82,16 +81,6 @@ def _beside(level: Row, told: Correlated) -> Markup:
     if told.vanished:
         return _NO_CORRELATION
     serial = told.parts.range or told.parts.correlation
-    if not _vague(level) and not (serial and _vague(serial)):
+    if not vague(level) and not (serial and vague(serial)):
         return Markup("")
     return _RIVALS.format(max(group.group_size.max for group in fit.groups))
-
-
-def _vague(row: Row) -> bool:
-    """Hardly identified: no interval, or one of a whole order of magnitude."""
-    low, high = row.get("conf_low"), row.get("conf_high")
-    if low is None or high is None:
-        return True
-    if row["scale"] == "corr":
-        return bool(high - low > 1.0)
-    return bool(low <= 0 or high / low > _VAGUE)

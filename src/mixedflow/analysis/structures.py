@@ -1,0 +1,307 @@
+"""One mean model under several covariance structures: what each says, and what fits it best."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedflow.arrays import Array
+from mixedflow.config.specs import StructureSpec, StructuresSpec
+from mixedflow.errors import (
+    ComparisonError,
+    DataError,
+    FormulaError,
+    MixedflowError,
+    ModelError,
+    quote,
+)
+from mixedflow.inference import over_time
+from mixedflow.inference.comparison import lr_test
+from mixedflow.inference.fixed import contrasts
+from mixedflow.inference.implied import implied
+from mixedflow.inference.results import Reporting, Results, known_df
+from mixedflow.language.contrasts import parse as parse_contrast
+from mixedflow.language.formula import Parsed, parse
+from mixedflow.language.names import RESIDUAL, level_name
+from mixedflow.language.quantities import numbers_of
+from mixedflow.language.residuals import bounds
+from mixedflow.model.design import levels_in_use
+from mixedflow.model.estimation import estimate
+from mixedflow.model.nesting import Candidate, check_nested
+from mixedflow.prose.residual_parts import vague
+from mixedflow.prose.structures import described
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    "structure", "description", "n_obs", "n_parameters", "log_likelihood", "aic", "bic", "aicc",
+    "delta_aic", "against", "statistic", "df", "p_value", "distribution", "effect", "estimate",
+    "std_error", "effect_df", "conf_low", "conf_high", "converged", "singular", "caution",
+    "failure",
+)  # fmt: skip
+_TEXTS = (
+    "structure", "description", "against", "distribution", "effect", "converged", "singular",
+    "caution", "failure",
+)  # fmt: skip
+_SCALES = {"sd": "the SD", "range": "the range", "nugget": "the nugget"}
+DATA = "data"  # what the rows themselves say, among what structures imply
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A structure that was fitted: the fit, and its row of the table so far."""
+
+    name: str
+    results: Results
+    row: dict[str, Any]
+
+    @property
+    def candidate(self) -> Candidate:
+        return Candidate.fitted(self.name, self.results.fitted)
+
+
+@dataclass(frozen=True)
+class Structures:
+    """``table`` has a row a structure (COLUMNS), from few parameters to many, failed ones last.
+
+    ``course`` is what the rows (``structure`` = DATA) and each structure say of variance and
+    correlation over time, as :mod:`mixedflow.inference.over_time` has it; None without a time.
+    """
+
+    table: pd.DataFrame
+    course: pd.DataFrame | None
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The tables that are artifacts, by the name of their file."""
+        if self.course is None:
+            return {"structures": self.table}
+        return {"structures": self.table, "structures_course": self.course}
+
+
+def structures(spec: StructuresSpec, frame: pd.DataFrame) -> Structures:
+    """Fit every structure of ``spec`` to the same rows of ``frame``.
+
+    One that cannot be fitted keeps the others, and its row says why.
+
+    Raises
+    ------
+    ModelError
+        No structure can be fitted.
+    """
+    import pandas as pd
+
+    rows = complete(spec, frame)
+    tried: list[_Tried] = []
+    failed: list[dict[str, Any]] = []
+    for one in spec.fits:
+        head = _head(spec, one)
+        try:
+            results = _fitted(spec, one, rows)
+        except MixedflowError as error:
+            where = f"structures.{spec.name}.fits.{one.name}."
+            failed.append({**head, "failure": str(error).removeprefix(where)})
+        else:
+            row = head | _row(results) | _effect(spec, results)
+            tried.append(_Tried(one.name, results, row))
+    if not tried:
+        first = failed[0]
+        what = f"all structures fail; {first['structure']}: {first['failure']}"
+        raise ModelError(f"structures.{spec.name}", what)
+    tried.sort(key=lambda one: (one.results.n_parameters, one.name))
+    lowest = min((one.row["aic"] for one in tried if one.results.converged), default=np.nan)
+    for found in tried:
+        apart = found.row["aic"] - lowest if found.results.converged else np.nan
+        found.row.update({"delta_aic": apart, **_test(found, tried)})
+    table = pd.DataFrame([*(found.row for found in tried), *failed]).reindex(columns=list(COLUMNS))
+    texts = table.astype(dict.fromkeys(_TEXTS, object)).fillna(dict.fromkeys(_TEXTS, ""))
+    return Structures(texts.astype(dict.fromkeys(_TEXTS, "str")), _course(spec, tried))
+
+
+def complete(spec: StructuresSpec, frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows that every structure can use: likelihoods compare on the same ones only.
+
+    Raises
+    ------
+    DataError
+        None is left.
+    """
+    used = set[str]()
+    for one in spec.fits:
+        used |= _parsed(spec, one).variables
+        used |= set(one.residual.variables) if one.residual else set()
+    there = frame[[name for name in frame.columns if name in used]].notna().all(axis=1)
+    if not there.any():
+        raise DataError(f"structures.{spec.name}", "no row has a value in all columns used")
+    return frame if there.all() else frame[there].reset_index(drop=True)
+
+
+def _where(spec: StructuresSpec, one: StructureSpec) -> str:
+    return f"structures.{spec.name}.fits.{one.name}.formula"
+
+
+def _parsed(spec: StructuresSpec, one: StructureSpec) -> Parsed:
+    found = parse(spec.text(one), _where(spec, one))
+    return found.in_clusters(spec.cluster) if one.residual is not None else found
+
+
+def _head(spec: StructuresSpec, one: StructureSpec) -> dict[str, Any]:
+    return {
+        "structure": one.name,
+        "description": described(_parsed(spec, one), one.residual),
+        "effect": spec.effect,
+    }
+
+
+def _fitted(spec: StructuresSpec, one: StructureSpec, rows: pd.DataFrame) -> Results:
+    """A structure's fit; raises what fitting it raises, and for rows that it cannot use."""
+    where, reporting = _where(spec, one), Reporting(df=known_df(spec.df))
+    reporting.check(spec.method, where, one.residual)
+    text, cluster = spec.text(one), spec.cluster
+    fitted = estimate(text, rows, spec.method, where, one.residual, cluster)
+    found = Results(fitted, reporting)
+    if found.n_obs < len(rows):
+        left_out = f"{len(rows) - found.n_obs} of {len(rows)} rows have no value of its terms"
+        raise DataError(where, f"{left_out}, which other structures use", "filter them")
+    return found
+
+
+def _row(results: Results) -> dict[str, Any]:
+    report = results.report()
+    k, n = report.n_parameters, report.n_obs
+    return {
+        "n_obs": n,
+        "n_parameters": k,
+        "log_likelihood": report.log_likelihood,
+        "aic": report.aic,
+        "bic": report.bic,
+        "aicc": report.aic + 2.0 * k * (k + 1) / (n - k - 1) if n > k + 1 else np.nan,
+        "converged": "yes" if report.converged else "no",
+        "singular": "yes" if report.singular else "no",
+        "caution": " ".join(_cautions(results)),
+    }
+
+
+def _cautions(results: Results) -> list[str]:
+    """The fit's warnings, or what is weakly known where it has none."""
+    if results.warnings:
+        return [f"{text.rstrip('.')}." for text in results.warnings]
+    weak = _weak(results)
+    if weak:
+        return [
+            f"Weakly identified: {', '.join(weak)} (95% interval over more than a factor of ten)."
+        ]
+    evidence = results.evidence
+    return [str(evidence["diagnosis"])] if evidence["next_step"] else []
+
+
+def _weak(results: Results) -> list[str]:
+    """Standard deviations, ranges and nuggets that other values could well be instead of."""
+    found = []
+    for row in results.variance_components.to_dict("records"):
+        if row["scale"] in ("sd", "range", "nugget") and vague(_known(row)):
+            whose = (
+                row["term1"] if row["group"] == RESIDUAL else f"{row['term1']} by {row['group']}"
+            )
+            found.append(f"{_SCALES[row['scale']]} of {whose}")
+    return found
+
+
+def _known(row: Mapping[Hashable, Any]) -> dict[str, Any]:
+    """A row of a table, None for what is missing."""
+    return {str(name): None if value != value else value for name, value in row.items()}
+
+
+def _effect(spec: StructuresSpec, results: Results) -> dict[str, Any]:
+    """Raises FormulaError for a coefficient that the models do not have, or a contrast of none."""
+    if spec.effect is None:
+        return {}
+    weights = weights_of(spec, spec.effect, results.terms)
+    how = results.reporting
+    found = contrasts(results.small_sample, weights[None], how.df, profiled=False).iloc[0]
+    names = ("estimate", "std_error", "conf_low", "conf_high")
+    return {"effect_df": found["df"], **{name: found[name] for name in names}}
+
+
+def weights_of(spec: StructuresSpec, effect: str, terms: Sequence[str]) -> Array:
+    """(p,) the effect of interest on the fixed effects ``terms``.
+
+    Raises
+    ------
+    FormulaError
+        A coefficient that the models do not have, or a contrast of none.
+    """
+    where = f"structures.{spec.name}.effect"
+    weights = parse_contrast(effect, terms, where)
+    if not weights.any():
+        raise FormulaError(where, "a contrast that is 0 whatever the coefficients")
+    return weights
+
+
+def _test(one: _Tried, tried: Sequence[_Tried]) -> dict[str, Any]:
+    """The likelihood-ratio test against the largest structure that is nested in ``one``."""
+    smaller = [other for other in tried if other.results.n_parameters < one.results.n_parameters]
+    for other in sorted(smaller, key=_size, reverse=True):
+        try:
+            check_nested(other.candidate, one.candidate, "structures")
+        except ComparisonError:
+            continue
+        return _tested(other.results, one.results) | {"against": other.name}
+    return {"distribution": "none of the others is nested in it"}
+
+
+def _size(one: _Tried) -> tuple[int, float]:
+    return one.results.n_parameters, one.results.log_likelihood
+
+
+def _tested(null: Results, alternative: Results) -> dict[str, Any]:
+    if not (null.converged and alternative.converged):
+        return {"distribution": "no test: a fit is not accepted as an optimum"}
+    df = alternative.n_parameters - null.n_parameters
+    statistic = max(0.0, 2.0 * (alternative.log_likelihood - null.log_likelihood))
+    added = len(alternative.random_terms) - len(null.random_terms)
+    one, other = (fit.fitted.residuals for fit in (null, alternative))
+    ended = bounds(one.spec if one else None, other.spec if other else None)
+    p_value, distribution = lr_test(statistic, df, added, True, ended)
+    return {"statistic": statistic, "df": df, "p_value": p_value, "distribution": distribution}
+
+
+def _course(spec: StructuresSpec, tried: Sequence[_Tried]) -> pd.DataFrame | None:
+    """What the least-squares residuals say over time, and what each structure implies there."""
+    import pandas as pd
+
+    fitted = tried[0].results.fitted
+    if spec.time is None or fitted.frame is None:
+        return None
+    time = _numbers(fitted.frame, spec.time)
+    visit = None
+    if spec.visit is not None and spec.visit in fitted.frame.columns:
+        visit = _numbers(fitted.frame, spec.visit)
+    codes = pd.factorize(fitted.frame[spec.cluster])[0].astype(np.int64)
+    of, order = over_time.course(codes, time, visit)
+    left = fitted.y - fitted.X @ np.linalg.lstsq(fitted.X, fitted.y, rcond=None)[0]
+    parts = [over_time.empirical(of, left[order]).assign(structure=DATA)]
+    for one in tried:
+        # Rows that are alike by several factors have no one course.
+        if len(one.results.groups) == 1:
+            found = implied(one.results.fitted, time, visit)
+            parts.append(found.assign(structure=one.name))
+    whole = pd.concat(parts, ignore_index=True)
+    return whole[["structure", *(name for name in whole.columns if name != "structure")]]
+
+
+def _numbers(frame: pd.DataFrame, name: str) -> Array:
+    """(N,) a column's numbers, or the places of its values among its levels."""
+    import pandas as pd
+
+    if name not in frame.columns:
+        raise ModelError("structures", f"unknown variable {quote(name)}")
+    values = frame[name]
+    found = values if pd.api.types.is_numeric_dtype(values.dtype) else numbers_of(values)
+    if found is not None:
+        return found.to_numpy(dtype=float)
+    place = {level: float(k) for k, level in enumerate(levels_in_use(values), 1)}
+    return values.astype(object).map(lambda v: place[level_name(v)]).to_numpy(dtype=float)
