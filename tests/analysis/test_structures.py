@@ -18,6 +18,7 @@ from mixedflow.analysis.structures import COLUMNS, DATA, Structures, structures
 from mixedflow.config import reading
 from mixedflow.config.specs import StructuresSpec
 from mixedflow.errors import FormulaError, ModelError
+from mixedflow.model import estimation
 
 REFERENCE = json.loads(
     (Path(__file__).parents[1] / "reference" / "structures" / "orthodont.json").read_text("utf-8")
@@ -147,6 +148,8 @@ def test_what_makes_no_table() -> None:
         structures(replace(SPEC, effect="a:grl"), orthodont())
     with pytest.raises(FormulaError, match=r"structures\.s\.effect: a contrast that is 0"):
         structures(replace(SPEC, effect="girl - girl"), orthodont())
+    with pytest.raises(FormulaError, match=r"structures\.s\.formula: unknown variable 'b'"):
+        structures(replace(SPEC, formula="distance ~ b"), orthodont())
     lost = replace(SPEC, fits=tuple(fit for fit in SPEC.fits if fit.name == "lost"))
     with pytest.raises(ModelError, match="all structures fail; lost: residual: unknown variable"):
         structures(lost, orthodont())
@@ -180,3 +183,16 @@ def test_the_children_of_the_lecture() -> None:
     assert row["against"] == "car1"
     assert row["p_value"] == pytest.approx(0.5 * chi2.sf(row["statistic"], 1))
     assert table.loc["unstructured", "against"] == "intercept"
+
+
+def test_an_error_of_our_own_loses_no_other_structure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def estimate(text: str, *given: Any) -> Any:
+        if "1 + a" in text:
+            raise ZeroDivisionError("odd\nthing")
+        return estimation.estimate(text, *given)
+
+    monkeypatch.setattr("mixedflow.analysis.structures.estimate", estimate)
+    fits = {name: FITS[name] for name in ("intercept", "slope")}
+    table = structures(specified(fits, formula="distance ~ a"), orthodont()).table
+    assert table["structure"].tolist() == ["intercept", "slope"]
+    assert table["failure"].tolist() == ["", "unexpected ZeroDivisionError: odd thing"]

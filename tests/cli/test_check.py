@@ -103,6 +103,13 @@ FAULTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         "'severity_c'",
     ),
     "effect of structures": (_structures("severty"), "structures.s.effect: 'severty'"),
+    "formula of structures": (
+        lambda c: (
+            _structures()(c),
+            c["structures"]["s"].update(formula="score ~ severty"),
+        ),
+        "structures.s.formula: unknown variable 'severty'",
+    ),
     "column of a structure": (
         _structures(car1={"residual": {"correlation": {"car1": "waves"}}}),
         "structures.s.fits.car1.residual: unknown variable 'waves'; did you mean 'wave'?",

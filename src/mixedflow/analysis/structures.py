@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from mixedflow.language.formula import Parsed, parse
 from mixedflow.language.names import RESIDUAL, level_name
 from mixedflow.language.quantities import numbers_of
 from mixedflow.language.residuals import bounds
-from mixedflow.model.design import levels_in_use
+from mixedflow.model.design import design, levels_in_use
 from mixedflow.model.estimation import estimate
 from mixedflow.model.nesting import Candidate, check_nested
 from mixedflow.prose.residual_parts import vague
@@ -36,6 +37,8 @@ from mixedflow.prose.structures import described
 
 if TYPE_CHECKING:
     import pandas as pd
+
+logger = logging.getLogger(__name__)
 
 COLUMNS = (
     "structure", "description", "n_obs", "n_parameters", "log_likelihood", "aic", "bic", "aicc",
@@ -89,34 +92,34 @@ def structures(spec: StructuresSpec, frame: pd.DataFrame) -> Structures:
 
     Raises
     ------
+    FormulaError, DataError
+        What is wrong with the mean model, the effect of interest or the rows.
     ModelError
         No structure can be fitted.
     """
     import pandas as pd
 
     rows = complete(spec, frame)
+    weights = effect_weights(spec, rows)
     tried: list[_Tried] = []
     failed: list[dict[str, Any]] = []
     for one in spec.fits:
         head = _head(spec, one)
-        try:
-            results = _fitted(spec, one, rows)
-        except MixedflowError as error:
-            where = f"structures.{spec.name}.fits.{one.name}."
-            failed.append({**head, "failure": str(error).removeprefix(where)})
+        found = _one(spec, one, rows, weights)
+        if isinstance(found, str):
+            failed.append({**head, "failure": found})
         else:
-            row = head | _row(results) | _effect(spec, results)
-            tried.append(_Tried(one.name, results, row))
+            tried.append(_Tried(one.name, found[0], head | found[1]))
     if not tried:
         first = failed[0]
         what = f"all structures fail; {first['structure']}: {first['failure']}"
         raise ModelError(f"structures.{spec.name}", what)
     tried.sort(key=lambda one: (one.results.n_parameters, one.name))
     lowest = min((one.row["aic"] for one in tried if one.results.converged), default=np.nan)
-    for found in tried:
-        apart = found.row["aic"] - lowest if found.results.converged else np.nan
-        found.row.update({"delta_aic": apart, **_test(found, tried)})
-    table = pd.DataFrame([*(found.row for found in tried), *failed]).reindex(columns=list(COLUMNS))
+    for each in tried:
+        apart = each.row["aic"] - lowest if each.results.converged else np.nan
+        each.row.update({"delta_aic": apart, **_test(each, tried)})
+    table = pd.DataFrame([*(each.row for each in tried), *failed]).reindex(columns=list(COLUMNS))
     texts = table.astype(dict.fromkeys(_TEXTS, object)).fillna(dict.fromkeys(_TEXTS, ""))
     return Structures(texts.astype(dict.fromkeys(_TEXTS, "str")), _course(spec, tried))
 
@@ -154,6 +157,23 @@ def _head(spec: StructuresSpec, one: StructureSpec) -> dict[str, Any]:
         "description": described(_parsed(spec, one), one.residual),
         "effect": spec.effect,
     }
+
+
+def _one(
+    spec: StructuresSpec, one: StructureSpec, rows: pd.DataFrame, weights: Array | None
+) -> tuple[Results, dict[str, Any]] | str:
+    """A structure's fit and what the table says of it, or in one line why there is none."""
+    try:
+        results = _fitted(spec, one, rows)
+        return results, _row(results) | _effect(results, weights)
+    except MixedflowError as error:
+        return str(error).removeprefix(f"structures.{spec.name}.fits.{one.name}.")
+    except (MemoryError, OSError):
+        raise  # it is the machine, and another run may do better
+    except Exception as error:
+        # Not of a user's making, and still no reason to lose the other structures.
+        logger.exception("structures.%s.fits.%s", spec.name, one.name)
+        return f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _fitted(spec: StructuresSpec, one: StructureSpec, rows: pd.DataFrame) -> Results:
@@ -215,29 +235,32 @@ def _known(row: Mapping[Hashable, Any]) -> dict[str, Any]:
     return {str(name): None if value != value else value for name, value in row.items()}
 
 
-def _effect(spec: StructuresSpec, results: Results) -> dict[str, Any]:
-    """Raises FormulaError for a coefficient that the models do not have, or a contrast of none."""
-    if spec.effect is None:
+def _effect(results: Results, weights: Array | None) -> dict[str, Any]:
+    if weights is None:
         return {}
-    weights = weights_of(spec, spec.effect, results.terms)
     how = results.reporting
     found = contrasts(results.small_sample, weights[None], how.df, profiled=False).iloc[0]
     names = ("estimate", "std_error", "conf_low", "conf_high")
     return {"effect_df": found["df"], **{name: found[name] for name in names}}
 
 
-def weights_of(spec: StructuresSpec, effect: str, terms: Sequence[str]) -> Array:
-    """(p,) the effect of interest on the fixed effects ``terms``.
+def effect_weights(spec: StructuresSpec, rows: pd.DataFrame) -> Array | None:
+    """(p,) the effect of interest on the fixed effects; None where none is asked for.
 
     Raises
     ------
-    FormulaError
-        A coefficient that the models do not have, or a contrast of none.
+    FormulaError, DataError
+        A mean model that cannot be computed of ``rows``, a coefficient that it does not have, or a
+        contrast of none.
     """
-    where = f"structures.{spec.name}.effect"
-    weights = parse_contrast(effect, terms, where)
+    where = f"structures.{spec.name}"
+    parsed = parse(spec.formula, f"{where}.formula").in_clusters(spec.cluster)
+    terms = design(parsed, rows, f"{where}.formula").terms
+    if spec.effect is None:
+        return None
+    weights = parse_contrast(spec.effect, terms, f"{where}.effect")
     if not weights.any():
-        raise FormulaError(where, "a contrast that is 0 whatever the coefficients")
+        raise FormulaError(f"{where}.effect", "a contrast that is 0 whatever the coefficients")
     return weights
 
 
@@ -285,8 +308,8 @@ def _course(spec: StructuresSpec, tried: Sequence[_Tried]) -> pd.DataFrame | Non
     left = fitted.y - fitted.X @ np.linalg.lstsq(fitted.X, fitted.y, rcond=None)[0]
     parts = [over_time.empirical(of, left[order]).assign(structure=DATA)]
     for one in tried:
-        # Rows that are alike by several factors have no one course.
-        if len(one.results.groups) == 1:
+        # Rows that are alike by several factors, or by clusters of another, have no one course.
+        if [group.name for group in one.results.groups] == [spec.cluster]:
             found = implied(one.results.fitted, time, visit)
             parts.append(found.assign(structure=one.name))
     whole = pd.concat(parts, ignore_index=True)

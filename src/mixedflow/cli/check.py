@@ -190,25 +190,19 @@ def _covariates(parsed: Parsed, design: Design, data: Data, g: int) -> Covariate
 
 def structures(spec: StructuresSpec, data: Data) -> tuple[list[str], list[str]]:
     """A line for a list of structures, and its faults, one a structure that cannot be fitted."""
-    where, faults, terms = f"structures.{spec.name}", [], None
+    where, faults = f"structures.{spec.name}", []
     try:
         rows = tried.complete(spec, data.prepared.frame)
+        tried.effect_weights(spec, rows)
     except MixedflowError as error:
         return [], [str(error)]
     for one in spec.fits:
         here = f"{where}.fits.{one.name}.formula"
+        text, residual = spec.text(one), one.residual
         try:
-            design = estimation.examine(
-                spec.text(one), rows, spec.method, here, one.residual, spec.cluster
-            )
-            terms = terms or design.terms
+            estimation.examine(text, rows, spec.method, here, residual, spec.cluster)
         except MixedflowError as error:
             faults.append(str(error))
-    try:
-        if spec.effect is not None and terms is not None:
-            tried.weights_of(spec, spec.effect, terms)
-    except MixedflowError as error:
-        faults.append(str(error))
     missing = len(data.prepared.frame) - len(rows)
     left_out = f", {missing} left out (missing values)" if missing else ""
     names = ", ".join(one.name for one in spec.fits)
