@@ -12,7 +12,7 @@ from mixedflow.artifacts import registry
 from mixedflow.config import reading
 from mixedflow.config.grouping import factors
 from mixedflow.data.packed import unpacked_size
-from mixedflow.errors import MixedflowError
+from mixedflow.errors import ConfigError, MixedflowError
 from mixedflow.inference.draws import parts
 from mixedflow.jobs import warm
 from mixedflow.jobs.digest import code_digest
@@ -25,6 +25,14 @@ SCRIPTS = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).paren
 def made(path):
     """Whether a file has a rule, of a workflow, say, that loads this one as a module."""
     return any(rule.is_producer(path) for rule in workflow.rules)
+
+
+def stays(path):
+    """Refuse a module's ``prefix`` and the like: Snakemake would track other files than jobs read."""
+    if (moved := workflow.modifier.modify_path(path)) != path:
+        what = f"{path!r} would become {str(moved)!r} by a prefix or a storage of Snakemake's"
+        hint = "leave that out: `results` and the files of the configuration say where things are"
+        raise ConfigError("module", what, hint)
 
 
 try:
@@ -42,13 +50,17 @@ try:
             SOURCES[f"families.{name}.for.file.{key}"] = replace(source, file=path, rdataset=None)
     for where, source in SOURCES.items():
         # Said here, because Snakemake's own words about a missing input name no way out.
-        for path in source.files or filter(None, [source.file]):
+        for path in source.paths:
+            stays(path)
             if not made(path) and not os.path.isfile(path):
                 from mixedflow.data.download import DOWNLOADS
                 from mixedflow.data.sources import read_source
 
                 only = replace(source, file=path, url=None)
                 read_source(only, Path(), Path(DOWNLOADS), where)
+    for artifact in registry.ARTIFACTS:
+        for file in artifact.files:
+            stays(f"{SETTINGS.results}/{file.path}")
 except MixedflowError as error:
     sys.exit(str(error))
 
@@ -81,7 +93,8 @@ def task(script, source=None, **specs):
         {} if source is None else {"source": source}
     )
     texts = {name: json.dumps(plain(part), sort_keys=True) for name, part in specs.items()}
-    return json.dumps(known | texts, sort_keys=True)
+    # Snakemake's own report puts parameters into a script of its page: no text may end that.
+    return json.dumps(known | texts, sort_keys=True).replace("<", "\\u003c")
 
 
 def plain(part):
@@ -108,8 +121,7 @@ def content(paths, rdataset=None):
 def files_of(dataset, file=None):
     """The data files of a data set, or one of them by its number."""
     of = DATASETS[dataset].source
-    files = of.files or tuple(filter(None, [of.file]))
-    return files if file is None else files[file - 1 : file]
+    return of.paths if file is None else of.paths[file - 1 : file]
 
 
 def joined_to(dataset):

@@ -17,4 +17,7 @@ with job(snakemake) as task:
     paths = zip(map(Path, given.data), map(Path, given.cards), strict=True)
     stored = {data.parent.name: (data, card) for data, card in paths}
     datasets = {name: DatasetSpec.of(values) for name, values in specs.items()}
+    own = {member.file for member in batch.members if member.file}
+    joined = {one.file for spec in datasets.values() for one in spec.join}
+    task.follow(given.files, own | joined)
     family.fit_batch(batch, stored, datasets, [Path(path) for path in snakemake.output.folders])

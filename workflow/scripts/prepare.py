@@ -13,6 +13,8 @@ from mixedflow.jobs.job import job
 
 with job(snakemake) as task:
     spec = DatasetSpec.from_json(task["dataset"])
+    task.follow(snakemake.input.source, spec.source.paths)
+    task.follow(snakemake.input.joined, [joined.file for joined in spec.join])
     raw = read_dataset(spec, Path(), Path(DOWNLOADS))
     task.read += [raw.fetched] if raw.fetched else []
     prepared = prepare(spec, raw)

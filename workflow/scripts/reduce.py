@@ -12,6 +12,7 @@ from mixedflow.jobs.job import job
 
 with job(snakemake) as task:
     spec, wildcards = DatasetSpec.from_json(task["dataset"]), snakemake.wildcards
+    task.follow(snakemake.input.source, spec.source.paths)
     formulas = json.loads(task["formulas"])
     found = chunks.reduce(spec, formulas, int(wildcards.file), int(wildcards.part))
     write_arrays(found, Path(snakemake.output.chunk))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from mixedflow.errors import ConfigError, SourceError, plain
 from mixedflow.jobs import provenance
 
 _MOST_KEYS = 3  # that a finding names
+_IN_SNAKEFILE = re.compile(r'in file ".*", line \d+:$')
 _PARTS = {"code": "the code", "config": "the configuration", "source": "the data source"}
 
 
@@ -55,7 +57,12 @@ def verify(
     SourceError
         No manifest, or one that cannot be read.
     """
-    plan = _plan(snakefile, config, folder)
+    plans = _plans(snakefile, config, folder)
+    return [finding for plan in plans for finding in _of_results(plan, folder)]
+
+
+def _of_results(plan: dict[str, Any], folder: Path) -> list[Finding]:
+    """What is found in one folder of results."""
     results = PurePosixPath(plan["records"]).parent
     manifest = _manifest(folder / results / "manifest.json", f"{results}/manifest.json")
     findings = list(_artifacts(manifest["artifacts"], folder))
@@ -143,22 +150,31 @@ def _manifest(path: Path, shown: str) -> dict[str, Any]:
     return found
 
 
-def _plan(snakefile: Path | str, config: Path | None, folder: Path) -> dict[str, Any]:
-    """What each job would rest on now: only the workflow itself can tell."""
+def _plans(snakefile: Path | str, config: Path | None, folder: Path) -> list[dict[str, Any]]:
+    """What each job would rest on now: only the workflow itself can tell, one or more of them."""
     with tempfile.TemporaryDirectory() as scratch:
-        out = Path(scratch) / "plan.json"
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--dry-run"]
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--list-rules"]
         command += ["--workflow-profile", "none", "--cores", "1", "--nolock"]
         if config is not None:
             reading.parse(folder / config)  # Snakemake does not say where a file is no YAML
             command += ["--configfile", str(config)]
-        environment = {**os.environ, provenance.PLAN: str(out)}
+        environment = {**os.environ, provenance.PLAN: scratch}
         run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-        if not out.is_file():
-            said = [line for line in run.stderr.splitlines() if line.strip()]
-            raise ConfigError("", said[-1] if said else "snakemake did not start")
-        found: dict[str, Any] = json.loads(out.read_text("utf-8"))
-    return found
+        if run.returncode:
+            raise ConfigError("", _complaint(run.stderr))
+        plans = [json.loads(out.read_text("utf-8")) for out in Path(scratch).iterdir()]
+    if not plans:
+        raise ConfigError(
+            str(snakefile), "does not load mixedflow's workflow", "see docs/module.md"
+        )
+    return sorted(plans, key=lambda plan: str(plan["records"]))
+
+
+def _complaint(said: str) -> str:
+    """The one line of mixedflow's, or what Snakemake says of a Snakefile, from its place on."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    own = [k for k, line in enumerate(lines) if _IN_SNAKEFILE.search(line)]
+    return " ".join(lines[own[0] :] if own else lines[-1:]) or "snakemake did not start"
 
 
 def main(snakefile: Path | str, config: Path | None = None) -> int:

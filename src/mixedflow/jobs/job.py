@@ -8,13 +8,13 @@ import logging
 import shutil
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mixedflow.artifacts.storage import remove_partial, write_text
-from mixedflow.errors import MixedflowError
+from mixedflow.errors import MixedflowError, SourceError, quote
 from mixedflow.jobs import provenance
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,26 @@ class Task(dict[str, str]):
     def __init__(self, given: Mapping[str, str]) -> None:
         super().__init__(given)
         self.read: list[Path] = []
+
+    def follow(self, given: Iterable[str], configured: Iterable[str]) -> None:
+        """Hold the data files that Snakemake tracks against those that the job is about to read.
+
+        Whoever loads the workflow as a module may give its rules other inputs.
+
+        Raises
+        ------
+        SourceError
+            They are not the same.
+        """
+        tracked = {given} if isinstance(given, str) else set(map(str, given))
+        read = set(configured)
+        if tracked != read:
+            what = f"the rule's input is {_listed(tracked)}, the configuration says {_listed(read)}"
+            raise SourceError("data files", what, "name in the configuration what is to be read")
+
+
+def _listed(paths: set[str]) -> str:
+    return ", ".join(map(quote, sorted(paths))) or "none"
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 from mixedflow.artifacts import storage
 from mixedflow.errors import SourceError
 
-PLAN = "MIXEDFLOW_PLAN"  # environment variable: where leave_plan writes to
+PLAN = "MIXEDFLOW_PLAN"  # environment variable: the folder that leave_plan writes into
 _SKEW_SECONDS = 60.0  # clocks of a cluster's nodes differ a little
 
 _RECORDED = (
@@ -54,17 +53,18 @@ def no_future(folder: Path) -> None:
 
 
 def leave_plan(plan: Callable[[], Mapping[str, str]], records: str) -> None:
-    """Where the environment asks for it, write what each job would rest on, and end Snakemake.
+    """Where the environment asks for it, write what each job would rest on.
 
-    ``plan`` maps each job's record below the folder ``records`` to its task; only what is asked
-    for is computed, because each job's process comes by here.
+    A workflow that loads mixedflow several times as a module leaves as many plans. ``plan`` maps
+    each job's record below the folder ``records`` to its task; only what is asked for is computed,
+    because each job's process comes by here.
     """
     wanted = os.environ.get(PLAN)
     if wanted:
         told = {path: fingerprint(json.loads(task)) for path, task in plan().items()}
         text = json.dumps({"records": records, "jobs": told}, sort_keys=True)
-        Path(wanted).write_text(text, encoding="utf-8")
-        sys.exit(0)
+        name = hashlib.sha256(records.encode()).hexdigest()[:16]
+        Path(wanted, f"{name}.json").write_text(text, encoding="utf-8")
 
 
 def fingerprint(task: Mapping[str, str]) -> dict[str, Any]:
