@@ -17,7 +17,7 @@ from mixedflow.inference.draws import parts
 from mixedflow.jobs import warm
 from mixedflow.jobs.digest import code_digest
 from mixedflow.jobs.inputs import source_digest
-from mixedflow.jobs.provenance import leave_plan, no_future
+from mixedflow.jobs.provenance import Planned, leave_plan, no_future
 
 SCRIPTS = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent / "scripts"
 

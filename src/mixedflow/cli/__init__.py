@@ -80,7 +80,7 @@ def _verify(given: argparse.Namespace) -> int:
     own = Path("Snakefile")
     if not own.exists() and given.config is None:
         reading.parse("config.yaml")  # which the workflow then wants
-    return verify.main(own if own.exists() else workflow_file("Snakefile"), given.config)
+    return verify.main(own if own.exists() else workflow_file("Snakefile"), given.config, given.key)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -120,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     add(*other, type=Path, default=Path("config.yaml"), metavar="FILE")
     add = command("verify", _verify, "hold artifacts against what they were made from")
     add(*other, type=Path, metavar="FILE", help="that of the Snakefile by default")
+    add("--key", type=Path, metavar="FILE", help="who must have signed the manifest: a public key")
     return parser
 
 

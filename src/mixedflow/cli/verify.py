@@ -8,31 +8,21 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mixedflow.artifacts import storage
+from mixedflow.cli import signature
 from mixedflow.config import reading
 from mixedflow.data.download import DOWNLOADS
-from mixedflow.errors import ConfigError, SourceError, plain
-from mixedflow.jobs import provenance
+from mixedflow.errors import ConfigError, SourceError
+from mixedflow.jobs import integrity, provenance
+from mixedflow.jobs.integrity import Finding
 
 _MOST_KEYS = 3  # that a finding names
 _IN_SNAKEFILE = re.compile(r'in file ".*", line \d+:$')
 _PARTS = {"code": "the code", "config": "the configuration", "source": "the data source"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One artifact or job that is not as it should be."""
-
-    place: str
-    fault: str
-
-    def __str__(self) -> str:
-        return plain(f"{self.place}: {self.fault}")
 
 
 def verify(
@@ -40,8 +30,8 @@ def verify(
 ) -> list[Finding]:
     """Hold the artifacts in ``folder`` against the manifest and what their jobs rest on now.
 
-    Found are artifacts that were edited or are missing, and jobs whose configuration, code or
-    data changed after they ran. Nothing is written into ``folder``.
+    Found are artifacts, records and entries that were edited, are missing or are of no job, and
+    jobs whose configuration, code or data changed after they ran. Nothing is written.
 
     Parameters
     ----------
@@ -61,24 +51,20 @@ def verify(
     return [finding for plan in plans for finding in _of_results(plan, folder)]
 
 
-def _of_results(plan: dict[str, Any], folder: Path) -> list[Finding]:
+def _of_results(plan: dict[str, Any], folder: Path) -> Iterator[Finding]:
     """What is found in one folder of results."""
-    results = PurePosixPath(plan["records"]).parent
-    manifest = _manifest(folder / results / "manifest.json", f"{results}/manifest.json")
-    findings = list(_artifacts(manifest["artifacts"], folder))
+    place = str(_place(plan))
+    manifest = _manifest(folder / place / integrity.MANIFEST, f"{place}/{integrity.MANIFEST}")
+    yield from integrity.Results(folder, place, manifest, plan).findings()
     expected = {
         PurePosixPath(path).relative_to(plan["records"]).with_suffix("").as_posix(): task
         for path, task in plan["jobs"].items()
     }
-    return findings + list(_jobs(manifest["jobs"], expected, manifest["artifacts"], folder))
+    yield from _jobs(manifest["jobs"], expected, manifest["artifacts"], folder)
 
 
-def _artifacts(artifacts: dict[str, Any], folder: Path) -> Iterator[Finding]:
-    for path, known in artifacts.items():
-        if not (folder / path).is_file():
-            yield Finding(path, "is missing")
-        elif storage.sha256(folder / path) != known["sha256"]:
-            yield Finding(path, f"was edited after {known['job'] or 'its job'} had made it")
+def _place(plan: dict[str, Any]) -> PurePosixPath:
+    return PurePosixPath(plan["records"]).parent
 
 
 def _jobs(
@@ -113,6 +99,8 @@ def _changed(
     if _PARTS["config"] in changed and (keys := _differing(then.get("config"), now["config"])):
         named = keys[:_MOST_KEYS] + (["..."] if len(keys) > _MOST_KEYS else [])
         changed[changed.index(_PARTS["config"])] += f" ({', '.join(named)})"
+    if not changed and (read := _differing_paths(then["inputs"], now["inputs"])):
+        changed.append(f"what it reads ({', '.join(read[:_MOST_KEYS])})")
     for path, digest in then["inputs"].items():
         if path in artifacts:
             found = artifacts[path]["sha256"]
@@ -124,6 +112,21 @@ def _changed(
         if found != digest and not told:
             changed.append(path)
     return changed
+
+
+def _differing_paths(then: Iterable[str], now: Iterable[str]) -> list[str]:
+    """Files that a job read and would not read now, or the other way round.
+
+    Those in a folder that is an input count as the folder; what was fetched is no input before.
+    """
+    now, covered = set(now), set()
+    extra = []
+    for path in then:
+        within = {path, *map(str, PurePosixPath(path).parents)} & now
+        covered |= within
+        if not within and not PurePosixPath(path).is_relative_to(DOWNLOADS):
+            extra.append(path)
+    return sorted([*extra, *(now - covered)])
 
 
 def _differing(then: Any, now: Any, place: str = "") -> list[str]:
@@ -138,8 +141,9 @@ def _differing(then: Any, now: Any, place: str = "") -> list[str]:
 def _manifest(path: Path, shown: str) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        found["digest"] + "", dict(found["environments"])
         for artifact in found["artifacts"].values():
-            artifact["sha256"] + (artifact["job"] or "")
+            artifact["sha256"] + (artifact["job"] or ""), artifact["bytes"] + 0
         for job in found["jobs"].values():
             job.get("config"), dict(job["inputs"])
     except FileNotFoundError:
@@ -177,13 +181,24 @@ def _complaint(said: str) -> str:
     return " ".join(lines[own[0] :] if own else lines[-1:]) or "snakemake did not start"
 
 
-def main(snakefile: Path | str, config: Path | None = None) -> int:
-    """Print what :func:`verify` finds, a line each; the exit code, 1 if there is something."""
-    findings = verify(snakefile, config)
+def main(snakefile: Path | str, config: Path | None = None, key: Path | None = None) -> int:
+    """Print what :func:`verify` finds, a line each; the exit code, 1 if there is something.
+
+    With ``key``, a public key, the signature beside each manifest is held against it.
+    """
+    findings: list[Finding] = []
+    signed: list[str] = []
+    for plan in _plans(snakefile, config, Path()):
+        findings += _of_results(plan, Path())
+        if key:
+            shown = f"{_place(plan)}/{integrity.MANIFEST}"
+            signer, finding = signature.check(key, Path(shown), shown)
+            findings += [finding] if finding else []
+            signed += [f"{shown} was signed by {signer}"] if signer else []
     for finding in findings:
         print(finding)
     if findings:
         print("run snakemake to bring stale and missing artifacts up to date; delete edited ones")
         return 1
-    print("every artifact is what its configuration, code and data make")
+    print(*signed, "every artifact is what its configuration, code and data make", sep="\n")
     return 0

@@ -9,9 +9,9 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mixedflow.artifacts import storage
 from mixedflow.errors import SourceError
@@ -52,17 +52,33 @@ def no_future(folder: Path) -> None:
                 os.utime(path, (now, now))
 
 
-def leave_plan(plan: Callable[[], Mapping[str, str]], records: str) -> None:
+class Planned(NamedTuple):
+    """A job of the configuration: its record, its task, what it is about, reads and makes."""
+
+    record: str
+    task: str
+    wildcards: Mapping[str, str]
+    inputs: Sequence[str]
+    outputs: Sequence[str]  # but for the record
+
+
+def leave_plan(
+    plan: Callable[[], Iterable[Planned]], records: str, others: Sequence[str] = ()
+) -> None:
     """Where the environment asks for it, write what each job would rest on.
 
-    A workflow that loads mixedflow several times as a module leaves as many plans. ``plan`` maps
-    each job's record below the folder ``records`` to its task; only what is asked for is computed,
-    because each job's process comes by here.
+    A workflow that loads mixedflow several times as a module leaves as many plans. ``plan`` is
+    called only then, because each job's process comes by here. ``records`` is the folder of the
+    records, ``others`` are files that jobs without a record make.
     """
     wanted = os.environ.get(PLAN)
     if wanted:
-        told = {path: fingerprint(json.loads(task)) for path, task in plan().items()}
-        text = json.dumps({"records": records, "jobs": told}, sort_keys=True)
+        told = {
+            job.record: fingerprint(json.loads(job.task))
+            | {"wildcards": job.wildcards, "inputs": job.inputs, "outputs": job.outputs}
+            for job in plan()
+        }
+        text = json.dumps({"records": records, "jobs": told, "others": others}, sort_keys=True)
         name = hashlib.sha256(records.encode()).hexdigest()[:16]
         Path(wanted, f"{name}.json").write_text(text, encoding="utf-8")
 
@@ -98,7 +114,7 @@ def record(
         "rule": rule,
         "wildcards": dict(wildcards),
         **resting,
-        "seeds": _seeds(resting["config"]),
+        "seeds": seeds(resting["config"]),
         "inputs": {path.as_posix(): storage.sha256(path) for path in inputs},
         "outputs": {path.as_posix(): storage.sha256(path) for path in outputs},
         "environment": environment(),
@@ -111,7 +127,7 @@ def _files(paths: Iterable[Path]) -> list[Path]:
     return sorted(path for path in found if path.name != ".snakemake_timestamp")
 
 
-def _seeds(config: Mapping[str, Any]) -> dict[str, int]:
+def seeds(config: Mapping[str, Any]) -> dict[str, int]:
     """Every ``seed`` of a slice of the configuration, by its place."""
     found: dict[str, int] = {}
 
@@ -129,6 +145,40 @@ def _seeds(config: Mapping[str, Any]) -> dict[str, int]:
     return found
 
 
+class Gathered(NamedTuple):
+    """Records as the manifest has them, which is shorter."""
+
+    jobs: dict[str, Any]
+    environments: dict[str, Any]
+    outputs: dict[str, tuple[str, str]]  # by path: its SHA-256 and the job that made it
+
+
+def gathered(records: Mapping[str, Path]) -> Gathered:
+    """What the records of jobs say, by the jobs' names.
+
+    Raises
+    ------
+    OSError, ValueError, KeyError, TypeError, AttributeError
+        A file that is no record.
+    """
+    found = Gathered({}, {}, {})
+    for name, path in records.items():
+        job = json.loads(path.read_text("utf-8"))
+        for made, sha256 in job.pop("outputs").items():
+            found.outputs[made] = sha256, name
+        versions = job["environment"]
+        key = hashlib.sha256(json.dumps(versions, sort_keys=True).encode()).hexdigest()[:8]
+        found.environments[key], job["environment"] = versions, key
+        found.jobs[name] = job | {"record_sha256": storage.sha256(path)}
+    return found
+
+
+def digest(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of all that a manifest says, but for this."""
+    said = {key: part for key, part in manifest.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
 def manifest(paths: Iterable[Path], records: Path) -> dict[str, Any]:
     """Checksum, size and job of every artifact in ``paths``; what each job rests on.
 
@@ -142,27 +192,23 @@ def manifest(paths: Iterable[Path], records: Path) -> dict[str, Any]:
     """
     paths = set(_files(paths))
     told = sorted(path for path in paths if path.is_relative_to(records))
-    jobs = {
-        path.relative_to(records).with_suffix("").as_posix(): json.loads(path.read_text("utf-8"))
-        for path in told
-    }
+    found = gathered({p.relative_to(records).with_suffix("").as_posix(): p for p in told})
     sums = {path.as_posix(): storage.sha256(path) for path in sorted(paths - set(told))}
-    made_by, environments = {}, {}
-    for name, job in jobs.items():
-        for path, digest in job.pop("outputs").items():
-            made_by[path] = name
-            if sums.get(path, digest) != digest:
-                what, hint = f"is not as the job {name} left it", "delete it and run again"
-                raise SourceError(path, what, hint)
-    for name, job in jobs.items():
-        for path, digest in job["inputs"].items():
-            if (sums.get(path) or storage.sha256(Path(path))) != digest:
+    for path, (sha256, name) in found.outputs.items():
+        if sums.get(path, sha256) != sha256:
+            what, hint = f"is not as the job {name} left it", "delete it and run again"
+            raise SourceError(path, what, hint)
+    for name, job in found.jobs.items():
+        for path, sha256 in job["inputs"].items():
+            if (sums.get(path) or storage.sha256(Path(path))) != sha256:
                 raise SourceError(path, f"has changed since the job {name} read it", "run again")
-        versions = job["environment"]
-        key = hashlib.sha256(json.dumps(versions, sort_keys=True).encode()).hexdigest()[:8]
-        environments[key], job["environment"] = versions, key
     artifacts = {
-        path: {"sha256": digest, "bytes": Path(path).stat().st_size, "job": made_by.get(path)}
-        for path, digest in sums.items()
+        path: {
+            "sha256": sha256,
+            "bytes": Path(path).stat().st_size,
+            "job": found.outputs[path][1] if path in found.outputs else None,
+        }
+        for path, sha256 in sums.items()
     }
-    return {"artifacts": artifacts, "jobs": jobs, "environments": environments}
+    made = {"artifacts": artifacts, "jobs": found.jobs, "environments": found.environments}
+    return made | {"digest": digest(made)}
