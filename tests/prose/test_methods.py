@@ -11,7 +11,7 @@ from fit_reports import model_report
 from markupsafe import Markup
 
 from mixedflow.artifacts.fit_report import LikelihoodRatio, ModelReport
-from mixedflow.prose import methods, references
+from mixedflow.prose import methods, references, residual_names
 
 HOSTILE = "<script>alert('x')</script>\n{0} & \"quote\" \u202eאבג"
 
@@ -25,6 +25,11 @@ def fitted(**changes: Any) -> ModelReport:
     lr = LikelihoodRatio(12.3, changes.pop("df", 1), 0.0002, "")
     nothing = {"model": "a", "method": "ml", "r2": {"marginal": 0.3}, "lr_vs_linear": lr}
     return model_report(**nothing | changes)
+
+
+def marginal(residual: Any, **changes: Any) -> ModelReport:
+    given = {"formula": "y ~ x", "random_terms": [], "residual": residual}
+    return fitted(**given | changes)
 
 
 FIT = fitted()
@@ -125,7 +130,11 @@ def test_the_file_has_what_the_sentences_cite_and_nothing_else() -> None:
     ]
     fits.append(fitted(gee={"model_correlation": 0.5}, r2={"marginal": 0.3, "level1": 0.2}))
     fits += [fitted(groups=NESTED), fitted(groups=CROSSED)]
-    written = re.findall(r'"([a-z]+\d{4})"', Path(methods.__file__).read_text("utf-8"))
+    fits += [marginal({"correlation": {kind: "t"}}) for kind in ("car1", "unstructured")]
+    fits.append(marginal({"correlation": {"exponential": "t"}, "variance": {"by": "sex"}}))
+    modules = [Path(module.__file__ or "") for module in (methods, residual_names)]
+    text = "".join(path.read_text("utf-8") for path in modules)
+    written = re.findall(r'"([a-z]+\d{4})"', text)
     assert keys(fits, [CARD], [[1]], FAMILIES) == set(written) == set(references.by_key())
 
 
@@ -151,3 +160,34 @@ def test_a_family_says_how_many_factors_its_formula_has() -> None:
             Markup(" ").join(methods.paragraphs([], [CARD], (), [family | {"formula": formula}]))
         )
         assert said in text
+
+
+def test_a_marginal_model_has_no_effects_and_no_mixture() -> None:
+    lr = {"statistic": 9.0, "df": 1, "p_value": 0.01, "distribution": "chi2(1)"}
+    fit = marginal({"correlation": {"exchangeable": True}}, lr_vs_linear=lr)
+    text = plain(Markup(" ").join(methods.paragraphs([fit], [CARD])))
+    assert "were analysed. Marginal linear models, which describe" in text
+    assert "(Diggle et al. 2002) were fitted by maximum likelihood (ML)." in text
+    assert "Within clusters, residuals had an exchangeable correlation in a." in text
+    for absent in ("empirical-Bayes", "Linear mixed", "mixture", "conservative", "R²"):
+        assert absent not in text
+
+
+def test_structures_are_told_with_their_models_and_references() -> None:
+    beside = fitted(model="b", residual={"correlation": {"car1": "t"}, "variance": {"power": "t"}})
+    mmrm = marginal({"correlation": {"unstructured": "visit"}}, model="m<i>")
+    told = Markup(" ").join(methods.paragraphs([FIT, beside, mmrm], [CARD]))
+    assert "<i>" not in told
+    text = plain(told)
+    assert "Linear mixed models with one grouping factor (Laird and Ware 1982) and marginal" in text
+    assert (
+        "residuals had a first-order autoregressive correlation in continuous time (Jones and "
+        "Boadi-Boateng 1991) in b, a standard deviation that is a power of a covariate (Pinheiro "
+        "and Bates 2000) in b and an unstructured covariance over the visits, as in mixed models "
+        "for repeated measures (Mallinckrodt et al. 2008) in m<i>."
+    ) in text
+    found = {"jones1991", "pinheiro2000", "mallinckrodt2008", "diggle2002", "laird1982"}
+    assert found <= keys([FIT, beside, mmrm], [CARD])
+    # Beside random effects an unstructured covariance is no such model.
+    inside = fitted(residual={"correlation": {"unstructured": "visit"}})
+    assert "mallinckrodt2008" not in keys([inside], [CARD])

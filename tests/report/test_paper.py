@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from fit_reports import model_report
 from report_run import hostile_card, write_run
+from residual_rows import car1, row, spread
 
 from mixedflow.artifacts import stored
 from mixedflow.artifacts.fit_report import ModelReport
@@ -47,8 +49,8 @@ def test_a_term_that_a_model_lacks_is_empty(schools: paper.SideBySide) -> None:
 
 def test_html_and_latex_have_a_cell_for_each_model(schools: paper.SideBySide) -> None:
     html, latex = paper.html(schools), paper.latex(schools, "x", "tab:x")
-    for row in re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL)[1:]:
-        assert row.count("<td") == 3
+    for line in re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL)[1:]:
+        assert line.count("<td") == 3
     rows = latex[latex.index("\\endlastfoot") :].splitlines()[1:-1]
     cells = [row for row in rows if "&" in row]
     assert len(cells) > 15 and all(len(re.findall(r"(?<!\\)&", row)) == 3 for row in cells)
@@ -97,3 +99,31 @@ def test_a_variance_at_its_boundary_has_no_standard_error() -> None:
     components = pd.DataFrame(rows, columns=columns)
     table = paper.side_by_side([paper.Fitted(fit, fixed, components)])
     assert cell(table, "Random part", "SD of Intercept: g", "growth") == ("0", "")
+
+
+def structured(model: str, residual: object, rows: list[dict[str, object]]) -> paper.Fitted:
+    fit = model_report(model=model, formula="y ~ x", random_terms=[], residual=residual)
+    fixed = pd.DataFrame([{"term": "x", "estimate": 1.0, "std_error": 0.5}])
+    return paper.Fitted(fit, fixed, pd.DataFrame(rows))
+
+
+def test_parameters_of_residual_structures_have_rows_of_their_own() -> None:
+    """After those of the random effects, and none in a cell of another structure."""
+    by = [*spread(2.0, "girl = 0"), *spread(3.0, "girl = 1")]
+    by.append(row("ratio", "girl = 1", 2.25, "girl = 0"))
+    table = paper.side_by_side(
+        [
+            structured("serial", {"correlation": {"car1": "age"}}, [*spread(2.0), *car1(0.5)]),
+            structured("groups", {"variance": {"by": "girl"}}, by),
+        ]
+    )
+    assert [
+        (name, cells[0][0], cells[1][0]) for name, cells in dict(table.parts)["Random part"]
+    ] == [
+        ("SD of the residual", "2.000", ""),
+        ("Residual correlation, age 1 apart", "0.5000", ""),
+        ("Residual range over age", "1.443", ""),
+        ("Residual SD where girl = 0", "", "2.000"),
+        ("Residual SD where girl = 1", "", "3.000"),
+        ("Residual variance, girl = 1 over girl = 0", "", "2.250"),
+    ]

@@ -9,7 +9,7 @@ from mixedflow.artifacts import stored
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.config import reading
 from mixedflow.errors import ConfigError, ModelError, nearest, plain, quote
-from mixedflow.prose import findings, stata
+from mixedflow.prose import findings, residual_names, stata
 
 _FILES = ("fit.json", "fixed_effects.csv", "variance_components.csv")
 
@@ -41,7 +41,8 @@ def show(model: str, config: Path) -> str:
         cautions += filter(None, [findings.empty_ends(report, fixed, components)])
     except (OSError, ValueError, KeyError, TypeError):
         raise ModelError(where, f"the files in {folder} are not a model's", run) from None
-    head = f"{stata.plain(report.title)}\n{stata.plain(report.formula)}"
+    said = (report.title, report.formula, residual_names.written(report))
+    head = "\n".join(stata.plain(text) for text in said if text)
     told = "".join(f"  {plain(text)}\n" for text in cautions)
     careful = f"\nWhat to be careful about:\n{told}" if told else ""
     return f"{head}\n\n{shown}{careful}"

@@ -360,6 +360,17 @@ ALL = {
     "report": Caption("Report", "The whole analysis on one page that needs no network."),
 }
 
+# A table that the page alone has: of variance_components, what a residual structure adds.
+RESIDUALS = Caption(
+    "Residual structure",
+    "How the residuals of two rows of one cluster correlate, given the random effects if there are "
+    "any, and what their variance depends on. A correlation holds at the distance that is named; "
+    "over the range it falls to 37% (1/e), but for the nugget, the share of the variance that no "
+    "two rows share. Ratios are of variances; power and exponent are δ of a standard deviation "
+    "that goes with |v| to the power δ, or with exp(δ v). Wald intervals are symmetric on a scale "
+    "without bounds (the logarithm of ranges and ratios, Fisher's z or the logit of correlations).",
+)
+
 # What Snakemake's own report adds, by the wildcard of the jobs.
 _OF = {
     "dataset": "\nData set ``{{ snakemake.wildcards.dataset }}``.\n",

@@ -16,10 +16,10 @@ from typing import Any
 from markupsafe import Markup
 
 from mixedflow.artifacts.fit_report import ModelReport
-from mixedflow.language import terms
-from mixedflow.prose import references
+from mixedflow.language import residuals, terms
+from mixedflow.prose import references, residual_names
 from mixedflow.prose.levels import further
-from mixedflow.prose.markup import count, isolated, synthetic
+from mixedflow.prose.markup import conjoined, count, isolated, synthetic
 
 _SOFTWARE = ("numpy", "scipy", "pandas", "statsmodels", "snakemake")
 
@@ -165,14 +165,15 @@ def _models(
         frozenset(("ml",)): "maximum likelihood (ML)",
     }
     how = names.get(frozenset(methods), f"{reml} or, where a model says so, maximum likelihood")
-    grouped, cited = _grouped(_reports(models), families)
+    kinds, cited = _kinds(_reports(models), families)
     found.append(
         _say(
-            f"Linear mixed models with {grouped} were fitted by {how}.",
+            f"{kinds[:1].upper()}{kinds[1:]} were fitted by {how}.",
             *cited,
             *(("patterson1971",) if "reml" in methods else ()),
         )
     )
+    found += _structures(_reports(models))
     found.append(
         _say(
             "The profiled likelihood ({}) was maximised from more than one start, and a fit was "
@@ -186,6 +187,42 @@ def _models(
             _say("Rows with a missing value in a variable of a model were left out of it.")
         )
     return found
+
+
+def _kinds(fits: Sequence[ModelReport], families: Families) -> tuple[str, list[str]]:
+    """Mixed models, marginal ones or both, and the references in order."""
+    mixed = [fit for fit in fits if fit.random_terms]
+    told: list[str] = []
+    cited: list[str] = []
+    if mixed or families or not fits:
+        grouped, cited = _grouped(mixed, families)
+        told.append(f"linear mixed models with {grouped}")
+    if len(mixed) < len(fits):
+        told.append(
+            "marginal linear models, which describe how the rows of a cluster correlate without "
+            "effects of clusters ({}),"
+        )
+        cited = [*cited, "diggle2002"]
+    return " and ".join(told).removesuffix(","), cited
+
+
+def _structures(fits: Sequence[ModelReport]) -> list[_Said]:
+    """What the residuals of which models were let have."""
+    found: dict[residual_names.Phrase, list[str]] = {}
+    for fit in fits:
+        if fit.residual:
+            spec = residuals.read(fit.residual, "residual")
+            for phrase in residual_names.phrases(spec, marginal=not fit.random_terms):
+                found.setdefault(phrase, []).append(fit.model)
+    if not found:
+        return []
+    keys = tuple(key for _, cited in found for key in cited)
+    told = []
+    for (text, cited), names in found.items():
+        of = Markup(", ").join(Markup("<code>{}</code>").format(name) for name in names)
+        short = [references.by_key()[key].short for key in cited]
+        told.append(Markup("{} in {}").format(Markup(text).format(*short), of))
+    return [(Markup("Within clusters, residuals had {}.").format(conjoined(told)), keys)]
 
 
 def _grouped(fits: Sequence[ModelReport], families: Families) -> tuple[str, list[str]]:
@@ -234,7 +271,8 @@ def _inference(models: Sequence[_Used]) -> list[_Said]:
             if chosen is not None:
                 found.append(_say(text, *keys, models=chosen))
     tests = [fit.lr_vs_linear for fit in _reports(models)]
-    if any(test.df == 1 for test in tests):
+    bounded = [test for test in tests if test.distribution != f"chi2({test.df})"]
+    if any(test.df == 1 for test in bounded):
         found.append(
             _say(
                 "The likelihood-ratio test of a single variance against 0 used the mixture of "
@@ -243,7 +281,7 @@ def _inference(models: Sequence[_Used]) -> list[_Said]:
                 "stram1994",
             )
         )
-    if any(test.df > 1 for test in tests):
+    if any(test.df > 1 for test in bounded):
         found.append(
             _say(
                 "Likelihood-ratio tests of several covariance parameters at once against 0 used "
@@ -284,17 +322,17 @@ def _families(families: Families) -> list[_Said]:
 
 
 def _clusters(models: Sequence[_Used]) -> list[_Said]:
-    if not models:
-        return []
-    found = [
-        _say(
-            "Effects of single clusters are empirical-Bayes estimates, the means of their "
-            "distribution given the data at the estimated parameters ({}); comparative standard "
-            "errors count the error of the fixed effects.",
-            "laird1982",
+    found = []
+    if any(model.report is None or model.report.random_terms for model in models):
+        found.append(
+            _say(
+                "Effects of single clusters are empirical-Bayes estimates, the means of their "
+                "distribution given the data at the estimated parameters ({}); comparative "
+                "standard errors count the error of the fixed effects.",
+                "laird1982",
+            )
         )
-    ]
-    explained = [fit.r2 for fit in _reports(models)]
+    explained = [fit.r2 for fit in _reports(models) if fit.random_terms]
     if explained:
         found.append(
             _say(

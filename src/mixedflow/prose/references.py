@@ -17,9 +17,10 @@ FILE = Path(__file__).with_name(RESOURCES[0])
 
 @dataclass(frozen=True)
 class Citation:
-    """An article: ``authors`` as "Family, Given" each, ``pages`` with an en dash.
+    """An article or a book: ``authors`` as "Family, Given" each, ``pages`` with an en dash.
 
-    ``doi`` is empty where there is none; ``bibtex`` is the entry as the file has it.
+    A book has a ``publisher`` in place of journal, volume and pages. ``doi`` is empty where there
+    is none; ``bibtex`` is the entry as the file has it.
     """
 
     key: str
@@ -29,6 +30,7 @@ class Citation:
     journal: str
     volume: str
     pages: str
+    publisher: str
     doi: str
     bibtex: str
 
@@ -45,13 +47,14 @@ class Citation:
         """One line of a list of references."""
         *first, last = self.authors
         names = f"{'; '.join(first)} and {last}" if first else last
-        said = f"{names} ({self.year}). {self.title}. {self.journal} {self.volume}, {self.pages}."
+        where = self.publisher or f"{self.journal} {self.volume}, {self.pages}"
+        said = f"{names} ({self.year}). {self.title}. {where}."
         return f"{said} doi:{self.doi}" if self.doi else said
 
 
 @cache
 def by_key() -> Mapping[str, Citation]:
-    """Every article of references.bib, with LaTeX's spellings (``\\&``, ``--``) as characters."""
+    """Every entry of references.bib, with LaTeX's spellings (``\\&``, ``--``) as characters."""
     # In this order: a list of authors would not be decoded.
     reading = [LatexDecodingMiddleware(), SeparateCoAuthors()]
     library = bibtexparser.parse_file(str(FILE), append_middleware=reading)
@@ -65,9 +68,10 @@ def _citation(entry: Entry) -> Citation:
         authors=tuple(fields["author"]),
         year=int(fields["year"]),
         title=fields["title"],
-        journal=fields["journal"],
-        volume=fields["volume"],
-        pages=fields["pages"],
+        journal=fields.get("journal", ""),
+        volume=fields.get("volume", ""),
+        pages=fields.get("pages", ""),
+        publisher=fields.get("publisher", ""),
         doi=fields.get("doi", ""),
         bibtex=entry.raw or "",  # one that was read has it
     )

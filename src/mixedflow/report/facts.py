@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from mixedflow.artifacts import formatting
 from mixedflow.artifacts.fit_report import GroupReport, ModelReport
+from mixedflow.language import residuals
 from mixedflow.prose.markup import count, number, p_value
 from mixedflow.report.card import fragment
 
@@ -16,6 +17,7 @@ _TESTS = {
     "satterthwaite": "t, Satterthwaite",
     "kenward-roger": "t, Kenward-Roger",
 }
+_AGAINST = "LR test vs. linear model with independent rows"
 _INTERVALS = {
     "wald": "Wald",
     "profile": "profile likelihood",
@@ -42,9 +44,8 @@ def facts(fit: ModelReport) -> list[tuple[str, Any]]:
         text = f"{number(wald.chi2)}, {p_value(wald.p_value)}"
         found.append((f"Wald chi2({wald.df})", text))
     text = f"{lr.distribution} = {number(lr.statistic)}, {p_value(lr.p_value)}"
-    found.append(("LR test vs. linear model", text))
-    text = f"{number(r2['marginal'])}, {number(r2['conditional'])}"
-    found.append(("R² marginal, conditional", text))
+    found.append((_AGAINST if fit.residual else "LR test vs. linear model", text))
+    found.append(_explained(fit))
     if "level1" in r2:
         text = f"{number(r2['level1'])}, {number(r2['level2'])}"
         found.append(("Explained at level 1, level 2 (Snijders and Bosker)", text))
@@ -53,6 +54,16 @@ def facts(fit: ModelReport) -> list[tuple[str, Any]]:
         place = f"Total variance smallest at {spread.predictor}"
         found.append((place, number(spread.minimum_at)))
     return found
+
+
+def _explained(fit: ModelReport) -> tuple[str, Any]:
+    """R²: of a marginal model one, and the residual variance that it holds at."""
+    r2, at = fit.r2, ""
+    if fit.residual and not residuals.read(fit.residual, "residual").one_variance:
+        at = ", at the mean residual variance of the rows"
+    if not fit.random_terms:
+        return f"R² marginal{at}", number(r2["marginal"])
+    return f"R² marginal, conditional{at}", f"{number(r2['marginal'])}, {number(r2['conditional'])}"
 
 
 def _group_facts(group: GroupReport) -> list[tuple[str, Any]]:

@@ -17,7 +17,7 @@ from mixedflow.artifacts import formatting, registry, stored
 from mixedflow.artifacts.fit_report import GroupReport, ModelReport
 from mixedflow.artifacts.registry import Artifact
 from mixedflow.language.names import INTERCEPT
-from mixedflow.prose import captions, equations, findings, interpretation
+from mixedflow.prose import captions, equations, findings, interpretation, residual_names
 from mixedflow.prose.captions import Caption
 from mixedflow.prose.latex import latex
 from mixedflow.prose.levels import described
@@ -25,7 +25,13 @@ from mixedflow.prose.markup import number
 from mixedflow.prose.stata import text
 from mixedflow.report import facts
 from mixedflow.report.html import inline_svg
-from mixedflow.report.tables import components_table, records, shares_table, table
+from mixedflow.report.tables import (
+    components_table,
+    records,
+    residual_table,
+    shares_table,
+    table,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,6 +150,16 @@ class Model:
     @property
     def components_table(self) -> Markup:
         return components_table(self.components)
+
+    @property
+    def residual_table(self) -> Markup | None:
+        """Correlation, range, ratios and powers of a residual structure."""
+        return residual_table(self.components)
+
+    @property
+    def residual(self) -> str:
+        """The residual structure as the configuration has it."""
+        return residual_names.written(self.fit)
 
     @property
     def empty_ends(self) -> str:

@@ -180,6 +180,7 @@ def page(results_dir: Path, config: Mapping[str, Any]) -> str:
             ranking_sentence=lambda m: findings.ranking_sentence(m.fit, m.ranks),
             marked=findings.marked,
             captions=captions.ALL,
+            residual_caption=captions.RESIDUALS,
             sources=_sources(datasets),
             config=json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False),
             version=mixedflow.__version__,
@@ -236,12 +237,14 @@ def _datasets(
 
 
 def _overview(models: list[Model]) -> Markup:
+    structured = any(model.residual for model in models)
     return fragment(
         [
             {
                 "model": findings.named(model.fit),
                 "data set": model.fit.dataset,
                 "formula": model.fit.formula,
+                **({"residuals": _structure(model)} if structured else {}),
                 "method": model.fit.method.upper(),
                 "parameters": model.fit.n_parameters,
                 "log-likelihood": model.fit.log_likelihood,
@@ -250,6 +253,10 @@ def _overview(models: list[Model]) -> Markup:
             for model in models
         ]
     )
+
+
+def _structure(model: Model) -> str:
+    return model.residual.removeprefix("residual: ") or "independent"
 
 
 def _sources(datasets: list[Dataset]) -> Markup:

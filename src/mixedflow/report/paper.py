@@ -14,14 +14,16 @@ from mixedflow.artifacts import formatting, registry, stored
 from mixedflow.artifacts.fit_report import ModelReport, Share, ShareAt
 from mixedflow.artifacts.storage import write_text
 from mixedflow.errors import SourceError
+from mixedflow.language.names import RESIDUAL
 from mixedflow.prose.captions import ALL
 from mixedflow.prose.findings import named
+from mixedflow.prose.residual_names import SCALES, parameter
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-_RESIDUAL = "SD of the residual"
+_RESIDUAL, _OF_RESIDUAL = "SD of the residual", "Residual "
 Cell = tuple[str, str]  # an estimate and its standard error, each empty where there is none
 _NOTE = "Standard errors in parentheses."
 _RANKING = (
@@ -77,15 +79,17 @@ def side_by_side(fits: Sequence[Fitted]) -> SideBySide:
     fixed = [{row["term"]: _cell(row) for row in one.fixed.to_dict("records")} for one in fits]
     several = any(len(one.fit.groups) > 1 for one in fits)
     random = [_random(one.components, several) for one in fits]
-    # The residual's row comes last, whichever model has the most terms.
-    names = [name for name in _union(random) if name != _RESIDUAL]
+    # The residual's rows come last, whichever model has the most terms.
+    every = [name for name in _union(random) if name != _RESIDUAL]
+    names = sorted(every, key=lambda name: name.startswith(_OF_RESIDUAL))
+    names.insert(sum(not name.startswith(_OF_RESIDUAL) for name in names), _RESIDUAL)
     return SideBySide(
         [named(one.fit) for one in fits],
         [
             ("Fixed part", [(n, [one.get(n, ("", "")) for one in fixed]) for n in _union(fixed)]),
             (
                 "Random part",
-                [(n, [one.get(n, ("", "")) for one in random]) for n in (*names, _RESIDUAL)],
+                [(n, [one.get(n, ("", "")) for one in random]) for n in names],
             ),
             ("Fit", _fit_rows([one.fit for one in fits])),
         ],
@@ -105,7 +109,10 @@ def _random(components: pd.DataFrame, several: bool) -> dict[str, Cell]:
     """The SDs and correlations; where models have several factors, in blocks by factor."""
     found = {}
     for row in components.to_dict("records"):
-        if row["scale"] == "sd":
+        if row["group"] == RESIDUAL and (row["term1"] or row["scale"] in SCALES):
+            if row["scale"] not in ("var", "cov"):
+                found[f"{_OF_RESIDUAL}{parameter(row)}"] = _cell(row)
+        elif row["scale"] == "sd":
             what = f"SD of {row['term1']}: {row['group']}" if row["term1"] else _RESIDUAL
             found[what] = _cell(row)
         elif row["scale"] == "corr":

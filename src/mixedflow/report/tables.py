@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from mixedflow.artifacts import formatting
 from mixedflow.prose.markup import number
+from mixedflow.prose.residual_names import SCALES, parameter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +46,8 @@ def components_table(components: pd.DataFrame) -> Markup:
     scales = {"var": "variance", "cov": "variance", "sd": "sd", "corr": "sd"}
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for row in records(components):
+        if _of_structure(row):
+            continue
         key = (row["group"], row["term1"], row["term2"])
         name = " × ".join(part for part in key[1:] if part) or "rows"
         shown = rows.setdefault(key, {"group": row["group"], "component": name})
@@ -57,6 +60,28 @@ def components_table(components: pd.DataFrame) -> Markup:
     # A number that is missing in every row, as at a boundary, is still a number.
     numeric = frame.astype({n: "float64" for n in _SCALES if not n.endswith("_ci")})
     return Markup(formatting.html_table(numeric, _SCALES))
+
+
+def residual_table(components: pd.DataFrame) -> Markup | None:
+    """The parameters of a residual structure that are no variance; nothing without one."""
+    import pandas as pd
+
+    rows = []
+    for row in records(components):
+        if _of_structure(row):
+            low, high = row["conf_low"], row["conf_high"]
+            between = "" if low is None or high is None else f"{number(low)} to {number(high)}"
+            shown = {"parameter": parameter(row), "estimate": row["estimate"]}
+            rows.append({**shown, "std_error": row["std_error"], "interval": between})
+    if not rows:
+        return None
+    frame = pd.DataFrame(rows).astype({"estimate": "float64", "std_error": "float64"})
+    return Markup(formatting.html_table(frame, {"std_error": "SE", "interval": "95% CI"}))
+
+
+def _of_structure(row: dict[str, Any]) -> bool:
+    """A parameter that stands for itself: a covariance of two visits goes with its correlation."""
+    return row["scale"] in SCALES or (row["scale"] == "corr" and not row["term2"])
 
 
 def shares_table(function: pd.DataFrame, x: str) -> Markup:
