@@ -349,7 +349,12 @@ def variance(table: pd.DataFrame, fit: ModelReport, labels: Labels) -> Figure:
     last = table.iloc[-1]
     right = float(last["x"])
     bands = [
-        (right, float(last["residual"]) / 2, "within clusters", BLUE),
+        (
+            right,
+            float(last["residual"]) / 2,
+            "residual" if fit.marginal else "within clusters",
+            BLUE,
+        ),
         (right, float(last["total"]), "total, 95% CI", "#222222"),
     ]
     for low, high, size, name, colour in between:

@@ -360,6 +360,48 @@ ALL = {
     "report": Caption("Report", "The whole analysis on one page that needs no network."),
 }
 
+# What a model says in place of the usual caption, by what it lacks or has besides.
+_MARGINAL = {
+    "variance_components": Caption(
+        "Variances",
+        "How widely rows scatter about their expected values: as variances, and beside them as "
+        "standard deviations, in the units of the outcome; of two visits, the covariance and the "
+        "correlation. Wald intervals are symmetric on the log scale for standard deviations and on "
+        "Fisher's z scale for correlations, so they are not centred on the estimate.",
+    ),
+    "variance": Caption(
+        "Residual variance",
+        "What the fixed part leaves over, with its 95% confidence band: level unless the model "
+        "lets it depend on the covariate.",
+    ),
+    "alternatives": Caption(
+        "The fixed effects by other standard errors",
+        "Beside the model's own: cluster-robust ones, which do not trust its covariances (CR0, and "
+        "CR1 with its factor for few clusters), and, if asked for, generalised estimating "
+        "equations. Where they differ much, another structure of the residuals deserves a look.",
+    ),
+}
+_STRUCTURED = {
+    "variance": Caption(
+        "Total residual variance",
+        "What the fixed part leaves over, between clusters and within them. The first changes with "
+        "the covariate if its slope is random, the second if the residual variance depends on it; "
+        "on anything else it is the mean over the rows.",
+    ),
+    "residual_qq": Caption(
+        "Residuals against the normal distribution",
+        "Standardised residuals in order, each freed of its correlation with those before it. "
+        "Points off the line at the ends are rows that the normal distribution does not expect; a "
+        "bend of the whole is skewness.",
+    ),
+}
+
+
+def of_model(marginal: bool, structured: bool) -> dict[str, Caption]:
+    """The captions of a marginal model, and of one with a residual structure."""
+    return {**ALL, **(_STRUCTURED if structured else {}), **(_MARGINAL if marginal else {})}
+
+
 # A table that the page alone has: of variance_components, what a residual structure adds.
 RESIDUALS = Caption(
     "Residual structure",

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from csv import reader
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -197,7 +197,14 @@ class Model:
         return self._figures(registry.DIAGNOSTICS)
 
     def _figures(self, section: str) -> list[Shown]:
-        return shown_of(self.folder, self.name, self._own(section, registry.FIGURE))
+        found = shown_of(self.folder, self.name, self._own(section, registry.FIGURE))
+        told = {f"{self.name}-{name}": caption for name, caption in self.captions.items()}
+        return [replace(shown, caption=told[shown.key]) for shown in found]
+
+    @property
+    def captions(self) -> dict[str, Caption]:
+        """By artifact, as they hold of this model."""
+        return captions.of_model(self.fit.marginal, bool(self.fit.residual))
 
     def _own(self, section: str, *formats: str) -> list[Artifact]:
         """Those of a part of the report that the model can have, whatever an earlier run left."""

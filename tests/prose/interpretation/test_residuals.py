@@ -129,6 +129,7 @@ NO_INTERVAL = {"std_error": None, "conf_low": None, "conf_high": None}
         ({}, {"conf_low": 0.1, "conf_high": 30.0}, False, "are weakly identified beside each"),
         ({"estimate": 0.0, **NO_INTERVAL}, NO_INTERVAL, True, "is estimated as zero beside the"),
         (NO_INTERVAL, {"estimate": 0.01, **NO_INTERVAL}, False, "range is not identified"),
+        ({}, {"estimate": 0.01, "conf_low": 1e-9, "conf_high": 1e9}, False, "practically zero"),
     ],
 )
 def test_an_intercept_beside_a_falling_correlation(

@@ -94,7 +94,7 @@ class Correlated(ResidualWords):
         if scale is None or not scale["estimate"]:
             return Markup("")
         if self.vanished:
-            return Markup("{} estimated as zero at all distances in the data.").format(_TWO)
+            return Markup("{} practically zero at the distances in the data.").format(_TWO)
         left = 1.0 - (nugget["estimate"] if nugget else 0.0)
         told = []
         for k, gap in enumerate(self._gaps()):
@@ -124,9 +124,9 @@ class Correlated(ResidualWords):
 
     @property
     def vanished(self) -> bool:
-        """A correlation on its boundary: none at distances that the data have, and no error."""
+        """No correlation at distances that the data have, and a range that could be any."""
         scale, span = self.parts.range, self.span
-        if scale is None or not scale["estimate"] or scale["std_error"] is not None or not span:
+        if scale is None or not scale["estimate"] or not vague(scale) or not span:
             return False
         return math.exp(-0.05 * span / scale["estimate"]) < _GONE
 

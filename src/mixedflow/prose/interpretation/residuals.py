@@ -30,7 +30,7 @@ _NO_INTERCEPT = Markup(
 )
 _NO_CORRELATION = Markup(
     "The random intercept describes all that the rows of a cluster have in common: beside it the "
-    "residual correlation is estimated as zero, and its range is not identified."
+    "residual correlation is practically zero, and its range is not identified."
 )
 _NUGGET = Markup(
     "Range and nugget are weakly identified: the few rows near each other decide both, and other "

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from mixedflow.artifacts.fit_report import LevelShare
+from mixedflow.language import residuals
 from mixedflow.prose.levels import Called
 from mixedflow.prose.markup import conjoined
 from mixedflow.prose.wording import Words, interval, number
@@ -23,15 +24,16 @@ def share_between(words: Words) -> list[tuple[str, Markup]]:
 
     Of several factors with random intercepts, a share each and how alike rows are.
     """
-    icc, vpc = words.model.fit.icc, words.model.fit.vpc
-    if words.model.fit.shares:
-        return _by_level(words, words.model.fit.shares)
+    fit = words.model.fit
+    icc, vpc = fit.icc, fit.vpc
+    if fit.shares:
+        return _by_level(words, fit.shares)
     if icc and icc.estimate is not None:
         text = Markup(
             "{}% of the variance that the covariates leave lies between clusters (ICC {}, {}). {}"
         ).format(
             round(100 * icc.estimate), number(icc.estimate), interval(vars(icc)),
-            _ALIKE if words.model.fit.residual else _SAME,
+            _ALIKE if fit.residual and fit.residual.get("correlation") else _SAME,
         )  # fmt: skip
         return [("ICC", text)]
     if not vpc or vpc.estimate is None:
@@ -60,6 +62,11 @@ def share_between(words: Words) -> list[tuple[str, Markup]]:
         number(vpc.estimate),
         interval(vars(vpc)),
     )
+    if (told := fit.residual) and not residuals.read(told, "residual").one_variance:
+        text += Markup(
+            " The residual variance is that at this value, or its mean over the rows where the "
+            "value does not decide about it."
+        )
     return [("VPC", text)]
 
 
