@@ -1,7 +1,7 @@
 """Repeated measures of a trial (MMRM): against SAS's and R mmrm's printed values, and dense ones.
 
-tests/reference/means: `fev.json` is recomputed there from dense matrices. SAS stops its search where
--2 log L changes by 1e-8 of itself, which leaves its estimates right to five digits.
+tests/reference/means: `fev.json` is recomputed there from dense matrices. SAS stops its search
+where -2 log L changes by 1e-8 of itself, which leaves its estimates right to five digits.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ KR = Reporting(df="kenward-roger")
 SAS = {"estimate": 3.81972492, "std_error": 0.66124382, "df": 160.73326640,
        "conf_low": 2.51387886, "conf_high": 5.12557098}  # fmt: skip
 # mmrm 0.3, printed in its introduction: coefficients, and emmeans by visit, PBO before TRT.
-MMRM = {"Intercept": 30.77747548 + 0.32606192, "ARMCD[TRT]": 3.77423004, "AVISIT[VIS4]": 15.05389826,
+MMRM = {"Intercept": 30.77747548 + 0.32606192, "ARMCD[TRT]": 3.77423004,
+        "AVISIT[VIS4]": 15.05389826,
         "ARMCD[TRT]:AVISIT[VIS4]": 0.62422703}  # fmt: skip
 MMRM_MEANS = [33.3, 37.1, 38.2, 41.9, 43.7, 46.8, 48.4, 52.8]
 

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from mixedflow.prose.coding import Row
 from mixedflow.prose.interpretation.residual_words import MOST, ResidualWords, ends
 from mixedflow.prose.markup import conjoined
+from mixedflow.prose.residual_parts import vague
 from mixedflow.prose.wording import exact, interval, number, sentences
 
 _GONE = 0.05  # a correlation at a small part of the data's span that is none
