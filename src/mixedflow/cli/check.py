@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         StructuresSpec,
     )
     from mixedflow.language.formula import Parsed
+    from mixedflow.language.residuals import Residual
     from mixedflow.model.covariates import Covariates
     from mixedflow.model.design import Design
 
@@ -272,11 +273,22 @@ def _describe(wanted: ModelSpec, design: Design) -> str:
         f"{len(design.groups)} grouping factors" if several else f"{_clusters(design)} clusters"
     )
     random = f"random: {len(design.random_terms)}" if design.random_terms else "marginal"
-    residual = f"; residuals: {wanted.residual.shown}" if wanted.residual else ""
+    residual = f"; residuals: {_structure(wanted.residual)}" if wanted.residual else ""
     return plain(
         f"models.{wanted.name}: {len(design.rows)} rows{left_out}, {grouped}; fixed effects: "
         f"{len(design.terms)}, {random}{residual}"
     )
+
+
+def _structure(residual: Residual) -> str:
+    """``car1 age, variance by girl``."""
+    parts = []
+    if (correlation := residual.correlation) is not None:
+        nugget = "with nugget" if correlation.nugget else None
+        parts = [" ".join(filter(None, (correlation.kind, correlation.over, nugget)))]
+    if residual.variance is not None:
+        parts.append(f"variance {residual.variance.kind} {residual.variance.over}")
+    return ", ".join(parts)
 
 
 def _negative(wanted: ModelSpec, design: Design, data: Data) -> list[str]:

@@ -73,17 +73,6 @@ class Residual:
         """The covariance of the residuals is linear in its parameters."""
         return self.correlation is not None and self.correlation.kind == "unstructured"
 
-    @property
-    def shown(self) -> str:
-        """In a line: ``car1 age, variance by girl``."""
-        parts = []
-        if self.correlation:
-            nugget = "with nugget" if self.correlation.nugget else None
-            parts = [" ".join(filter(None, (self.correlation.kind, self.correlation.over, nugget)))]
-        if self.variance:
-            parts.append(f"variance {self.variance.kind} {self.variance.over}")
-        return ", ".join(parts)
-
     def written(self) -> dict[str, dict[str, str | bool]]:
         """As users write it."""
         found: dict[str, dict[str, str | bool]] = {}
