@@ -71,7 +71,10 @@ class Residual:
     @property
     def linear(self) -> bool:
         """The covariance of the residuals is linear in its parameters."""
-        return self.correlation is not None and self.correlation.kind == "unstructured"
+        if self.correlation is None:
+            return self.variance is not None and self.variance.kind == "by"
+        linear = ("exchangeable", "toeplitz", "unstructured")
+        return self.variance is None and self.correlation.kind in linear
 
     def written(self) -> dict[str, dict[str, str | bool]]:
         """As users write it."""

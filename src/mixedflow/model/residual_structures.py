@@ -162,13 +162,16 @@ class Exchangeable:
     def _of(self, rho: float) -> Array:
         return np.array([np.log((rho - self._low) / (1.0 - rho))])
 
+    def rho(self, tau: Array) -> float:
+        return exchangeable_rho(float(tau[0]), self._low)
+
     def _parts(self, columns: Array) -> tuple[Array, Array]:
         mean = np.add.reduceat(columns, self._starts, axis=1) / self._n
         mean = np.repeat(mean, self._rows, axis=1)
         return mean, columns - mean
 
     def turned(self, columns: Array, tau: Array) -> Turned:
-        rho = exchangeable_rho(float(tau[0]), self._low)
+        rho = self.rho(tau)
         inner, outer = 1.0 - rho, 1.0 + (self._n - 1.0) * rho
         if not (inner > 0 and (outer > 0).all()):
             raise np.linalg.LinAlgError("rows are perfectly correlated")

@@ -21,6 +21,7 @@ from mixedflow.model.adjoint import adjoint
 from mixedflow.model.as_fixed import AsFixed, Without, of_clusters
 from mixedflow.model.cluster_effects import ClusterEffects, NoEffects
 from mixedflow.model.crossproducts import CrossProducts, Scales, reduce
+from mixedflow.model.linear_residuals import LinearResiduals
 from mixedflow.model.objective import Covariance, Evaluation, closed, in_data_units, seed
 from mixedflow.model.one_factor import OneFactor
 from mixedflow.model.residual_structures import Correlation, Visits
@@ -348,19 +349,33 @@ class Whitened:
             assert isinstance(structure, Visits)
             X = rows.X @ self.scales.R_inverse
             return structure.kenward_roger(X, s2 * structure.matrix(parameters))
-        raise ModelError(
-            "Kenward-Roger",
-            "it is not available where the covariance is no linear function of its parameters",
-            "use df: satterthwaite",
-        )
+        return self._linear().sums(np.append(parameters, 0.5 * np.log(s2)))
 
     def covariance_slopes(self, parameters: Array, s2: float) -> Array:
         """(m, k + 1) derivatives of what :meth:`kenward_roger` is in, in (parameters, log s)."""
         structure = self.correlation
-        assert isinstance(structure, Visits)
+        if not (isinstance(structure, Visits) and structure.linear):
+            return self._linear().slopes(np.append(parameters, 0.5 * np.log(s2)))
         lower = np.tril_indices(len(structure.matrix(parameters)))
         R, slopes = structure.matrix(parameters), structure.slopes(parameters)
         return np.asarray(s2 * np.vstack([slopes[:, *lower], 2.0 * R[lower]]).T)
+
+    def _linear(self) -> LinearResiduals:
+        """Kenward and Roger's sums where R is linear in its parameters; refused elsewhere."""
+        found = None
+        if isinstance(self.rows, Rows):
+            columns = self.rows.columns(self.scales)
+            X, Z = columns[self.q : -1].T, columns[: self.q].T
+            found = LinearResiduals.of(
+                X, Z, self.rows.codes, self.independent, self.correlation, self.H
+            )
+        if found is None:
+            raise ModelError(
+                "Kenward-Roger",
+                "it is not available where the covariance is no linear function of its parameters",
+                "use df: satterthwaite",
+            )
+        return found
 
     def fitted_variance(self, beta: Array) -> float:
         return self.total.fitted_variance(beta)
