@@ -49,6 +49,7 @@ def configuration() -> dict[str, Any]:
                 "inference": {"intervals": "bootstrap", "draws": 40, "contrasts": {"rise": "-t"}},
             },
             "lines": {**model, "formula": "y ~ t + (1 + t | g)", "rank": {"by": "Intercept"}},
+            "serial": {**model, "formula": "y ~ t", "residual": {"correlation": {"ar1": "t"}}},
             "summed": {"dataset": "parts", "formula": "y ~ t + (1 | g)"},
             "two": {**model, "formula": "y ~ t + (1 | g) + (1 | h)"},
         },

@@ -176,6 +176,16 @@ def of_a_fit(model):
     }
 
 
+def of_a_course(model):
+    """Of a model and its data set, what decides about its residuals over time."""
+    dataset = DATASETS[model.dataset]
+    explore = dataset.explore
+    if explore:
+        explore = replace(explore, outcome="", trend=None, min_cluster_size=0)
+    plain = replace(refitted(model.name, seed=0), title=model.title)
+    return {"model": plain, "dataset": replace(dataset, explore=explore)}
+
+
 def growing(least, per_mb=0):
     """A resource that grows with the input, and with every attempt after one that failed.
 

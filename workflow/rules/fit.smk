@@ -136,6 +136,33 @@ use rule draw as draw_marginal_bootstrapped with:
         model=one_of(MARGINAL & BOOTSTRAPPED),
 
 
+# What a residual structure implies over time, beside what the residuals show.
+COURSED = {
+    name
+    for name, model in MODELS.items()
+    if model.residual and model.residual.time(DATASETS[model.dataset].time)
+}
+
+
+rule residual_structure:
+    input:
+        **PREPARED,
+    output:
+        **outputs("residual_structure", registry.COURSE),
+    log:
+        f"{LOGS}/residual_structure/{{model}}.log",
+    wildcard_constraints:
+        model=one_of(COURSED),
+    threads: 1
+    resources:
+        mem_mb=growing(1000, per_mb=30),
+        runtime=growing(10, per_mb=0.5),
+    params:
+        task=lambda w: task("residual_structure", **of_a_course(MODELS[w.model])),
+    script:
+        "../scripts/residual_structure.py"
+
+
 # Draws are kept: a run that was interrupted goes on, and more draws are added to those there are.
 rule bootstrap:
     input:

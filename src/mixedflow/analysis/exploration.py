@@ -203,11 +203,10 @@ def residuals(
 
 def over_time(left: pd.DataFrame, visits: bool) -> pd.DataFrame:
     """Variance, correlation and semivariogram of residuals, of the rows whose time is known."""
-    known = left[np.isfinite(left["time"])].dropna()
-    visit = known["visit"].to_numpy(float) if visits else None
-    codes = pd.factorize(known["cluster"])[0]
-    course, order = course_of(codes, known["time"].to_numpy(), visit)
-    return empirical(course, known["residual"].to_numpy()[order])
+    visit = left["visit"].to_numpy(float, na_value=np.nan) if visits else None
+    codes = pd.factorize(left["cluster"])[0]
+    course, rows = course_of(codes, left["time"].to_numpy(), visit)
+    return empirical(course, left["residual"].to_numpy()[rows])
 
 
 def by_visit(left: pd.DataFrame, cluster: str, visit: str, where: str) -> pd.DataFrame:

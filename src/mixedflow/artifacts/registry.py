@@ -54,6 +54,7 @@ TREND = "trend"  # and a formula of it, to look at what it leaves over
 VISITS = "visits"  # and planned visits, to correlate that from visit to visit
 ROWS = "rows"  # all of them at once, not in chunks
 BOOTSTRAP = "bootstrap"
+COURSE = "course"  # a residual structure, and a time over which it can be looked at
 EFFECTS = "effects"  # random ones, which a marginal model has not
 FACTORS = "factors"  # a model with several grouping factors
 SLOPE = "slope"  # a random one, with which an order depends on the covariate
@@ -218,6 +219,13 @@ ARTIFACTS = (
     Artifact("fitted_lines", MODEL, FIGURE, ("draw",), (EFFECTS,), section=PICTURES),
     Artifact("residual_qq", MODEL, FIGURE, ("draw",), section=DIAGNOSTICS),
     Artifact("residuals_fitted", MODEL, FIGURE, ("draw",), section=DIAGNOSTICS),
+    Artifact(
+        "residual_structure", MODEL, FIGURE, ("residual_structure",), (COURSE,), section=DIAGNOSTICS
+    ),
+    Artifact(
+        "residual_structure", MODEL, TABLE, ("residual_structure",), (COURSE,), section=FURTHER,
+        columns="quantity:text visits:text low high at n empirical implied",
+    ),
     Artifact("effects_qq", MODEL, FIGURE, ("draw",), (EFFECTS,), section=DIAGNOSTICS),
     Artifact("influence", MODEL, FIGURE, ("draw",), (ROWS,), section=DIAGNOSTICS),
     Artifact(

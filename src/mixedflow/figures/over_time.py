@@ -115,6 +115,7 @@ def _room(axes: Axes, low: float = 0.0) -> None:
     """Limits that hold ``low`` and leave the counts a place of their own below it."""
     bottom, top = axes.get_ylim()
     bottom = min(bottom, low)
+    axes.set_yticks([tick for tick in axes.get_yticks() if bottom <= tick <= top])
     axes.set_ylim(bottom - 0.14 * (top - bottom), top + 0.04 * (top - bottom))
 
 
@@ -193,3 +194,10 @@ def _visit_pairs(axes: Axes, pairs: pd.DataFrame, drawn: Sequence[_Drawn]) -> No
     axes.set_title("Correlation of two visits")
     axes.set_xlabel("Visits, the nearest first")
     axes.set_ylabel("Correlation of residuals")
+
+
+def of_a_model(table: pd.DataFrame, time: str, labels: Labels) -> Figure:
+    """The same of one model, from a table with the columns empirical and implied."""
+    empirical = table.rename(columns={"empirical": "estimate"})
+    implied = table.rename(columns={"implied": "estimate"})
+    return residual_structure(empirical, [("The model", implied)], time, labels)

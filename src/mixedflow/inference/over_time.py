@@ -140,19 +140,28 @@ class Course:
 
 
 def course(
-    codes: NDArray[np.int64], time: Array, visit: Array | None = None
+    codes: NDArray[np.int64],
+    time: Array,
+    visit: Array | None = None,
+    visits: tuple[str, ...] = (),
 ) -> tuple[Course, NDArray[np.int64]]:
-    """The course of rows in any order, and (N,) the order in which it has them.
+    """The course of rows in any order, and which rows it has, in its order.
 
-    ``codes`` (N,) are those of clusters, ``visit`` (N,) the numbers of visits.
+    ``codes`` (N,) are those of clusters, ``visit`` (N,) the numbers of visits, or their places
+    among ``visits`` if these have names. Rows without a time or visit are left out.
     """
-    order = np.lexsort((time, codes))
+    known = np.isfinite(time)
+    if visit is not None:
+        known &= np.isfinite(visit)
+    rows = np.flatnonzero(known)
+    rows = rows[np.lexsort((time[rows], codes[rows]))]
+    codes, time = codes[rows], time[rows]
     if visit is None:
-        return Course(codes[order], time[order]), order
-    numbers, places = np.unique(visit, return_inverse=True)
-    return Course(
-        codes[order], time[order], places.ravel()[order], visit_names(numbers.tolist())
-    ), order
+        return Course(codes, time), rows
+    if visits:
+        return Course(codes, time, visit[rows].astype(np.int64), visits), rows
+    numbers, places = np.unique(visit[rows], return_inverse=True)
+    return Course(codes, time, places.ravel(), visit_names(numbers.tolist())), rows
 
 
 def visit_names(numbers: Sequence[float]) -> tuple[str, ...]:

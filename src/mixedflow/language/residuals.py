@@ -56,6 +56,17 @@ class Residual:
         parts = (self.correlation and self.correlation.over, self.variance and self.variance.over)
         return tuple(name for name in parts if name)
 
+    def time(self, usual: str | None) -> str | None:
+        """The column of time that correlations depend on; the ``usual`` one if they know of none.
+
+        Unstructured visits stand in some order, and may lie at any times.
+        """
+        if self.correlation is None or self.correlation.over is None:
+            return usual
+        if self.correlation.kind == "unstructured" and usual is not None:
+            return usual
+        return self.correlation.over
+
     @property
     def uses(self) -> tuple[tuple[str, bool], ...]:
         """The same, and whether it takes them for names (of groups, visits) or for numbers."""

@@ -23,10 +23,15 @@ def between(residuals: Residuals, parameters: Array, one: Array, other: Array) -
     Of the same cluster, before their own SDs; covariances / s2 of unstructured visits. Without a
     nugget two rows at one time have the same residual.
     """
+    return alike(residuals, parameters, one[:, None], other[None, :])
+
+
+def alike(residuals: Residuals, parameters: Array, one: Array, other: Array) -> Array:
+    """The same of each row with the other in its place, in whatever shape they have together."""
     natural = residuals.natural(parameters)
-    gaps = np.abs(np.subtract.outer(one, other))
+    gaps = np.abs(one - other)
     if natural.matrix is not None:
-        return np.asarray(natural.matrix[np.ix_(one.astype(int), other.astype(int))])
+        return np.asarray(natural.matrix[one.astype(int), other.astype(int)])
     if natural.range is not None:
         return np.asarray(np.exp(-gaps / natural.range) * (1.0 - (natural.nugget or 0.0)))
     if natural.rho is None:

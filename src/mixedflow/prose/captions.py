@@ -172,6 +172,14 @@ ALL = {
         "another scale of the outcome.",
         alt="standardised residuals against fitted values, with their running middle",
     ),
+    "residual_structure": Caption(
+        "What the model implies over time, and what its residuals show",
+        "Points: variance, correlation and semivariogram of the outcome less the fixed part; line: "
+        "what the random effects and the residual structure imply for the same rows and pairs of "
+        "rows. A line that runs past the points to one side over a stretch of time, where bins "
+        "have many pairs, speaks against the structure; single points scatter.",
+        alt="residual variance and correlation over time, with what the model implies",
+    ),
     "effects_qq": Caption(
         "Cluster effects against the normal distribution",
         "Each random effect over its diagnostic standard error, in order. A cluster far off the "

@@ -209,6 +209,7 @@ class Model:
     def _own(self, section: str, *formats: str) -> list[Artifact]:
         """Those of a part of the report that the model can have, whatever an earlier run left."""
         lacks = {registry.EFFECTS} if self.fit.marginal else set()
+        lacks |= {registry.COURSE} if self.fit.residual is None else set()
         return [one for one in registry.section(section, *formats) if not lacks & {*one.needs}]
 
     @property

@@ -31,6 +31,15 @@ body_weight <- list(
   total = mean((outer(res, res, "-")^2 / 2)[other])
 )
 
-writeLines(toJSON(list(orthodont = orthodont, body_weight = body_weight,
+# What fitted structures imply: the covariance of a child's four rows.
+tight <- glsControl(tolerance = 1e-12, msTol = 1e-14, msMaxIter = 500, maxIter = 500)
+implied <- function(...) {
+  fit <- gls(distance ~ Sex * age, d, control = tight, ...)
+  unclass(getVarCov(fit, individual = "M01"))
+}
+un <- implied(correlation = corSymm(form = ~ 1 | Subject), weights = varIdent(form = ~ 1 | age))
+car <- implied(correlation = corCAR1(form = ~ age | Subject), weights = varPower(form = ~ age))
+
+writeLines(toJSON(list(orthodont = orthodont, unstructured = un, car1_power = car, body_weight = body_weight,
   session = list(R = R.version.string, nlme = as.character(packageVersion("nlme")))),
   auto_unbox = TRUE, digits = NA, pretty = TRUE), "over_time.json")

@@ -1,0 +1,75 @@
+"""What a model with a residual structure implies over time, beside what its residuals show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mixedflow.arrays import Array
+from mixedflow.config.specs import DatasetSpec, ModelSpec
+from mixedflow.errors import DataError, nearest, quote
+from mixedflow.inference.implied import implied_over
+from mixedflow.inference.over_time import course, empirical
+from mixedflow.language.quantities import numbers_of
+from mixedflow.model.estimation import estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mixedflow.model.fitted import Fitted
+
+
+def over_time(spec: ModelSpec, frame: pd.DataFrame, dataset: DatasetSpec) -> pd.DataFrame:
+    """The table of :mod:`mixedflow.inference.over_time` of the model's residuals y - Xb.
+
+    Columns: quantity, visits, low, high, at, n, empirical, implied. The model is searched for anew,
+    which costs less than its inference does.
+
+    Raises
+    ------
+    DataError
+        A time that the data do not have.
+    """
+    where = f"models.{spec.name}"
+    assert spec.residual is not None
+    fitted = estimate(
+        spec.formula, frame, spec.method, f"{where}.formula", spec.residual, spec.cluster
+    )
+    name = spec.residual.time(dataset.time)
+    assert name is not None and fitted.rows is not None and fitted.residuals is not None
+    rows = frame.iloc[fitted.rows]
+    if name not in rows.columns:
+        what = f"unknown variable {quote(name)}"
+        raise DataError(f"datasets.{dataset.name}.time", what, nearest(name, rows.columns))
+    visit, visits = _visits(fitted, rows, dataset)
+    of, at = course(fitted.groups[0].codes, _times(rows[name]), visit, visits)
+    left = fitted.y - fitted.X @ fitted.solution.beta
+    shown, told = empirical(of, left[at]), implied_over(fitted, of, at)
+    return shown.rename(columns={"estimate": "empirical"}).assign(implied=told["estimate"])
+
+
+def _times(values: pd.Series) -> Array:
+    """(N,) numbers, or the places of what is no number in its order."""
+    import pandas as pd
+
+    found = values if pd.api.types.is_numeric_dtype(values.dtype) else numbers_of(values)
+    if found is not None:
+        return found.to_numpy(dtype=float, na_value=np.nan)
+    places, _ = pd.factorize(values, sort=True)
+    return np.where(places < 0, np.nan, places + 1.0)
+
+
+def _visits(
+    fitted: Fitted, rows: pd.DataFrame, dataset: DatasetSpec
+) -> tuple[Array | None, tuple[str, ...]]:
+    """The rows' visits: those of an unstructured model, or of the exploration."""
+    of = fitted.residuals
+    assert of is not None
+    if of.spec.correlation is not None and of.spec.correlation.kind == "unstructured":
+        return of.time, of.layout.visits
+    planned = dataset.explore and dataset.explore.visit
+    # What is no number the exploration refuses.
+    if not planned or planned not in rows.select_dtypes("number").columns:
+        return None, ()
+    return rows[planned].to_numpy(float, na_value=np.nan), ()
