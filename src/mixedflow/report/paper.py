@@ -31,11 +31,9 @@ _RANKING = (
     "rank_set_low", "rank_set_high", "selected",
 )  # fmt: skip
 _COMPARISONS = ("comparison", "null", "alternative", "statistic", "df", "p_value", "distribution")
-
-
 _STRUCTURES = (
-    "structure", "description", "n_parameters", "log_likelihood", "aic", "bic", "delta_aic",
-    "against", "statistic", "df", "p_value", "estimate", "std_error",
+    "structure", "description", "n_parameters", "log_likelihood", "aic", "bic", "against",
+    "statistic", "df", "p_value", "estimate", "std_error",
 )  # fmt: skip
 
 
