@@ -113,9 +113,19 @@ FAMILIES = [
 ]
 
 
+TRIED = [{"name": "growth", "method": "ml", "fits": [{"name": n} for n in ("car1", "un")]}]
+
+
+def test_structures_say_which_and_how_they_were_compared() -> None:
+    text = plain(Markup(" ").join(methods.paragraphs([], [CARD], (), (), TRIED)))
+    assert "of one mean model (growth: car1 and un by ML) were fitted to the same rows" in text
+    assert "AIC (Akaike 1974), BIC (Schwarz 1978) and AICc (Hurvich and Tsai 1989)" in text
+    assert "Akaike" not in plain(Markup(" ").join(methods.paragraphs([], [CARD])))
+
+
 def test_every_sentence_cites_what_it_names() -> None:
     every = {citation.short: key for key, citation in references.by_key().items()}
-    used = [FIT], [CARD], [[1]], FAMILIES
+    used = [FIT], [CARD], [[1]], FAMILIES, TRIED
     text = plain(Markup(" ").join(methods.paragraphs(*used)))
     named = {key for short, key in every.items() if short in text}
     assert named == keys(*used)
@@ -135,7 +145,7 @@ def test_the_file_has_what_the_sentences_cite_and_nothing_else() -> None:
     modules = [Path(module.__file__ or "") for module in (methods, residual_names)]
     text = "".join(path.read_text("utf-8") for path in modules)
     written = re.findall(r'"([a-z]+\d{4})"', text)
-    assert keys(fits, [CARD], [[1]], FAMILIES) == set(written) == set(references.by_key())
+    assert keys(fits, [CARD], [[1]], FAMILIES, TRIED) == set(written) == set(references.by_key())
 
 
 def test_references_come_by_author_and_year() -> None:

@@ -182,7 +182,8 @@ def test_structures_are_on_the_page_with_what_speaks_against_them(
     }
     tables.write(pd.DataFrame(rows), folder / "structures.csv")
     spec = {"name": "s", "title": "S", "formula": "y ~ <x>", "method": "ml", "effect": None}
-    config = {**CONFIG, "structures": {"s": {**spec, "time": "t"}}}
+    fits = [{"name": name} for name in rows["structure"]]
+    config = {**CONFIG, "structures": {"s": {**spec, "time": "t", "fits": fits}}}
     page.render(tmp_path / "results", config, tmp_path / "report.html")
     html = (tmp_path / "report.html").read_text("utf-8")
     section = html[html.index('<h2 id="structures">') :]

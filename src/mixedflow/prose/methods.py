@@ -32,14 +32,16 @@ def paragraphs(
     cards: Sequence[Mapping[str, Any]],
     ranks: Ranks = (),
     families: Families = (),
+    tried: Families = (),
 ) -> list[Markup]:
     """The methods text of a run, a paragraph each for models, inference, clusters, software.
 
     ``fits`` are the models' fit.json, ``cards`` the data sets' data_card.json; ``ranks`` holds the
     rows of ranking.csv of each ranked model (by name or in a list), and nothing where none is.
-    ``families`` are the families of models as the run had them.
+    ``families`` are the families of models as the run had them, ``tried`` the lists of covariance
+    structures.
     """
-    parts = _parts(fits, cards, ranks, families)
+    parts = _parts(fits, cards, ranks, families, tried)
     return [Markup(" ").join(said for said, _ in part) for part in parts]
 
 
@@ -48,12 +50,13 @@ def citations(
     cards: Sequence[Mapping[str, Any]],
     ranks: Ranks = (),
     families: Families = (),
+    tried: Families = (),
 ) -> list[references.Citation]:
     """The references that :func:`paragraphs` cites for the same arguments.
 
     In the order of a list of references: by first author and year.
     """
-    parts = _parts(fits, cards, ranks, families)
+    parts = _parts(fits, cards, ranks, families, tried)
     used = {key for part in parts for _, keys in part for key in keys}
     found = [references.by_key()[key] for key in used]
     return sorted(found, key=lambda c: (c.authors[0].casefold(), c.year, c.key))
@@ -83,6 +86,7 @@ def _parts(
     cards: Sequence[Mapping[str, Any]],
     ranks: Ranks,
     families: Families,
+    tried: Families,
 ) -> list[list[_Said]]:
     # What the members of a family share is told as of a model with the family's name.
     every = [
@@ -92,7 +96,7 @@ def _parts(
             for one in families
         ),
     ]
-    tests = [*_inference(every), *_families(families)]
+    tests = [*_inference(every), *_families(families), *_compared(tried)]
     parts = [_models(every, cards, families), tests, _clusters(every), _ranking(ranks), _software()]
     return [part for part in parts if part]
 
@@ -319,6 +323,27 @@ def _families(families: Families) -> list[_Said]:
             )
             found.append(_say(text, *keys, models=Markup(", ").join(names)))
     return found
+
+
+def _compared(tried: Families) -> list[_Said]:
+    """How covariance structures of one mean model were compared, which is alike for all lists."""
+    if not tried:
+        return []
+    text = (
+        "Covariance structures of one mean model ({models}) were fitted to the same rows and "
+        "compared by AIC ({}), BIC ({}) and AICc ({}), and each with the largest that is nested in "
+        "it by a likelihood-ratio test; of parameters that lie at the end of their range there, "
+        "with mixtures of chi-squared distributions ({}; {})."
+    )
+    names = Markup(", ").join(
+        Markup("{}: {} by {}").format(
+            isolated(one["name"]), conjoined(isolated(f["name"]) for f in one["fits"]),
+            one["method"].upper(),
+        )
+        for one in tried
+    )  # fmt: skip
+    keys = ("akaike1974", "schwarz1978", "hurvich1989", "self1987", "stram1994")
+    return [_say(text, *keys, models=names)]
 
 
 def _clusters(models: Sequence[_Used]) -> list[_Said]:

@@ -153,7 +153,13 @@ def page(results_dir: Path, config: Mapping[str, Any]) -> str:
     ranked = {model.name: model.ranks for model in models if model.ranks is not None}
     families = sections(results_dir, config)
     tried = structures.sections(results_dir, config)
-    used = list(fits.values()), used_cards, ranked, [family.spec for family in families]
+    used = (
+        list(fits.values()),
+        used_cards,
+        ranked,
+        [family.spec for family in families],
+        [one.spec for one in tried],
+    )
     cautions = findings.cautions([d.card for d in datasets], list(fits.values()), rows)
     return (
         environment()
