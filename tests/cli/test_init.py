@@ -64,7 +64,11 @@ def test_labels_and_counts_come_from_the_file(begun: Callable[..., dict[str, Any
         ([], ["score ~ 1 + (1 | clinic)"]),
         (
             ["--time", "wave"],
-            ["score ~ wave_0 + (1 | clinic)", "score ~ wave_0 + (1 + wave_0 | clinic)"],
+            [
+                "score ~ wave_0 + (1 | clinic)",
+                "score ~ wave_0 + (1 + wave_0 | clinic)",
+                "score ~ wave_0",
+            ],
         ),
         # Constant within clusters: no slope of theirs can be estimated.
         (["--predictor", "beds"], ["score ~ beds_c + (1 | clinic)"]),
@@ -73,6 +77,7 @@ def test_labels_and_counts_come_from_the_file(begun: Callable[..., dict[str, Any
             [
                 "score ~ beds_c + wave_0 + (1 | clinic)",
                 "score ~ beds_c + wave_0 + (1 + wave_0 | clinic)",
+                "score ~ beds_c + wave_0",
             ],
         ),
         # Categories: labelled codes, and text.
@@ -198,6 +203,7 @@ def test_a_predictor_of_level_2_has_no_lines_and_no_slope(start: Start) -> None:
     assert [model["formula"] for model in config["models"].values()] == [
         "y ~ coa + t_0 + (1 | id)",
         "y ~ coa + t_0 + (1 + t_0 | id)",
+        "y ~ coa + t_0",
     ]
     assert "'coa' is 0 or 1 and not centred, the same in all rows of a cluster (level 2)" in said
     assert "'t' orders the rows of a cluster; t_0 is the time since 0, the earliest" in said
@@ -440,3 +446,62 @@ def test_what_looks_odd_stands_in_the_configuration(tmp_path: Path, run: Run) ->
     assert "# To be looked at:\n# - 'severity' is -99 in 1 row, and " in text
     assert max(map(len, text.splitlines())) < 100
     assert run("check", tmp_path / "config.yaml")[0] == 0
+
+
+def followed(times: list[list[float]], noise: float = 1.0) -> pd.DataFrame:
+    """Clusters seen at these times, whose rows are the more alike the nearer they are."""
+    rng = np.random.default_rng(3)
+    rows = []
+    for k in range(40):
+        at = np.sort(np.array(times[k % len(times)]))
+        gaps = np.abs(at[:, None] - at[None, :])
+        e = np.linalg.cholesky(np.exp(-gaps / 3.0)) @ rng.normal(size=len(at))
+        rows += [(k, t, 10.0 + 0.5 * t + noise * x) for t, x in zip(at, e, strict=True)]
+    return pd.DataFrame(rows, columns=["id", "t", "y"])
+
+
+GROWTH = ("--outcome=y", "--cluster=id", "--time=t")
+SERIAL = "serial_correlation"
+
+
+@pytest.mark.parametrize(
+    ("times", "residual", "told"),
+    [
+        ([[0.1, 1.3, 2.0, 5.5], [0.4, 3.1, 4.0]], {"car1": "t_0"}, "uneven, 0.7 to 3.5 apart"),
+        ([[0, 1, 2, 3], [0, 1, 3, 4]], {"ar1": "t"}, "whole numbers 1 apart as a rule"),
+        ([[0, 6, 12, 18]], {"car1": "t_0"}, "6 apart"),
+    ],
+)
+def test_residuals_may_correlate_in_time(
+    start: Start, times: list[list[float]], residual: dict[str, str], told: str
+) -> None:
+    """Uneven times are those of CAR(1), whole visits those of AR(1), which may be negative."""
+    config, text, said = start(followed(times), *GROWTH)
+    assert list(config["models"]) == ["random_intercept", "random_slope", SERIAL]
+    model = config["models"][SERIAL]
+    assert model["residual"] == {"correlation": residual} and model["formula"] == "y ~ t_0"
+    assert f"times within clusters are {told}: in {SERIAL} residuals correlate" in said
+    assert f"# Times are {told}" in text
+    assert all(SERIAL not in pair.values() for pair in config["comparisons"].values())
+
+
+UNEVEN = followed([[0.1, 1.3, 2.0, 5.5]])
+NOISE = np.random.default_rng(2).normal(size=len(UNEVEN))
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "why"),
+    [
+        (pd.concat([UNEVEN, UNEVEN.iloc[[0]]]), (), "rows of a cluster share a value of 't'"),
+        (UNEVEN.assign(site=np.arange(160) % 6), ("--cluster=site",), "several grouping factors"),
+        # Rows that are independent: nothing is left to correlate.
+        (UNEVEN.assign(y=NOISE), (), "the residuals' correlation is estimated as 0"),
+    ],
+)
+def test_no_correlation_that_the_data_cannot_bear(
+    start: Start, data: pd.DataFrame, options: tuple[str, ...], why: str
+) -> None:
+    config, _, said = start(data, *GROWTH, *options)
+    assert SERIAL not in config["models"]
+    told = " ".join(said.split())
+    assert "no model with a correlation in time: " in told and why in told

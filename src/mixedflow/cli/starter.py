@@ -11,6 +11,7 @@ from mixedflow.cli import check
 from mixedflow.cli.choice import Choice, choose
 from mixedflow.cli.columns import described
 from mixedflow.cli.plan import Plan
+from mixedflow.cli.serial import NAME, Serial, proposed, refused
 from mixedflow.cli.wide import told, wide
 from mixedflow.cli.writing import backquoted, comment, scalar
 from mixedflow.config import reading
@@ -21,6 +22,11 @@ from mixedflow.prose import notes
 if TYPE_CHECKING:
     from mixedflow.config.specs import Config
 
+_CALLED = {"car1": "their distance in time, CAR(1)", "ar1": "visits in between, AR(1)"}
+_TITLES = {
+    "car1": "Correlation in continuous time",
+    "ar1": "Correlation from visit to visit",
+}
 _MOST_WIDE = 3  # measurements in columns that are told of
 
 
@@ -46,6 +52,7 @@ class Starter:
 
     def __init__(self, plan: Plan, path: str, best: str | None) -> None:
         self.plan, self.path, self.best = plan, path, best
+        self.serial: Serial | None = None
         try:
             data, choice = self._tried()
         except ModelError as error:
@@ -53,8 +60,10 @@ class Starter:
                 raise
             plan.leave_out_slope(f"{error.what}; {error.hint}" if error.hint else error.what)
             data, choice = self._tried()
+        serial = self._correlate(data)
         self.counts = {key: data.prepared.card[key] for key in ("rows_read", "rows", "clusters")}
-        self.assumed = [data.describe(), *plan.raw.notes, *plan.assumed(), self._ranked(choice)]
+        self.assumed = [data.describe(), *plan.raw.notes, *plan.assumed(), *serial]
+        self.assumed.append(self._ranked(choice))
         self.noted = notes.sentences(data.prepared.card)
         found = list(wide(plan.raw.frame).items())
         self.assumed += [told(*one) for one in found[:_MOST_WIDE]]
@@ -66,6 +75,23 @@ class Starter:
         for model in settings.models.values():
             check.model(model, data)
         return data, choose(settings.models, data.prepared)
+
+    def _correlate(self, data: check.Data) -> list[str]:
+        """Let residuals correlate in a further model, if times ask for it and it fits."""
+        if not self.plan.growth:
+            return []
+        found = proposed(self.plan, data)
+        if isinstance(found, str):
+            return [f"no model with a correlation in time: {found}"]
+        self.serial = found
+        drafted = reading.load(yaml.safe_load(self._text(None))).models[NAME]
+        if why := refused(drafted, data):
+            self.serial = None
+            return [f"no model with a correlation in time: {why}"]
+        return [
+            f"times within clusters are {found.times}: in {NAME} residuals correlate by "
+            f"{_CALLED[found.kind]}, without random effects"
+        ]
 
     def _ranked(self, choice: Choice) -> str:
         if choice.model is None:
@@ -164,6 +190,7 @@ class Starter:
         yield "    method: reml                # ml for tests of fixed effects"
         yield from self._rank("random_intercept", choice)
         if not plan.slope:
+            yield from self._structured(y, fixed)
             yield ""
             yield "# A random slope, (1 + x | cluster), needs a number that varies within clusters,"
             yield "# and more than two rows a cluster; a comparison tests whether slopes differ."
@@ -178,10 +205,26 @@ class Starter:
         yield f"    formula: {scalar(f'{y} ~ {fixed} + {plan.random(slope)}')}"
         yield "    method: reml"
         yield from self._rank("random_slope", choice)
+        yield from self._structured(y, fixed)
         yield ""
         yield "# Likelihood-ratio tests: do the slopes differ between clusters?"
         yield "comparisons:"
         yield "  do_slopes_differ: {null: random_intercept, alternative: random_slope}"
+
+    def _structured(self, y: str, fixed: str) -> Iterator[str]:
+        found, plan = self.serial, self.plan
+        if found is None:
+            return
+        yield ""
+        yield f"  # Times are {found.times}: rows near each other may be more alike than others."
+        yield "  # It has no random effects (a marginal model): with few rows a cluster, they and a"
+        yield f"  # correlation are hard to tell apart; with many, add {plan.random()}."
+        yield f"  {NAME}:"
+        yield f"    title: {_TITLES[found.kind]}"
+        yield f"    dataset: {scalar(plan.name)}"
+        yield f"    formula: {scalar(f'{y} ~ {fixed}')}"
+        yield f"    residual: {{correlation: {{{found.kind}: {scalar(found.over, flow=True)}}}}}"
+        yield "    method: reml"
 
     def _rank(self, model: str, choice: Choice | None) -> Iterator[str]:
         if choice is None or model != choice.model:
