@@ -16,6 +16,7 @@ from mixedflow.model.objective import Covariance
 from mixedflow.model.residual_design import Natural, Residuals
 
 _Function = Callable[[Covariance], float]
+_Natural = Callable[[Covariance], Natural]
 _T = TypeVar("_T")
 
 
@@ -38,20 +39,35 @@ def residual_components(residuals: Residuals) -> list[Component]:
     of SD = s |v|^delta and s exp(delta v); ``range`` is the time in which a correlation falls to
     1 / e of what the ``nugget`` leaves of it at once.
     """
+    natural = _remembered(residuals)
     rows = [
-        row for name, variance in _variances(residuals) for row in _variance_rows(name, variance)
+        row
+        for name, variance in _variances(residuals, natural)
+        for row in _variance_rows(name, variance)
     ]
-    return [*rows, *_of_variance(residuals), *_of_correlation(residuals)]
+    return [*rows, *_of_variance(residuals, natural), *_of_correlation(residuals, natural)]
 
 
-def _variances(residuals: Residuals) -> list[tuple[str, _Function]]:
+def _remembered(residuals: Residuals) -> _Natural:
+    """What the parameters mean: each row of the table asks it of one covariance after another."""
+    last: list[tuple[Covariance, Natural]] = []
+
+    def natural(at: Covariance) -> Natural:
+        if not last or last[0][0] is not at:
+            last[:] = [(at, residuals.natural(at.residual))]
+        return last[0][1]
+
+    return natural
+
+
+def _variances(residuals: Residuals, natural: _Natural) -> list[tuple[str, _Function]]:
     """Where the residual variance holds, and what it is there: one entry, or one a stratum."""
     spec, layout = residuals.spec, residuals.layout
     if spec.correlation and spec.correlation.kind == "unstructured":
         over = spec.correlation.over
 
         def at_visit(k: int) -> _Function:
-            return lambda at: at.s2 * float(_matrix(residuals, at)[k, k])
+            return lambda at: at.s2 * float(_there(natural(at).matrix)[k, k])
 
         return [(f"{over} = {name}", at_visit(k)) for k, name in enumerate(layout.visits)]
     if spec.variance is None:
@@ -77,16 +93,16 @@ def _variance_rows(name: str, variance: _Function) -> list[Component]:
     ]
 
 
-def _of_variance(residuals: Residuals) -> list[Component]:
+def _of_variance(residuals: Residuals, natural: _Natural) -> list[Component]:
     variance, strata = residuals.spec.variance, residuals.layout.strata
     if variance is None:
         return []
 
     def slope(k: int) -> _Function:
-        return lambda at: float(residuals.natural(at.residual).sd[k])
+        return lambda at: float(natural(at).sd[k])
 
     def ratio(k: int) -> _Function:
-        return lambda at: float(np.exp(2.0 * residuals.natural(at.residual).sd[k]))
+        return lambda at: float(np.exp(2.0 * natural(at).sd[k]))
 
     if variance.kind == "by":
         names = [f"{variance.over} = {level}" for level in strata]
@@ -98,7 +114,7 @@ def _of_variance(residuals: Residuals) -> list[Component]:
     return [Component(RESIDUAL, variance.over, "", scale, slope(0))]
 
 
-def _of_correlation(residuals: Residuals) -> list[Component]:
+def _of_correlation(residuals: Residuals, natural: _Natural) -> list[Component]:
     correlation = residuals.spec.correlation
     if correlation is None:
         return []
@@ -106,12 +122,12 @@ def _of_correlation(residuals: Residuals) -> list[Component]:
 
     def told(name: str, scale: str, get: Callable[[Natural], float]) -> Component:
         def function(at: Covariance) -> float:
-            return get(residuals.natural(at.residual))
+            return get(natural(at))
 
         return Component(RESIDUAL, name, "", scale, function)
 
     if kind == "unstructured":
-        return _pairs(residuals)
+        return _pairs(residuals, natural)
     if kind == "toeplitz":
 
         def at_lag(k: int) -> Callable[[Natural], float]:
@@ -136,22 +152,18 @@ def _of_correlation(residuals: Residuals) -> list[Component]:
     return [range_]
 
 
-def _matrix(residuals: Residuals, at: Covariance) -> Array:
-    return _there(residuals.natural(at.residual).matrix)
-
-
-def _pairs(residuals: Residuals) -> list[Component]:
+def _pairs(residuals: Residuals, natural: _Natural) -> list[Component]:
     """Covariances and correlations of each two visits."""
     assert residuals.spec.correlation is not None
     over, visits = residuals.spec.correlation.over, residuals.layout.visits
     rows = []
 
     def covariance(i: int, k: int) -> _Function:
-        return lambda at: at.s2 * float(_matrix(residuals, at)[i, k])
+        return lambda at: at.s2 * float(_there(natural(at).matrix)[i, k])
 
     def correlation(i: int, k: int) -> _Function:
         def value(at: Covariance) -> float:
-            R = _matrix(residuals, at)
+            R = _there(natural(at).matrix)
             return float(R[i, k] / np.sqrt(R[i, i] * R[k, k]))
 
         return value
