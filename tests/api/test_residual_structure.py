@@ -59,6 +59,9 @@ HALVES = FRAME[(FRAME["id"] % 2 == 0) == (FRAME["visit"] < 2)]
          "missing in 1 row; filter them"),
         ("y ~ 1", FRAME, {"correlation": {"ar1": "time"}}, "ar1 needs whole numbers of visits"),
         ("y ~ 1", FRAME, {"correlation": {"car1": "arm"}}, "'arm' is not numeric"),
+        ("y ~ 1", FRAME.assign(day="2001-12-31"), {"correlation": {"car1": "day"}},
+         "'day' is not numeric: it is text: 120 of 120 values are no numbers ('2001-12-31' 120 "
+         "times); derive the days of dates: since_first(day, by=...)"),
         ("y ~ 1", FRAME, {"correlation": {"car1": "tme"}}, "unknown variable 'tme'; did you mean"),
         ("y ~ 1", HALVES, UN, "no cluster was seen both at visit = 0 and 2: their covariance has "
          "no data"),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mixedflow.arrays import Array
 from mixedflow.errors import DataError, FormulaError, ModelError, nearest, quote
+from mixedflow.language.dates import days
 from mixedflow.language.names import level_name
 from mixedflow.language.quantities import numbers_of, told
 from mixedflow.language.residuals import Residual, ResidualVariance
@@ -297,7 +298,9 @@ def _numbers(frame: pd.DataFrame, name: str, where: str) -> Array:
     values = frame[name]
     found = values if pd.api.types.is_numeric_dtype(values.dtype) else numbers_of(values)
     if found is None:
-        raise DataError(where, f"{quote(name)} is not numeric: it {told(values)}")
+        dated = any(days(str(value)) is not None for value in values.dropna().iloc[:1])
+        hint = f"derive the days of dates: since_first({name}, by=...)" if dated else ""
+        raise DataError(where, f"{quote(name)} is not numeric: it {told(values)}", hint)
     numbers = found.to_numpy(dtype=float)
     if not np.isfinite(numbers).all():
         raise DataError(where, f"infinite values in {quote(name)}", "filter them")
