@@ -49,7 +49,7 @@ def configuration() -> dict[str, Any]:
                 "inference": {"intervals": "bootstrap", "draws": 40, "contrasts": {"rise": "-t"}},
             },
             "lines": {**model, "formula": "y ~ t + (1 + t | g)", "rank": {"by": "Intercept"}},
-            "serial": {**model, "formula": "y ~ t", "residual": {"correlation": {"ar1": "t"}}},
+            "serial": {**model, "formula": "y ~ t", "residual": {"correlation": {"car1": "t"}}},
             "summed": {"dataset": "parts", "formula": "y ~ t + (1 | g)"},
             "two": {**model, "formula": "y ~ t + (1 | g) + (1 | h)"},
         },
@@ -61,7 +61,7 @@ def configuration() -> dict[str, Any]:
                 "effect": "t",
                 "fits": {
                     "intercept": {"random": "(1 | g)"},
-                    "ar1": {"residual": {"correlation": {"ar1": "t"}}},
+                    "ar1": {"residual": {"correlation": {"car1": "t"}}},
                 },
             }
         },
