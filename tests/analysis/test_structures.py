@@ -114,6 +114,27 @@ def test_what_structures_imply_stands_beside_what_rows_say(found: Structures) ->
     assert curve[6.0] == pytest.approx(curve[2.0] ** 3)
 
 
+def test_a_time_that_no_structure_uses_may_be_missing() -> None:
+    frame = orthodont()
+    frame.loc[[3, 17], "age"] = np.nan
+    fits = {name: FITS[name] for name in ("intercept", "slope")}
+    spec = specified(fits, formula="distance ~ a")
+    found = structures(spec, frame)
+    assert found.table["n_obs"].tolist() == [108, 108]
+    assert found.course is not None
+    variance = found.course[found.course["quantity"] == "variance"]
+    assert variance.groupby("structure")["n"].sum().to_dict() == dict.fromkeys((DATA, *fits), 106)
+
+
+def test_visits_may_be_words() -> None:
+    frame = orthodont().assign(when=lambda d: "at " + d["age"].astype(int).astype(str))
+    fits = {**FITS, "unstructured": {"residual": {"correlation": {"unstructured": "when"}}}}
+    found = structures(specified(fits, formula="distance ~ a * girl"), frame)
+    row = found.table.set_index("structure").loc["unstructured"]
+    assert row["aic"] == pytest.approx(REFERENCE["fits"]["unstructured"]["aic"], abs=2e-6)
+    assert found.course is not None and "1, 2" in set(found.course["visits"])
+
+
 def test_rows_with_a_missing_value_are_left_out_of_all() -> None:
     frame = orthodont()
     frame.loc[[3, 17], "age"] = np.nan

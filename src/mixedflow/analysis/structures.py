@@ -22,7 +22,7 @@ from mixedflow.errors import (
 from mixedflow.inference import over_time
 from mixedflow.inference.comparison import lr_test
 from mixedflow.inference.fixed import contrasts
-from mixedflow.inference.implied import implied
+from mixedflow.inference.implied import marginal_covariance, marginal_variance
 from mixedflow.inference.results import Reporting, Results, known_df
 from mixedflow.language.contrasts import parse as parse_contrast
 from mixedflow.language.formula import Parsed, parse
@@ -293,27 +293,46 @@ def _tested(null: Results, alternative: Results) -> dict[str, Any]:
 
 
 def _course(spec: StructuresSpec, tried: Sequence[_Tried]) -> pd.DataFrame | None:
-    """What the least-squares residuals say over time, and what each structure implies there."""
+    """What the least-squares residuals say over time, and what each structure implies there.
+
+    Of the rows whose time is known, which all structures need not use.
+
+    Raises
+    ------
+    DataError
+        There is none.
+    """
     import pandas as pd
 
     fitted = tried[0].results.fitted
     if spec.time is None or fitted.frame is None:
         return None
     time = _numbers(fitted.frame, spec.time)
-    visit = None
-    if spec.visit is not None and spec.visit in fitted.frame.columns:
-        visit = _numbers(fitted.frame, spec.visit)
+    (known,) = np.nonzero(np.isfinite(time))
+    if not len(known):
+        raise DataError(f"structures.{spec.name}", f"no row has a value of {quote(spec.time)}")
     codes = pd.factorize(fitted.frame[spec.cluster])[0].astype(np.int64)
-    of, order = over_time.course(codes, time, visit)
+    of, order = over_time.course(codes[known], time[known], _visit(spec, fitted.frame, known))
+    rows = known[order]
     left = fitted.y - fitted.X @ np.linalg.lstsq(fitted.X, fitted.y, rcond=None)[0]
-    parts = [over_time.empirical(of, left[order]).assign(structure=DATA)]
+    parts = [over_time.empirical(of, left[rows]).assign(structure=DATA)]
+    first, second = (rows[each] for each in of.pairs)
     for one in tried:
         # Rows that are alike by several factors, or by clusters of another, have no one course.
         if [group.name for group in one.results.groups] == [spec.cluster]:
-            found = implied(one.results.fitted, time, visit)
-            parts.append(found.assign(structure=one.name))
+            variance = marginal_variance(one.results.fitted)[rows]
+            covariance = marginal_covariance(one.results.fitted, first, second)
+            parts.append(over_time.expected(of, variance, covariance).assign(structure=one.name))
     whole = pd.concat(parts, ignore_index=True)
     return whole[["structure", *(name for name in whole.columns if name != "structure")]]
+
+
+def _visit(spec: StructuresSpec, frame: pd.DataFrame, rows: Array) -> Array | None:
+    """The visits of rows, where all of them have one."""
+    if spec.visit is None or spec.visit not in frame.columns:
+        return None
+    visit = _numbers(frame, spec.visit)[rows]
+    return visit if np.isfinite(visit).all() else None
 
 
 def _numbers(frame: pd.DataFrame, name: str) -> Array:
@@ -326,5 +345,6 @@ def _numbers(frame: pd.DataFrame, name: str) -> Array:
     found = values if pd.api.types.is_numeric_dtype(values.dtype) else numbers_of(values)
     if found is not None:
         return found.to_numpy(dtype=float)
-    place = {level: float(k) for k, level in enumerate(levels_in_use(values), 1)}
-    return values.astype(object).map(lambda v: place[level_name(v)]).to_numpy(dtype=float)
+    place = {level: float(k) for k, level in enumerate(levels_in_use(values.dropna()), 1)}
+    names = values.astype(object).map(level_name, na_action="ignore")
+    return names.map(place).to_numpy(dtype=float)
