@@ -127,12 +127,15 @@ def test_a_time_that_no_structure_uses_may_be_missing() -> None:
 
 
 def test_visits_may_be_words() -> None:
-    frame = orthodont().assign(when=lambda d: "at " + d["age"].astype(int).astype(str))
+    words = [f"at {age}" for age in (8, 10, 12, 14)]
+    frame = orthodont()
+    when = "at " + frame["age"].astype(int).astype(str)
+    frame["when"] = pd.Categorical(when, words)
     fits = {**FITS, "unstructured": {"residual": {"correlation": {"unstructured": "when"}}}}
     found = structures(specified(fits, formula="distance ~ a * girl"), frame)
     row = found.table.set_index("structure").loc["unstructured"]
     assert row["aic"] == pytest.approx(REFERENCE["fits"]["unstructured"]["aic"], abs=2e-6)
-    assert found.course is not None and "1, 2" in set(found.course["visits"])
+    assert found.course is not None and "at 8, at 10" in set(found.course["visits"])
 
 
 def test_rows_with_a_missing_value_are_left_out_of_all() -> None:

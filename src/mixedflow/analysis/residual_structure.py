@@ -43,13 +43,13 @@ def over_time(spec: ModelSpec, frame: pd.DataFrame, dataset: DatasetSpec) -> pd.
         what = f"unknown variable {quote(name)}"
         raise DataError(f"datasets.{dataset.name}.time", what, nearest(name, rows.columns))
     visit, visits = _visits(fitted, rows, dataset)
-    of, at = course(fitted.groups[0].codes, _times(rows[name]), visit, visits)
+    of, at = course(fitted.groups[0].codes, times(rows[name]), visit, visits)
     left = fitted.y - fitted.X @ fitted.solution.beta
     shown, told = empirical(of, left[at]), implied_over(fitted, of, at)
     return shown.rename(columns={"estimate": "empirical"}).assign(implied=told["estimate"])
 
 
-def _times(values: pd.Series) -> Array:
+def times(values: pd.Series) -> Array:
     """(N,) numbers, or the places of what is no number in its order."""
     import pandas as pd
 

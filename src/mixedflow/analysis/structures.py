@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedflow.analysis.residual_structure import times
 from mixedflow.arrays import Array
 from mixedflow.config.specs import StructureSpec, StructuresSpec
 from mixedflow.errors import (
@@ -17,17 +18,17 @@ from mixedflow.errors import (
     FormulaError,
     MixedflowError,
     ModelError,
+    nearest,
     quote,
 )
 from mixedflow.inference import over_time
 from mixedflow.inference.comparison import lr_test
 from mixedflow.inference.fixed import contrasts
-from mixedflow.inference.implied import marginal_covariance, marginal_variance
+from mixedflow.inference.implied import implied_over
 from mixedflow.inference.results import Reporting, Results, known_df
 from mixedflow.language.contrasts import parse as parse_contrast
 from mixedflow.language.formula import Parsed, parse
 from mixedflow.language.names import RESIDUAL, level_name
-from mixedflow.language.quantities import numbers_of
 from mixedflow.language.residuals import bounds
 from mixedflow.model.design import design, levels_in_use
 from mixedflow.model.estimation import estimate
@@ -299,52 +300,43 @@ def _course(spec: StructuresSpec, tried: Sequence[_Tried]) -> pd.DataFrame | Non
 
     Raises
     ------
-    DataError
-        There is none.
+    FormulaError, DataError
+        No such column, or no row with a value of it.
     """
     import pandas as pd
 
-    fitted = tried[0].results.fitted
+    where, fitted = f"structures.{spec.name}", tried[0].results.fitted
     if spec.time is None or fitted.frame is None:
         return None
-    time = _numbers(fitted.frame, spec.time)
-    (known,) = np.nonzero(np.isfinite(time))
-    if not len(known):
-        raise DataError(f"structures.{spec.name}", f"no row has a value of {quote(spec.time)}")
+    if spec.time not in fitted.frame.columns:
+        hint = nearest(spec.time, list(fitted.frame.columns))
+        raise FormulaError(where, f"unknown variable {quote(spec.time)}", hint)
+    time = times(fitted.frame[spec.time])
+    if not np.isfinite(time).any():
+        raise DataError(where, f"no row has a value of {quote(spec.time)}")
     codes = pd.factorize(fitted.frame[spec.cluster])[0].astype(np.int64)
-    of, order = over_time.course(codes[known], time[known], _visit(spec, fitted.frame, known))
-    rows = known[order]
+    of, rows = over_time.course(codes, time, *_visits(spec, fitted.frame))
     left = fitted.y - fitted.X @ np.linalg.lstsq(fitted.X, fitted.y, rcond=None)[0]
     parts = [over_time.empirical(of, left[rows]).assign(structure=DATA)]
-    first, second = (rows[each] for each in of.pairs)
     for one in tried:
         # Rows that are alike by several factors, or by clusters of another, have no one course.
         if [group.name for group in one.results.groups] == [spec.cluster]:
-            variance = marginal_variance(one.results.fitted)[rows]
-            covariance = marginal_covariance(one.results.fitted, first, second)
-            parts.append(over_time.expected(of, variance, covariance).assign(structure=one.name))
+            found = implied_over(one.results.fitted, of, rows)
+            parts.append(found.assign(structure=one.name))
     whole = pd.concat(parts, ignore_index=True)
     return whole[["structure", *(name for name in whole.columns if name != "structure")]]
 
 
-def _visit(spec: StructuresSpec, frame: pd.DataFrame, rows: Array) -> Array | None:
-    """The visits of rows, where all of them have one."""
-    if spec.visit is None or spec.visit not in frame.columns:
-        return None
-    visit = _numbers(frame, spec.visit)[rows]
-    return visit if np.isfinite(visit).all() else None
-
-
-def _numbers(frame: pd.DataFrame, name: str) -> Array:
-    """(N,) a column's numbers, or the places of its values among its levels."""
+def _visits(spec: StructuresSpec, frame: pd.DataFrame) -> tuple[Array | None, tuple[str, ...]]:
+    """(N,) the rows' visits: numbers, or places among names."""
     import pandas as pd
 
-    if name not in frame.columns:
-        raise ModelError("structures", f"unknown variable {quote(name)}")
-    values = frame[name]
-    found = values if pd.api.types.is_numeric_dtype(values.dtype) else numbers_of(values)
-    if found is not None:
-        return found.to_numpy(dtype=float)
-    place = {level: float(k) for k, level in enumerate(levels_in_use(values.dropna()), 1)}
+    if spec.visit is None or spec.visit not in frame.columns:
+        return None, ()
+    values = frame[spec.visit]
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        return times(values), ()
+    levels = levels_in_use(values.dropna())
     names = values.astype(object).map(level_name, na_action="ignore")
-    return names.map(place).to_numpy(dtype=float)
+    places = pd.Categorical(names, levels).codes
+    return np.where(places < 0, np.nan, places.astype(float)), tuple(levels)
