@@ -41,6 +41,16 @@ def test_marks_that_are_not_drawn_leave_no_wrong_names(tmp_path):
     assert (tmp_path / "a.svg").read_text(encoding="utf-8").count("<title>") == 1  # the alt
 
 
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_letters_that_no_xml_may_hold(tmp_path):
+    """A browser would show nothing at all of a figure with one of them."""
+    made = figure(4, 3)
+    made.subplots().set_title("a\x0bb\x0cc\x1cd\uffffe\x85f\u2028g\rh")
+    save(made, tmp_path / "a.svg", alt="a\x0bb \x01")
+    read = ElementTree.parse(tmp_path / "a.svg").getroot().itertext()
+    assert any("a\N{REPLACEMENT CHARACTER}b" in text for text in read)
+
+
 def test_long_names_differ_where_they_are_cut():
     cut = {label(f"Saint Bartholomew's comprehensive {k}", 16) for k in range(100)}
     assert len(cut) == 100 and max(map(len, cut)) == 16

@@ -62,5 +62,6 @@ def test_wheel_carries_the_workflow(wheel: zipfile.ZipFile) -> None:
         inside = relative.relative_to("src") if relative.parts[0] == "src" else None
         assert str(inside or Path("mixedflow") / relative) in names
     kept = ["workflow/schemas/config.schema.yaml", "prose/references.bib"]
+    kept += ["profiles/default/config.yaml"]
     assert {f"mixedflow/{name}" for name in kept} <= names
     assert not [name for name in names if name.startswith(("tests", "mixedflow/results"))]

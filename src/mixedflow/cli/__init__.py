@@ -45,9 +45,11 @@ def _init(given: argparse.Namespace) -> int:
     from mixedflow.cli import init
 
     roles = init.Roles(given.outcome, given.cluster[0], given.time, given.predictor)
-    begun = init.init(given.file, roles, given.folder, given.best, given.cluster)
+    profile = Path(workflow_file(init.PROFILE))
+    begun = init.init(given.file, roles, given.folder, given.best, given.cluster, profile=profile)
     print("assumed:", *map(plain, begun.assumed), sep="\n  ")
-    print("wrote", " and ".join(map(str, begun.paths)))
+    *others, last = map(str, begun.paths)
+    print("wrote", ", ".join(others), "and", last)
     there = "" if given.folder == Path() else f"in {given.folder}: "
     print(f"next, {there}mixedflow check, then snakemake --cores all")
     return 0

@@ -18,6 +18,8 @@ from mixedflow.data.reading import Reading
 from mixedflow.data.sources import read_source
 from mixedflow.errors import ConfigError, MixedflowError
 
+# How Snakemake runs in its folder: after an interruption a plain run goes on.
+PROFILE = "profiles/default/config.yaml"
 SNAKEFILE = """\
 # Loads the installed mixedflow as a module; what it does is in config.yaml.
 from mixedflow.cli import config_file, workflow_file
@@ -46,9 +48,17 @@ class Begun:
 
 
 def init(
-    file: Path, roles: Roles, folder: Path, best: str | None = None, grouped_by: Sequence[str] = ()
+    file: Path,
+    roles: Roles,
+    folder: Path,
+    best: str | None = None,
+    grouped_by: Sequence[str] = (),
+    *,
+    profile: Path,
 ) -> Begun:
-    """Write config.yaml and Snakefile for ``file`` into ``folder``.
+    """Write config.yaml, Snakefile and Snakemake's profile for ``file`` into ``folder``.
+
+    ``profile`` is the one that the clone has.
 
     ``grouped_by`` are columns of several grouping factors, ``a/b`` for nested ones; of others, the
     data say whether they are nested or crossed. Without it, ``roles`` has the cluster.
@@ -59,11 +69,11 @@ def init(
     Raises
     ------
     ConfigError
-        One of the two files is there already, an unknown column, a column with two roles.
+        One of the files is there already, an unknown column, a column with two roles.
     SourceError, DataError, FormulaError, ModelError
         The file cannot be read, or a column cannot have its role.
     """
-    paths = [folder / "config.yaml", folder / "Snakefile"]
+    paths = [folder / name for name in ("config.yaml", "Snakefile", PROFILE)]
     for path in paths:
         if os.path.lexists(path):
             raise ConfigError(
@@ -83,10 +93,11 @@ def init(
         starter = Starter(Plan(raw, roles, file.stem), shown, best)
     except MixedflowError as error:
         raise _of_wide(error, raw, roles) from None
-    folder.mkdir(parents=True, exist_ok=True)
+    contents = (starter.text, SNAKEFILE, profile.read_text("utf-8"))
     written: list[Path] = []
     try:
-        for path, content in zip(paths, (starter.text, SNAKEFILE), strict=True):
+        for path, content in zip(paths, contents, strict=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("x", encoding="utf-8") as stream:
                 written.append(path)
                 stream.write(content)

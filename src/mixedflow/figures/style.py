@@ -219,9 +219,11 @@ def save(made: Figure, path: Path | str, alt: str) -> None:
     text = _ALIKE.sub(lambda m: f"<g{m[1] or ''}{m[3]}>{m[2].replace(m[3], '')}</g>", text)
     for k, artist in enumerate(named):
         text = _titled(text, f"named-{k}", getattr(artist, _NAMES))
-    write_text(path, text)
+    write_text(path, _NO_XML.sub("\N{REPLACEMENT CHARACTER}", text))
 
 
+# What no XML may hold, not even escaped: a browser would show none of the figure.
+_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _TAG = re.compile(r"<[A-Za-z][^>]*>")
 _GEOMETRY = re.compile(r'(?<=\s)(?:d|x|y|width|height|points|transform)="[^"]*"')
 _STYLE = re.compile(r'(?<=\s)style="[^"]*"')
