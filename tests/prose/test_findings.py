@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from fit_reports import group_report, model_report
@@ -63,3 +65,23 @@ def test_a_ranking_of_one_of_several_factors_names_it() -> None:
     same = model_report(groups=(group_report("g", 3), group_report("h", 3)))
     said = findings.ranking_sentence(same, _ranks(1.0)).striptags()
     assert said.startswith("Of 3 clusters ranked by m,")
+
+
+def test_aic_chooses_among_structures_of_one_mean() -> None:
+    """No comparison supports one, and the largest model is no better for its size."""
+    serial = {"correlation": {"car1": "t"}}
+    fits = [
+        model_report(model="intercept", n_parameters=4, aic=560.0),
+        model_report(model="serial", n_parameters=4, aic=550.0, residual=serial),
+        model_report(model="visits", n_parameters=9, aic=555.0, residual=serial),
+    ]
+    fit, evidence = findings.supported(fits, [])
+    assert fit is not None and (fit.model, evidence) == ("serial", None)
+    card = {"variables": [], "cluster": "school"}
+    told = findings.headlines(card, fits, {one.model: [] for one in fits}, [], {})[0]
+    assert "Of 3 models with the same fixed part, serial" in told.striptags()
+    assert told.striptags().startswith("Of 3 models") and "smallest AIC" in told
+    # Other coefficients, or another method: AIC does not compare them, and size decides as ever.
+    for change in ({"method": "ml"}, {"fixed_terms": ["Intercept"]}):
+        other = [*fits[:2], replace(fits[2], **change)]
+        assert findings.supported(other, [])[0] is other[2]

@@ -177,7 +177,7 @@ def test_a_marginal_model_has_no_effects_and_no_mixture() -> None:
     fit = marginal({"correlation": {"exchangeable": True}}, lr_vs_linear=lr)
     text = plain(Markup(" ").join(methods.paragraphs([fit], [CARD])))
     assert "were analysed. Marginal linear models, which describe" in text
-    assert "(Diggle et al. 2002) were fitted by maximum likelihood (ML)." in text
+    assert "(Diggle et al. 2002), were fitted by maximum likelihood (ML)." in text
     assert "Within clusters, residuals had an exchangeable correlation in a." in text
     for absent in ("empirical-Bayes", "Linear mixed", "mixture", "conservative", "R²"):
         assert absent not in text
@@ -192,9 +192,9 @@ def test_structures_are_told_with_their_models_and_references() -> None:
     assert "Linear mixed models with one grouping factor (Laird and Ware 1982) and marginal" in text
     assert (
         "residuals had a first-order autoregressive correlation in continuous time (Jones and "
-        "Boadi-Boateng 1991) in b, a standard deviation that is a power of a covariate (Pinheiro "
-        "and Bates 2000) in b and an unstructured covariance over the visits, as in mixed models "
-        "for repeated measures (Mallinckrodt et al. 2008) in m<i>."
+        "Boadi-Boateng 1991) in b; a standard deviation that is a power of a covariate (Pinheiro "
+        "and Bates 2000) in b; an unstructured covariance over the visits, as in mixed models for "
+        "repeated measures (Mallinckrodt et al. 2008) in m<i>."
     ) in text
     found = {"jones1991", "pinheiro2000", "mallinckrodt2008", "diggle2002", "laird1982"}
     assert found <= keys([FIT, beside, mmrm], [CARD])

@@ -114,7 +114,7 @@ def supported(
 
     A comparison speaks against its null model if clear, else against its alternative. Without a
     comparison that supports one, it is the largest model left; a singular one only for want of
-    another.
+    another; of models that differ in their covariances alone, the one with the smallest AIC.
     """
     against, evidence = set(), {}
     for row in comparisons:
@@ -125,8 +125,16 @@ def supported(
     left = left or [fit for fit in fits if fit.converged]
     if not left:
         return None, None
+    if by_aic(left) and not any(fit.model in evidence for fit in left):
+        return min(left, key=lambda fit: fit.aic), None
     best = max(left, key=lambda f: (f.model in evidence, not f.singular, f.n_parameters))
     return best, evidence.get(best.model)
+
+
+def by_aic(fits: Sequence[ModelReport]) -> bool:
+    """Whether AIC may choose: models that differ in a residual structure, and in no fixed part."""
+    alike = {(fit.method, frozenset(fit.fixed_terms), fit.n_obs) for fit in fits}
+    return len(alike) == 1 and any(fit.residual for fit in fits)
 
 
 def _clear(row: Row) -> bool:
@@ -136,6 +144,10 @@ def _clear(row: Row) -> bool:
 def _choice(fit: ModelReport, evidence: Row | None, fits: Sequence[ModelReport]) -> Markup:
     if len(fits) == 1:
         return Markup("")
+    if evidence is None and by_aic(fits) and fit.aic == min(one.aic for one in fits):
+        return Markup("Of {} models with the same fixed part, {} has the smallest AIC. ").format(
+            count(len(fits)), marked(fit)
+        )
     if evidence is None:
         return Markup("Of {} models, {} is shown here. ").format(count(len(fits)), marked(fit))
     by_name = {one.model: one for one in fits}

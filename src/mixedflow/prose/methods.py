@@ -207,7 +207,7 @@ def _kinds(fits: Sequence[ModelReport], families: Families) -> tuple[str, list[s
             "effects of clusters ({}),"
         )
         cited = [*cited, "diggle2002"]
-    return " and ".join(told).removesuffix(","), cited
+    return " and ".join(told), cited
 
 
 def _structures(fits: Sequence[ModelReport]) -> list[_Said]:
@@ -223,10 +223,11 @@ def _structures(fits: Sequence[ModelReport]) -> list[_Said]:
     keys = tuple(key for _, cited in found for key in cited)
     told = []
     for (text, cited), names in found.items():
-        of = Markup(", ").join(Markup("<code>{}</code>").format(name) for name in names)
+        of = conjoined(Markup("<code>{}</code>").format(name) for name in names)
         short = [references.by_key()[key].short for key in cited]
         told.append(Markup("{} in {}").format(Markup(text).format(*short), of))
-    return [(Markup("Within clusters, residuals had {}.").format(conjoined(told)), keys)]
+    said = Markup("; ").join(told)
+    return [(Markup("Within clusters, residuals had {}.").format(said), keys)]
 
 
 def _grouped(fits: Sequence[ModelReport], families: Families) -> tuple[str, list[str]]:

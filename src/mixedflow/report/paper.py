@@ -125,7 +125,10 @@ def _fit_rows(fits: Sequence[ModelReport]) -> list[tuple[str, list[Cell]]]:
         *_shares(fits),
         ("VPC at the mean", [_estimate(fit.vpc) for fit in fits]),
         ("R² marginal", [_of(fit.r2, "marginal") for fit in fits]),
-        ("R² conditional", [_of(fit.r2, "conditional") for fit in fits]),
+        (
+            "R² conditional",
+            [_of(fit.r2, "conditional") if fit.random_terms else "" for fit in fits],
+        ),
         ("Observations", [formatting.count(fit.n_obs) for fit in fits]),
         *_clusters(fits),
         ("Parameters", [formatting.count(fit.n_parameters) for fit in fits]),
