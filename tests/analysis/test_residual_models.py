@@ -122,6 +122,8 @@ def test_marginal_models_have_no_effects_of_clusters(
     written = {path.name for path in tmp_path.iterdir()}
     assert {"fit.json", "predictions.csv", "influence.csv", "variance_function.csv"} <= written
     assert not {"cluster_effects.csv", "effects_diagnostic.csv", "posterior.npz"} & written
+    methods = stored.read(tmp_path / "alternatives.csv")["method"]
+    assert methods.iloc[0] == "marginal model" and "mixed model" not in set(methods)
     lines = stored.read(tmp_path / "curves.csv")
     assert set(lines["level"]) == {"population"}
     again = ModelReport.read(tmp_path / "fit.json")

@@ -70,9 +70,10 @@ def robust_covariance(fit: Fitted) -> Array:
 def alternatives(fit: Fitted, gee: bool = False) -> tuple[pd.DataFrame, dict[str, float] | None]:
     """Fixed effects with model-based and cluster-robust standard errors, and by GEE if asked.
 
-    One row a term and method: ``mixed model``, ``cluster-robust CR0``, ``cluster-robust CR1``,
-    ``GEE exchangeable`` (statsmodels; a moment estimate of one correlation, and sandwich standard
-    errors); with a residual structure ``cluster-robust CR2`` too, where clusters are not too large
+    One row a term and method: ``mixed model`` (``marginal model`` without random effects),
+    ``cluster-robust CR0``, ``cluster-robust CR1``, ``GEE exchangeable`` (statsmodels; a moment
+    estimate of one correlation, and sandwich standard errors); with a residual structure
+    ``cluster-robust CR2`` too, where clusters are not too large
     (:mod:`mixedflow.inference.bias_reduced`). The second part is GEE's correlation beside the
     model's ICC: close, not the same, because the estimators differ; None without GEE, and where GEE
     did not converge: its rows are missing values then. Robust errors need every row. With several
@@ -98,7 +99,8 @@ def alternatives(fit: Fitted, gee: bool = False) -> tuple[pd.DataFrame, dict[str
         raise ModelError(
             "gee", "GEE beside a residual structure is not available yet", "leave gee out"
         )
-    parts = [("mixed model", solution.beta, np.sqrt(np.diag(solution.phi)))]
+    model = "mixed model" if fit.random_terms else "marginal model"
+    parts = [(model, solution.beta, np.sqrt(np.diag(solution.phi)))]
     if fit.complete:
         CR0 = np.diag(robust_covariance(fit))
         parts += [
