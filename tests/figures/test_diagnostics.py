@@ -61,7 +61,9 @@ def drawn(request):
 
 def test_figures_are_saved_small(drawn, tmp_path):
     _, figures = drawn
-    assert set(figures) == {a.name for a in ARTIFACTS if a.section == DIAGNOSTICS}
+    assert set(figures) == {
+        a.name for a in ARTIFACTS if a.section == DIAGNOSTICS and a.rules == ("draw",)
+    }
     for name, figure in figures.items():
         save(figure, tmp_path / f"{name}.svg", alt=captions.ALL[name].alt)
         text = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
@@ -123,3 +125,23 @@ def test_a_cluster_that_cannot_be_left_out_is_noted():
     table = influence(with_a_coefficient_of_its_own().fitted)
     note = draw.influence(table, model_report(group="g"), Labels()).axes[0]
     assert "1 not estimable" in note.get_title(loc="right")
+
+
+def test_correlation_before_and_after_the_structure():
+    """Bars of each panel are its column's, the band that of independent residuals."""
+    table = pd.DataFrame(
+        {
+            "lag": [1, 2, 3],
+            "pairs": [90, 60, 0],
+            "before": [0.7, 0.5, np.nan],
+            "after": [-0.05, 0.1, np.nan],
+            "limit": [0.2, 0.25, np.nan],
+        }
+    )
+    for column, axes in zip(("before", "after"), draw.normalised_acf(table).axes, strict=True):
+        points = axes.lines[0]
+        assert list(points.get_xdata()) == [1, 2]  # a lag without pairs is left out
+        assert list(points.get_ydata()) == table[column].tolist()[:2]
+        low, high = axes.get_ylim()
+        assert low < -0.25 and high > 0.7
+        assert column in axes.get_title(loc="left").lower()

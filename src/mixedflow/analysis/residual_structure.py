@@ -1,4 +1,4 @@
-"""What a model with a residual structure implies over time, beside what its residuals show."""
+"""What a model with a residual structure implies over time, what residuals show, what is left."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from mixedflow.arrays import Array
 from mixedflow.config.specs import DatasetSpec, ModelSpec
 from mixedflow.errors import DataError, nearest, quote
+from mixedflow.inference.diagnostics import autocorrelation
 from mixedflow.inference.implied import implied_over
 from mixedflow.inference.over_time import course, empirical
 from mixedflow.language.quantities import numbers_of
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
     from mixedflow.model.fitted import Fitted
 
 
-def over_time(spec: ModelSpec, frame: pd.DataFrame, dataset: DatasetSpec) -> pd.DataFrame:
-    """The table of :mod:`mixedflow.inference.over_time` of the model's residuals y - Xb.
+def tables(spec: ModelSpec, frame: pd.DataFrame, dataset: DatasetSpec) -> dict[str, pd.DataFrame]:
+    """What the model implies over time, and what correlation it leaves, by name of the artifact.
 
-    Columns: quantity, visits, low, high, at, n, empirical, implied. The model is searched for anew,
+    ``residual_structure`` is the table of :mod:`mixedflow.inference.over_time` of the residuals
+    y - Xb, with columns quantity, visits, low, high, at, n, empirical, implied; ``normalised_acf``
+    that of :func:`mixedflow.inference.diagnostics.autocorrelation`. The model is searched for anew,
     which costs less than its inference does.
 
     Raises
@@ -42,11 +45,13 @@ def over_time(spec: ModelSpec, frame: pd.DataFrame, dataset: DatasetSpec) -> pd.
     if name not in rows.columns:
         what = f"unknown variable {quote(name)}"
         raise DataError(f"datasets.{dataset.name}.time", what, nearest(name, rows.columns))
+    time = times(rows[name])
     visit, visits = _visits(fitted, rows, dataset)
-    of, at = course(fitted.groups[0].codes, times(rows[name]), visit, visits)
+    of, at = course(fitted.groups[0].codes, time, visit, visits)
     left = fitted.y - fitted.X @ fitted.solution.beta
     shown, told = empirical(of, left[at]), implied_over(fitted, of, at)
-    return shown.rename(columns={"estimate": "empirical"}).assign(implied=told["estimate"])
+    shown = shown.rename(columns={"estimate": "empirical"}).assign(implied=told["estimate"])
+    return {"residual_structure": shown, "normalised_acf": autocorrelation(fitted, time)}
 
 
 def times(values: pd.Series) -> Array:

@@ -226,6 +226,13 @@ ARTIFACTS = (
         "residual_structure", MODEL, TABLE, ("residual_structure",), (COURSE,), section=FURTHER,
         columns="quantity:text visits:text low high at n empirical implied",
     ),
+    Artifact(
+        "normalised_acf", MODEL, FIGURE, ("residual_structure",), (COURSE,), section=DIAGNOSTICS
+    ),
+    Artifact(
+        "normalised_acf", MODEL, TABLE, ("residual_structure",), (COURSE,), section=FURTHER,
+        columns="lag pairs before after limit",
+    ),
     Artifact("effects_qq", MODEL, FIGURE, ("draw",), (EFFECTS,), section=DIAGNOSTICS),
     Artifact("influence", MODEL, FIGURE, ("draw",), (ROWS,), section=DIAGNOSTICS),
     Artifact(

@@ -155,6 +155,28 @@ def _name(axis: Axes, rows: pd.DataFrame, side: int) -> None:
         )  # fmt: skip
 
 
+def normalised_acf(table: pd.DataFrame) -> Figure:
+    """Correlation of residuals by lag, a panel before and one after the residual structure."""
+    made, axes = panels(2, (_PANEL, 2.7), 2, gap=(0.65, 0.6))
+    known = table.dropna(subset=["before", "after"])
+    lag, both = known["lag"], known[["before", "after"]].to_numpy()
+    bottom = min(-0.25, float(np.min(both, initial=0.0)))
+    top = max(0.5, float(np.max(both, initial=0.0)))
+    for axis, column, title in zip(
+        axes, ("before", "after"), ("Before the structure", "After the structure"), strict=True
+    ):
+        axis.fill_between(lag, -known["limit"], known["limit"], color=PALE, alpha=0.6, linewidth=0)
+        axis.vlines(lag, 0, known[column], color=BLUE, linewidth=1.6)
+        axis.plot(lag, known[column], "o", color=BLUE, markersize=4)
+        axis.axhline(0, color=GREY, linewidth=0.8)
+        axis.set_ylim(bottom - 0.08, top + 0.08)
+        axis.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        axis.set_xlabel("Lag (rows apart)")
+        axis.set_ylabel("Correlation of residuals")
+        axis.set_title(title)
+    return made
+
+
 def influence(table: pd.DataFrame, fit: ModelReport, labels: Labels) -> Figure:
     """Cook's distance of each cluster, or of those with most, in order; a line at 4 / J.
 

@@ -100,15 +100,17 @@ def _conditional(fit: Fitted) -> Array:
     return np.asarray(left)
 
 
-def autocorrelation(fit: Fitted, most: int | None = None) -> pd.DataFrame:
+def autocorrelation(
+    fit: Fitted, time: Array | None = None, most: int | None = None
+) -> pd.DataFrame:
     """Correlation of residuals by lag, before the residual structure and after it.
 
-    A row a ``lag``, counted in rows of a cluster in the order of time, with the ``pairs`` of rows
-    so far apart. ``before`` is of y - X b - Z u over their SDs, ``after`` of
-    :func:`normalised_residuals`: sums of products over pairs, as mean of the pairs, over the mean
-    square, as nlme's ``ACF`` has them, up to lag ``most`` (nlme's by default: 10 log10 of the
-    largest cluster's rows, or one less than these). Correlations of independent residuals stay
-    within +- ``limit`` 19 times of 20, 1.96 / sqrt(pairs). The lag 0 is left out: it is 1.
+    A row a ``lag``, counted in rows of a cluster in the order of ``time`` (N,), by default of the
+    structure's, with the ``pairs`` of rows so far apart. ``before`` is of y - X b - Z u over their
+    SDs, ``after`` of :func:`normalised_residuals`: the mean product over the pairs over the mean
+    square, as nlme's ``ACF`` has it, up to lag ``most`` (nlme's by default: 10 log10 of the largest
+    cluster's rows, or one less than these). Correlations of independent residuals stay within
+    +- ``limit`` 19 times of 20, 1.96 / sqrt(pairs). The lag 0 is left out: it is 1.
     """
     import pandas as pd
 
@@ -117,6 +119,8 @@ def autocorrelation(fit: Fitted, most: int | None = None) -> pd.DataFrame:
     if residuals is not None:
         sd = np.sqrt(residuals.relative_variance(fit.solution.covariance.residual))
         order = residuals.order
+    if time is not None:
+        order = np.lexsort((time, codes))
     before = _conditional(fit) / (sd * np.sqrt(fit.solution.s2))
     both = np.column_stack([before, normalised_residuals(fit)])[order]
     codes = codes[order]

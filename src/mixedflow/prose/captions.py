@@ -180,6 +180,14 @@ ALL = {
         "have many pairs, speaks against the structure; single points scatter.",
         alt="residual variance and correlation over time, with what the model implies",
     ),
+    "normalised_acf": Caption(
+        "Correlation of residuals before and after the structure",
+        "Residuals of rows one, two or more places apart in a cluster. Before: over their standard "
+        "deviations; after: freed of the correlation that the model estimates. The band holds 19 "
+        "of 20 correlations of independent residuals: where bars after the structure leave it at "
+        "short lags, another structure may fit better.",
+        alt="correlation of residuals by lag, before the residual structure and after it",
+    ),
     "effects_qq": Caption(
         "Cluster effects against the normal distribution",
         "Each random effect over its diagnostic standard error, in order. A cluster far off the "

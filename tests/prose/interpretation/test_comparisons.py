@@ -14,6 +14,7 @@ from interpreted import (
 )
 
 from mixedflow.prose import interpretation
+from mixedflow.prose.interpretation.comparisons import comparison
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -74,3 +75,16 @@ def test_comparisons(given: dict[str, Any], words: str) -> None:
     linear, *found = interpretation.tests(fitted("x"), rows, card(X))
     assert linear.term == "linear model"
     assert [(one.term, plain(one.sentence)) for one in found] == [("c", words)]
+
+
+def test_parameters_of_a_residual_structure() -> None:
+    """At the end of their range, or without a meaning, under the smaller model."""
+    mixture = {"distribution": "half chi2(0), half chi2(1)", "df": 1}
+    said = plain(comparison(compared(**mixture), structured=True))
+    assert "allows for a parameter that cannot lie below 0: it is the mean of those of" in said
+    rough = {"distribution": "chi2(2), approximate"}
+    said = plain(comparison(compared(**rough), structured=True))
+    assert (
+        "The p-value, from chi-squared with 2 degrees of freedom, is a rough one: without "
+        "correlation its range means nothing. A parametric bootstrap gives a right one." in said
+    )

@@ -89,14 +89,20 @@ def comparison(row: Row, structured: bool = False) -> Markup:
         f"for {more}",
         f"the data leave open whether {more} is needed, which is no proof of the smaller model",
     )
+    bounded = "a parameter" if structured else "a variance"  # or a range, a nugget
     if mixture:
         how = (
-            "The p-value allows for a variance that cannot lie below 0: it is the mean of those of "
+            f"The p-value allows for {bounded} that cannot lie below 0: it is the mean of those of "
             f"chi-squared with {df - 1} and {df} degrees of freedom."
+        )
+    elif "approximate" in distribution:
+        how = (
+            f"The p-value, from chi-squared with {df} degrees of freedom, is a rough one: without "
+            "correlation its range means nothing. A parametric bootstrap gives a right one."
         )
     elif conservative:
         how = (
-            "The p-value is conservative: a variance cannot lie below 0, so that the right one is "
+            f"The p-value is conservative: {bounded} cannot lie below 0, so that the right one is "
             "smaller."
         )
     elif structured:
