@@ -113,8 +113,9 @@ def given_rows(fit: Fitted, frame: pd.DataFrame, at: Array, where: str) -> Given
         sd = residuals.sd_of(parameters, new, where)
         order = residuals.order
         starts = np.concatenate([[0], np.cumsum(np.bincount(group.codes))])
-        for j in np.unique(at[seen]):
-            mine = np.flatnonzero(at[seen] == j)
+        together = np.argsort(at[seen], kind="stable")
+        for mine in np.split(together, np.flatnonzero(np.diff(at[seen][together])) + 1):
+            j = at[seen[mine[0]]]
             own = _near(residuals, order[starts[j] : starts[j + 1]], time[mine])
             weights, explained = _weights(residuals, parameters, own, time[mine], sd[mine])
             told[seen[mine]] = weights @ rows[own]

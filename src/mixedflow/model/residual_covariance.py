@@ -42,10 +42,10 @@ def alike(residuals: Residuals, parameters: Array, one: Array, other: Array) -> 
 
 
 def within(residuals: Residuals, parameters: Array, time: Array) -> Array:
-    """(n, n) those of a cluster's rows among themselves."""
-    found = between(residuals, parameters, time, time)
+    """(n, n) those of a cluster's rows among themselves; (k, n, n) of k clusters' times (k, n)."""
+    found = alike(residuals, parameters, time[..., :, None], time[..., None, :])
     if residuals.natural(parameters).matrix is None:
-        np.fill_diagonal(found, 1.0)
+        found[..., np.arange(found.shape[-1]), np.arange(found.shape[-1])] = 1.0
     return found
 
 
