@@ -156,3 +156,12 @@ def test_times_that_a_correlation_is_not_defined_at(frame, new):
     # A cluster that was not seen needs no time, nor does the mean of the population.
     assert len(ar1.predict(new.drop(columns="visit").tail(1))) == 1
     assert len(ar1.predict(new.drop(columns="visit"), conditional=False)) == 4
+
+
+def test_neighbours_decide_in_long_clusters(monkeypatch, frame, new):
+    """Of an ordered structure the rows next to a new one say all that the cluster does."""
+    fit = api.fit("y ~ time + (1 | id)", frame, residual=CAR1)
+    whole = fit.predict_interval(new, kind="prediction").to_numpy()
+    monkeypatch.setattr("mixedflow.inference.prediction._MANY", 2)
+    near = fit.predict_interval(new, kind="prediction").to_numpy()
+    assert near == pytest.approx(whole, rel=1e-9)

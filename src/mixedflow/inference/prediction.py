@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from mixedflow.arrays import Z95, Array
 from mixedflow.errors import ModelError
 from mixedflow.model.crossing import cells
 from mixedflow.model.fitted import Fitted
-from mixedflow.model.residual_covariance import between, ordered, within
+from mixedflow.model.residual_covariance import alike, ordered, within
 from mixedflow.model.residual_design import Residuals
 from mixedflow.model.solution import Solution
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _GRID = 61
+_MANY = 50  # rows of a cluster, of which few decide on a new one in an ordered structure
+_AT_ONCE = 1 << 20  # numbers of dense matrices at once in memory
 
 
 def population(solution: Solution, X: Array) -> tuple[Array, Array, Array]:
@@ -111,12 +113,7 @@ def given_rows(fit: Fitted, frame: pd.DataFrame, at: Array, where: str) -> Given
         new = frame.iloc[seen]
         time = residuals.time_of(new, where)
         sd = residuals.sd_of(parameters, new, where)
-        order = residuals.order
-        starts = np.concatenate([[0], np.cumsum(np.bincount(group.codes))])
-        together = np.argsort(at[seen], kind="stable")
-        for mine in np.split(together, np.flatnonzero(np.diff(at[seen][together])) + 1):
-            j = at[seen[mine[0]]]
-            own = _near(residuals, order[starts[j] : starts[j + 1]], time[mine])
+        for own, mine in _batches(residuals, at[seen], time):
             weights, explained = _weights(residuals, parameters, own, time[mine], sd[mine])
             told[seen[mine]] = weights @ rows[own]
             relative[seen[mine]] -= explained
@@ -124,10 +121,28 @@ def given_rows(fit: Fitted, frame: pd.DataFrame, at: Array, where: str) -> Given
     return Given(told[:, 0], told[:, 1 : p + 1], told[:, p + 1 :], np.maximum(relative, 0.0))
 
 
+def _batches(residuals: Residuals, at: Array, time: Array) -> Iterator[tuple[Array, Array]]:
+    """Rows of the fit (c, n) and new rows (c, k), c clusters that have n and k of them each.
+
+    Of a cluster with many rows only those that decide on the new ones, at ``time`` (m,).
+    """
+    order, n = residuals.order, np.bincount(residuals.codes)
+    starts = np.cumsum(n) - n
+    together = np.argsort(at, kind="stable")
+    clusters, firsts, k = np.unique(at[together], return_index=True, return_counts=True)
+    for size, many in np.unique(np.column_stack([n[clusters], k]), axis=0).tolist():
+        found = np.flatnonzero((n[clusters] == size) & (k == many))
+        long = size > _MANY and ordered(residuals)
+        step = 1 if long else max(1, _AT_ONCE // (size * (size + many)))
+        for first in range(0, len(found), step):
+            some = found[first : first + step]
+            own = order[starts[clusters[some]][:, None] + np.arange(size)]
+            mine = together[firsts[some][:, None] + np.arange(many)]
+            yield (_near(residuals, own[0], time[mine[0]])[None] if long else own), mine
+
+
 def _near(residuals: Residuals, own: Array, time: Array) -> Array:
-    """Of a cluster's rows ``own``, in the order of time, those that decide on rows at ``time``."""
-    if not ordered(residuals):
-        return own
+    """Of a cluster's rows ``own``, in the order of time, those next to rows at ``time``."""
     after = np.searchsorted(residuals.time[own], time)
     return own[np.unique(np.clip([after - 1, after], 0, len(own) - 1))]
 
@@ -135,12 +150,13 @@ def _near(residuals: Residuals, own: Array, time: Array) -> Array:
 def _weights(
     residuals: Residuals, parameters: Array, own: Array, time: Array, sd: Array
 ) -> tuple[Array, Array]:
-    """a' (k, n) of new rows for the rows ``own`` (n,), and r'R^-1 r (k,)."""
+    """a' (c, k, n) of new rows for the rows ``own`` (c, n), and r'R^-1 r (c, k)."""
     known = residuals.relative_sd(parameters, residuals.h[own])
     R = within(residuals, parameters, residuals.time[own])
-    r = between(residuals, parameters, time, residuals.time[own])
-    solved = np.linalg.solve(R, r.T).T
-    return solved * sd[:, None] / known, np.einsum("kn,kn->k", solved, r) * sd**2
+    r = alike(residuals, parameters, time[:, :, None], residuals.time[own][:, None, :])
+    solved = np.linalg.solve(R, r.swapaxes(1, 2)).swapaxes(1, 2)
+    weights = solved * sd[:, :, None] / known[:, None, :]
+    return weights, np.einsum("ckn,ckn->ck", solved, r) * sd**2
 
 
 def covariance_of_factors(solution: Solution, Z: Sequence[Array], at: Sequence[Array]) -> Array:

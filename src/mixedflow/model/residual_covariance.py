@@ -17,17 +17,12 @@ from mixedflow.model.residual_design import Residuals
 _ORDERED = ("ar1", "car1", "exponential")
 
 
-def between(residuals: Residuals, parameters: Array, one: Array, other: Array) -> Array:
-    """(m, n) correlations of rows at times ``one`` (m,) with other rows at ``other`` (n,).
-
-    Of the same cluster, before their own SDs; covariances / s2 of unstructured visits. Without a
-    nugget two rows at one time have the same residual.
-    """
-    return alike(residuals, parameters, one[:, None], other[None, :])
-
-
 def alike(residuals: Residuals, parameters: Array, one: Array, other: Array) -> Array:
-    """The same of each row with the other in its place, in whatever shape they have together."""
+    """Correlations of rows at times ``one`` with other rows at ``other``, of the same cluster.
+
+    In whatever shape these have together; before the rows' own SDs, and covariances / s2 of
+    unstructured visits. Without a nugget two rows at one time have the same residual.
+    """
     natural = residuals.natural(parameters)
     gaps = np.abs(one - other)
     if natural.matrix is not None:
