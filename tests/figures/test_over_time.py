@@ -68,4 +68,21 @@ def test_nothing_to_correlate_is_said(rows, tmp_path):
     made = residual_structure(told(single, None), [], "t", Labels())
     save(made, tmp_path / "f.svg", alt="f")
     text = (tmp_path / "f.svg").read_text(encoding="utf-8")
-    assert "nothing to correlate" in text and "no differences" in text
+    assert "Nothing to correlate" in text and "No two rows of one cluster" in text
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_trend_that_leaves_nothing(rows, tmp_path):
+    course, order = over_time.course(rows["g"].to_numpy(), rows["t"].to_numpy())
+    made = residual_structure(over_time.empirical(course, 0.0 * order), [], "t", Labels())
+    save(made, tmp_path / "f.svg", alt="f")
+    assert "Nothing to correlate" in (tmp_path / "f.svg").read_text(encoding="utf-8")
+
+
+def test_axes_end_at_what_can_be(rows):
+    """No negative variance, and correlations up to 1."""
+    variance, correlation, semivariogram = residual_structure(
+        told(rows, None), [], "t", Labels()
+    ).axes
+    assert min(variance.get_yticks()) == min(semivariogram.get_yticks()) == 0
+    assert max(correlation.get_yticks()) == pytest.approx(1)

@@ -115,7 +115,9 @@ def _room(axes: Axes, low: float = 0.0) -> None:
     """Limits that hold ``low`` and leave the counts a place of their own below it."""
     bottom, top = axes.get_ylim()
     bottom = min(bottom, low)
-    axes.set_yticks([tick for tick in axes.get_yticks() if bottom <= tick <= top])
+    axes.set_ylim(bottom, top)
+    hair = 1e-9 * (top - bottom)
+    axes.set_yticks([t for t in axes.get_yticks() if bottom - hair <= t <= top + hair])
     axes.set_ylim(bottom - 0.14 * (top - bottom), top + 0.04 * (top - bottom))
 
 
@@ -143,7 +145,7 @@ def _correlation(axes: Axes, table: pd.DataFrame, drawn: Sequence[_Drawn], time:
     axes.set_xlabel(f"Difference in {time}")
     axes.set_ylabel("Correlation of residuals")
     if known.empty:
-        _nothing(axes, "No three pairs of rows of one cluster:\nnothing to correlate")
+        _nothing(axes, "Nothing to correlate")
         return
     _lines(axes, "correlation", drawn)
     axes.axhline(0, color=GREY, linewidth=0.8)
@@ -158,7 +160,7 @@ def _semivariogram(axes: Axes, table: pd.DataFrame, drawn: Sequence[_Drawn], tim
     axes.set_xlabel(f"Difference in {time}")
     axes.set_ylabel("Half the squared difference")
     if known.empty:
-        _nothing(axes, "No two rows of one cluster:\nno differences")
+        _nothing(axes, "No two rows of one cluster")
         return
     _lines(axes, "semivariance", drawn)
     total = _of(table, "total")["estimate"].dropna()

@@ -95,12 +95,13 @@ ALL = {
     ),
     "residuals_over_time": Caption(
         "Residual variance, correlation and semivariogram over time",
-        "What the fixed trend leaves over. A correlation that is level over the time apart fits a "
-        "random intercept; one that falls, a serial correlation or a random slope. A variance that "
-        "changes over time fits a random slope or a variance that depends on time. The "
-        "semivariogram is half the mean squared difference of two rows of a cluster: near 0 it "
-        "shows what two rows at one time would not share, and as far as it levels off below the "
-        "dashed line (rows of different clusters) rows of a cluster stay alike. Correlations are "
+        "What the fixed trend leaves over. A correlation that is level over the time apart is what "
+        "a random intercept gives; one that falls, what a serial correlation or a random slope "
+        "gives; a variance that changes over time, what a random slope or a variance that depends "
+        "on time gives. The semivariogram is half the mean squared difference of two rows of a "
+        "cluster: near 0 it shows what two rows at one time would not share, and, if the variance "
+        "does not change, the gap between where it levels off and the dashed line (rows of "
+        "different clusters) is what rows of a cluster share however far apart. Correlations are "
         "of residuals standardised by visit or bin of time; of more than a million pairs of rows a "
         "random million is used. Bins of few pairs scatter widely.",
         alt="residual variance over time, and correlation and semivariogram by time apart",
