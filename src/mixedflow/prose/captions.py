@@ -433,21 +433,14 @@ RESIDUALS = Caption(
 # What Snakemake's own report adds, by the wildcard of the jobs.
 _OF = {
     "dataset": "\nData set ``{{ snakemake.wildcards.dataset }}``.\n",
-    "model": "\nModel ``{{ snakemake.wildcards.model }}``: "
-    '``{{ snakemake.config["models"][snakemake.wildcards.model]["formula"] }}``\n',
-    "family": "\nFamily ``{{ snakemake.wildcards.family }}``: "
-    '``{{ snakemake.config["families"][snakemake.wildcards.family]["formula"] }}``\n',
-    "structures": "\nStructures ``{{ snakemake.wildcards.structures }}``: "
-    '``{{ snakemake.config["structures"][snakemake.wildcards.structures]["formula"] }}``\n',
+    "model": "\nModel ``{{ snakemake.wildcards.model }}``.\n",
+    "family": "\nFamily ``{{ snakemake.wildcards.family }}``.\n",
+    "structures": "\nStructures ``{{ snakemake.wildcards.structures }}``.\n",
     "": "",
 }
 _WORKFLOW = """\
-Linear mixed models of {{ snakemake.config["datasets"]|length }} data set(s):
-{% for name, model in snakemake.config["models"]|dictsort %}
-- ``{{ name }}`` (data set ``{{ model["dataset"] }}``): ``{{ model["formula"] }}``
-{% endfor %}
-Start with the page under *Report*: it shows data, models, comparisons and rankings together, and
-says what to be careful about.
+The analyses of data sets by linear mixed models. Start with the page under *Report*: it shows data,
+models, comparisons and rankings together, and says what to be careful about.
 """
 
 
