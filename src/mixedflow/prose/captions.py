@@ -178,7 +178,8 @@ ALL = {
         "Points: variance, correlation and semivariogram of the outcome less the fixed part; line: "
         "what the random effects and the residual structure imply for the same rows and pairs of "
         "rows. A line that runs past the points to one side over a stretch of time, where bins "
-        "have many pairs, speaks against the structure; single points scatter.",
+        "have many pairs, speaks against the structure. Single points scatter, and rows that were "
+        "missed can move them.",
         alt="residual variance and correlation over time, with what the model implies",
     ),
     "normalised_acf": Caption(
@@ -364,8 +365,9 @@ ALL = {
     "structures_course": Caption(
         "Implied variance and correlation",
         "Points are what least-squares residuals say, by visit or time and by time apart; lines "
-        "are what each fitted structure implies for the same rows. A line that keeps away from the "
-        "points has the wrong form, whatever its AIC.",
+        "are what each fitted structure implies for the same rows. A line that keeps to one side "
+        "of the points over a stretch of time speaks against that structure. Single points "
+        "scatter, and rows that were missed can move them.",
         alt="what residuals say of variance and correlation over time, and what each fitted "
         "structure implies",
     ),
