@@ -432,7 +432,8 @@ RESIDUALS = Caption(
     "without bounds (the logarithm of ranges and ratios, Fisher's z or the logit of correlations).",
 )
 
-# What Snakemake's own report adds, by the wildcard of the jobs.
+# What Snakemake's own report adds, by the wildcard of the jobs. Wildcards alone: in a module, the
+# configuration is that of the workflow around it.
 _OF = {
     "dataset": "\nData set ``{{ snakemake.wildcards.dataset }}``.\n",
     "model": "\nModel ``{{ snakemake.wildcards.model }}``.\n",
