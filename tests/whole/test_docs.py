@@ -186,3 +186,13 @@ def test_tutorial(reader: Reader) -> None:
         decimals = len(error.split(".")[1])
         assert estimate.replace("−", "-") == f"{fixed.loc[name, 'estimate']:.{decimals}f}"
         assert error == f"{fixed.loc[name, 'std_error']:.{decimals}f}"
+    tried = pd.read_csv(ROOT / "results/structures/growth/structures.csv", index_col="structure")
+    rows = re.findall(
+        r"^\| `(\w+)` \| (\d+) \| ([\d.]+) \|.*\| ([−\d.]+) \| ([\d.]+) \|$", text, re.M
+    )
+    assert [name for name, *_ in rows] == list(tried.index)
+    for name, k, aic, estimate, error in rows:
+        row = tried.loc[name]
+        assert (int(k), aic) == (row["n_parameters"], f"{row['aic']:.1f}")
+        assert estimate.replace("−", "-") == f"{row['estimate']:.2f}"
+        assert error == f"{row['std_error']:.2f}"
