@@ -213,10 +213,13 @@ def share_between(fit: ModelReport, card: Mapping[str, Any]) -> Markup | None:
             count(round(100 * icc.estimate)), formatting.share(icc.estimate), _percents(vars(icc))
         )
     if vpc and vpc.estimate is not None:
+        at = Markup("mean of {}").format(_mean_of(vpc, card))
+        if not any(term != INTERCEPT for term in fit.random_terms):
+            at = Markup("mean residual variance of the rows")
         return Markup(
-            "at the mean of {}, {}% of the residual variance lies between clusters{} (VPC {}{})"
+            "at the {}, {}% of the residual variance lies between clusters{} (VPC {}{})"
         ).format(
-            _mean_of(vpc, card),
+            at,
             count(round(100 * vpc.estimate)),
             called.parts(vpc),
             formatting.share(vpc.estimate),

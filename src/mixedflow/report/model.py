@@ -118,6 +118,16 @@ class Model:
         return findings.share_between(self.fit, self.card)
 
     @property
+    def share_depends(self) -> str:
+        """Why the share is none that holds everywhere."""
+        slopes = any(term != INTERCEPT for term in self.fit.random_terms)
+        why = "With a random slope" if slopes else "With several residual variances"
+        on = "the covariate" if slopes else "them"
+        return (
+            f"{why} this share depends on {on}, so that one intraclass correlation does not exist."
+        )
+
+    @property
     def symbolic(self) -> list[Markup]:
         return equations.symbolic(self.fit, records(self.components))
 

@@ -10,7 +10,7 @@ from fit_reports import model_report
 from interpreted import AGE, GIRL, HOSTILE, card, plain, variable
 from residual_rows import car1, random_intercept, row, spread
 
-from mixedflow.prose import interpretation
+from mixedflow.prose import findings, interpretation
 
 VISIT = variable("visit", 1.0, 4.0, label="Visit")
 
@@ -176,3 +176,17 @@ def test_strangers_names_are_escaped() -> None:
     fit = model_report(formula="y ~ x", random_terms=[], residual=of("car1"), icc=None)
     for one in interpretation.variance(fit, [*spread(2.0), *car1(0.5)], card(hostile)):
         assert "<script>" not in one.sentence
+
+
+def test_a_share_beside_several_residual_variances_holds_at_their_mean() -> None:
+    """A random intercept alone, whose share depends on no covariate."""
+    vpc = {"predictor": None, "mean_x": 0.0, "estimate": 0.25, "conf_low": 0.1, "conf_high": 0.5}
+    rows = [*random_intercept(1.0), *spread(1.0, "girl = 0"), *spread(2.0, "girl = 1")]
+    rows.append(row("ratio", "girl = 1", 4.0, "girl = 0"))
+    text = told({"variance": {"by": "girl"}}, rows, marginal=False, vpc=vpc)["VPC"]
+    assert text.startswith("At the mean residual variance of the rows, 25% of the variance")
+    assert "Where the residual variance is another the share is, too" in text
+    assert "slope" not in text
+    fit = model_report(residual={"variance": {"by": "girl"}}, icc=None, vpc=vpc)
+    share = findings.share_between(fit, card())
+    assert share is not None and share.startswith("at the mean residual variance of the rows, 25%")

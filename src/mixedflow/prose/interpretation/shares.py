@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from mixedflow.artifacts.fit_report import LevelShare
 from mixedflow.language import residuals
+from mixedflow.language.names import INTERCEPT
 from mixedflow.prose.levels import Called
 from mixedflow.prose.markup import conjoined
 from mixedflow.prose.wording import Words, interval, number
@@ -16,6 +17,14 @@ _SAME = "The same number is the correlation of two rows of one cluster."
 _ALIKE = (
     "It is the correlation of two rows of one cluster whose residuals do not correlate; that of "
     "others counts the residuals’ correlation too."
+)
+_AT_VALUES = (
+    "With a random slope this share is another at other values, and one intraclass correlation "
+    "does not exist."
+)
+_AT_VARIANCES = (
+    "Where the residual variance is another the share is, too, and one intraclass correlation does "
+    "not exist."
 )
 
 
@@ -39,7 +48,10 @@ def share_between(words: Words) -> list[tuple[str, Markup]]:
     if not vpc or vpc.estimate is None:
         return []
     name = vpc.predictor
+    slopes = any(term != INTERCEPT for term in fit.random_terms)
     at = Markup("At the means of the covariates")
+    if not slopes:
+        at = Markup("At the mean residual variance of the rows")
     if name:
         mean, ends = vpc.mean_x, words.model.data.range(str(name))
         tiny = ends and abs(mean) < 1e-9 * (ends[1] - ends[0])
@@ -52,17 +64,16 @@ def share_between(words: Words) -> list[tuple[str, Markup]]:
         )
         at += Markup(" ({})").format(", ".join(others))
     text = Markup(
-        "{}, {}% of the variance that the covariates leave lies between clusters{} (VPC {}, {}). "
-        "With a random slope this share is another at other values, and one intraclass "
-        "correlation does not exist."
+        "{}, {}% of the variance that the covariates leave lies between clusters{} (VPC {}, {}). {}"
     ).format(
         at,
         round(100 * vpc.estimate),
         words.model.called.parts(vpc),
         number(vpc.estimate),
         interval(vars(vpc)),
+        _AT_VALUES if slopes else _AT_VARIANCES,
     )
-    if (told := fit.residual) and not residuals.read(told, "residual").one_variance:
+    if slopes and (told := fit.residual) and not residuals.read(told, "residual").one_variance:
         text += Markup(
             " The residual variance is that at this value, or its mean over the rows where the "
             "value does not decide about it."
