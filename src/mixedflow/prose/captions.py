@@ -6,6 +6,7 @@ made from them (:func:`rst`).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -422,15 +423,28 @@ def of_model(marginal: bool, structured: bool) -> dict[str, Caption]:
 
 
 # A table that the page alone has: of variance_components, what a residual structure adds.
-RESIDUALS = Caption(
-    "Residual structure",
-    "How the residuals of two rows of one cluster correlate, given the random effects if there are "
-    "any, and what their variance depends on. A correlation holds at the distance that is named; "
-    "over the range it falls to 37% (1/e), but for the nugget, the share of the variance that no "
-    "two rows share. Ratios are of variances; power and exponent are δ of a standard deviation "
-    "that goes with |v| to the power δ, or with exp(δ v). Wald intervals are symmetric on a scale "
-    "without bounds (the logarithm of ranges and ratios, Fisher's z or the logit of correlations).",
-)
+_SCALES = {
+    "corr": "A correlation is of the residuals of two rows of one cluster{given}, at the distance "
+    "that is named.",
+    "range": "Over the range the correlation of two rows of one cluster{given} falls to 37% (1/e).",
+    "nugget": "The nugget is the share of the variance that no two rows share, however near.",
+    "ratio": "Ratios are of variances.",
+    "power": "A power is δ of a standard deviation that goes with |v| to the power δ.",
+    "exponent": "An exponent is δ of a standard deviation that goes with exp(δ v).",
+}
+
+
+def of_residuals(scales: Iterable[str], marginal: bool) -> Caption:
+    """That of the table whose rows have these scales."""
+    given, found = "" if marginal else ", given the random effects", set(scales)
+    told = [text.format(given=given) for scale, text in _SCALES.items() if scale in found]
+    if found & (_SCALES.keys() - {"power", "exponent"}):
+        told.append(
+            "Wald intervals are symmetric on a scale without bounds, so they are not centred on "
+            "the estimate."
+        )
+    return Caption("Residual structure", " ".join(told))
+
 
 # What Snakemake's own report adds, by the wildcard of the jobs. Wildcards alone: in a module, the
 # configuration is that of the workflow around it.

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from mixedflow.artifacts import formatting, registry, stored
 from mixedflow.artifacts.fit_report import GroupReport, ModelReport
 from mixedflow.artifacts.registry import Artifact
-from mixedflow.language.names import INTERCEPT
+from mixedflow.language.names import INTERCEPT, RESIDUAL
 from mixedflow.prose import captions, equations, findings, interpretation, residual_names
 from mixedflow.prose.captions import Caption
 from mixedflow.prose.latex import latex
@@ -167,6 +167,11 @@ class Model:
         return residual_table(self.components)
 
     @property
+    def residual_caption(self) -> Caption:
+        residuals = self.components[self.components["group"] == RESIDUAL]
+        return captions.of_residuals(residuals["scale"], self.fit.marginal)
+
+    @property
     def residual(self) -> str:
         """The residual structure as the configuration has it."""
         return residual_names.written(self.fit)
@@ -196,6 +201,8 @@ class Model:
     @property
     def alternatives_table(self) -> Markup:
         shown = stored.read(self.folder / "alternatives.csv")
+        if self.fit.marginal:
+            shown["method"] = shown["method"].replace("mixed model", "model")
         return table(shown[["term", "method", "estimate", "std_error", "conf_low", "conf_high"]])
 
     @property

@@ -186,7 +186,6 @@ def page(results_dir: Path, config: Mapping[str, Any]) -> str:
             ranking_sentence=lambda m: findings.ranking_sentence(m.fit, m.ranks),
             marked=findings.marked,
             captions=captions.ALL,
-            residual_caption=captions.RESIDUALS,
             sources=_sources(datasets),
             config=json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False),
             version=mixedflow.__version__,
