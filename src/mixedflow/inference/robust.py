@@ -67,6 +67,18 @@ def robust_covariance(fit: Fitted) -> Array:
     return np.asarray(half.T @ half)
 
 
+def _robust(fit: Fitted, J: int) -> list[tuple[str, Array]]:
+    """Robust standard errors (p,) by name, of J clusters."""
+    CR0 = np.diag(robust_covariance(fit))
+    found = [
+        ("cluster-robust CR0", np.sqrt(CR0)),
+        ("cluster-robust CR1", np.sqrt(CR0 * J / (J - 1))),
+    ]
+    if fit.residuals is not None and affordable(fit):
+        found.append(("cluster-robust CR2", np.sqrt(np.diag(bias_reduced_covariance(fit)))))
+    return found
+
+
 def alternatives(fit: Fitted, gee: bool = False) -> tuple[pd.DataFrame, dict[str, float] | None]:
     """Fixed effects with model-based and cluster-robust standard errors, and by GEE if asked.
 
@@ -102,14 +114,7 @@ def alternatives(fit: Fitted, gee: bool = False) -> tuple[pd.DataFrame, dict[str
     model = "mixed model" if fit.random_terms else "marginal model"
     parts = [(model, solution.beta, np.sqrt(np.diag(solution.phi)))]
     if fit.complete:
-        CR0 = np.diag(robust_covariance(fit))
-        parts += [
-            (f"cluster-robust CR0{by}", solution.beta, np.sqrt(CR0)),
-            (f"cluster-robust CR1{by}", solution.beta, np.sqrt(CR0 * J / (J - 1))),
-        ]
-        if fit.residuals is not None and affordable(fit):
-            CR2 = np.diag(bias_reduced_covariance(fit))
-            parts.append((f"cluster-robust CR2{by}", solution.beta, np.sqrt(CR2)))
+        parts += [(f"{name}{by}", solution.beta, error) for name, error in _robust(fit, J)]
     correlation = None
     if gee:
         estimate, std_error, correlation = _gee(fit, top)
