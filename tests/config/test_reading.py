@@ -126,3 +126,55 @@ def test_start_up_is_light():
     )
     loaded = set(json.loads(out.stdout))
     assert not loaded & {"numpy", "pandas", "scipy", "matplotlib", "statsmodels", "formulaic"}
+
+
+@pytest.mark.parametrize(
+    ("part", "line", "told"),
+    [
+        ("models: {yes: {dataset: d}}", 2, "YAML reads the name yes as true; put it in quotes"),
+        ("datasets: {d: {labels: {Off: x}}}", 2, "YAML reads the name Off as false"),
+        ("rows: 0360", 2, "YAML does not read 0360 as it looks"),
+        ("rows: -010", 2, "YAML does not read -010 as it looks"),
+        ("rows: 4:00", 2, "YAML does not read 4:00 as it looks"),
+        ("rows: 4:00.5", 2, "YAML does not read 4:00.5 as it looks"),
+    ],
+)
+def test_what_yaml_reads_as_something_else(tmp_path, part, line, told):
+    (tmp_path / "c.yaml").write_text(f"a: 1\n{part}\n", "utf-8")
+    with pytest.raises(
+        ConfigError, match=re.escape(f"c.yaml, line {line}: not valid YAML: {told}")
+    ):
+        reading.parse(tmp_path / "c.yaml")
+
+
+def test_in_quotes_they_are_text_and_other_numbers_are_numbers(tmp_path):
+    numbers = "[0, 10, -1, 1_000, 0x1F, 0o17, 1.5, 1e3, .5, 0.10, 00:x]"
+    text = f"'yes': '0360'\n'off': '4:00'\na: {numbers}\n"
+    (tmp_path / "c.yaml").write_text(text, "utf-8")
+    assert reading.parse(tmp_path / "c.yaml") == {
+        "yes": "0360", "off": "4:00",
+        "a": [0, 10, -1, 1000, 31, "0o17", 1.5, "1e3", 0.5, 0.1, "00:x"],
+    }  # fmt: skip
+
+
+def test_a_name_that_snakemake_has_read_as_a_truth_value():
+    config = copy.deepcopy(CONFIG)
+    config["models"][True] = config["models"]["growth"]
+    with pytest.raises(
+        ConfigError, match="models: YAML reads the name yes, on or true as True; put"
+    ):
+        reading.load(config)
+
+
+def test_too_many_values_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    labels = "\n".join(f"  c{k}: label {k}" for k in range(110_000))
+    (tmp_path / "c.yaml").write_text(f"labels:\n{labels}\n", "utf-8")
+    monkeypatch.setattr(reading.yaml, "load", None)
+    with pytest.raises(ConfigError, match=r"c\.yaml: more than 100000 values"):
+        reading.parse(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize("results", ["res.", "a./b", "a/b.", "res ."])
+def test_folders_that_some_systems_rename(results):
+    with pytest.raises(ConfigError, match="is not a folder for results"):
+        reading.load(changed("results", results))

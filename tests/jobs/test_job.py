@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from visits import frame
 
@@ -71,6 +72,10 @@ def fail_for_memory(folder: Path) -> None:
     raise MemoryError
 
 
+def fail_for_an_array(folder: Path) -> None:
+    np.empty(2**50)
+
+
 def fail_for_a_library(folder: Path) -> None:
     raise ImportError("libopenblas.so: failed to map segment from shared object")
 
@@ -89,6 +94,7 @@ def fail_by_us(folder: Path) -> None:
             "permissions), and run again",
         ),
         (fail_for_memory, "fit: not enough memory; "),
+        (fail_for_an_array, "fit (8.00 PiB at once): not enough memory; "),
         (fail_for_a_library, "fit: not enough memory; "),
         (fail_by_us, "fit: unexpected ZeroDivisionError: division by zero"),
     ],

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mixedflow.artifacts import storage
-from mixedflow.errors import SourceError
+from mixedflow.errors import ConfigError, SourceError
 from mixedflow.jobs import provenance
 
 TASK = {"code": "c0de", "model": json.dumps({"formula": "y ~ x", "inference": {"seed": 7}})}
@@ -59,3 +59,32 @@ def test_fingerprint_tells_code_from_configuration():
     assert provenance.fingerprint({**TASK, "code": "other"})["config"] == before["config"]
     assert provenance.fingerprint({**TASK, "model": "{}"})["code"] == before["code"]
     assert provenance.fingerprint({**TASK, "model": "{}"})["config"] != before["config"]
+
+
+def test_results_are_a_folder_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("results/one")
+    provenance.own_folder(folder)  # yet to be made
+    (folder / "models").mkdir(parents=True)
+    provenance.own_folder(folder)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for place in (folder / "models" / "line", folder / "more"):
+        place.symlink_to(elsewhere)
+        with pytest.raises(ConfigError, match=r"is a link to .*jobs would write there"):
+            provenance.own_folder(folder)
+        place.unlink()
+    for place, other in ((folder, "kept"), (Path("results"), "kept2")):
+        place.rename(other)
+        place.symlink_to(elsewhere)
+        with pytest.raises(ConfigError, match="is a link to"):
+            provenance.own_folder(folder)
+        place.unlink()
+        place.write_text("", "utf-8")
+        with pytest.raises(ConfigError, match=f"results: '{place}' is a file; choose another"):
+            provenance.own_folder(folder)
+        place.unlink()
+        Path(other).rename(place)
+    (elsewhere / "a.csv").write_text("", "utf-8")
+    (folder / "models" / "a.csv").symlink_to(elsewhere / "a.csv")
+    provenance.own_folder(folder)  # a link to a file is replaced, and not written through

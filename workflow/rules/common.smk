@@ -17,7 +17,7 @@ from mixedflow.inference.draws import parts
 from mixedflow.jobs import warm
 from mixedflow.jobs.digest import code_digest
 from mixedflow.jobs.inputs import source_digest
-from mixedflow.jobs.provenance import Planned, leave_plan, no_future
+from mixedflow.jobs.provenance import Planned, leave_plan, no_future, own_folder
 
 SCRIPTS = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent / "scripts"
 
@@ -61,6 +61,8 @@ try:
     for artifact in registry.ARTIFACTS:
         for file in artifact.files:
             stays(f"{SETTINGS.results}/{file.path}")
+    for folder in (SETTINGS.results, f"logs/{SETTINGS.results}"):
+        own_folder(Path(folder))
 except MixedflowError as error:
     sys.exit(str(error))
 

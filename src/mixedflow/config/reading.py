@@ -5,9 +5,11 @@ Everything here runs at each start of Snakemake, so it imports neither numpy nor
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,8 @@ from mixedflow.config.checks import comparisons, datasets, families, models, nam
 from mixedflow.config.specs import Config
 from mixedflow.errors import ConfigError, nearest, quote
 
+_ODD_NUMBER = re.compile(r"[-+]?0[0-7_]+$|.*:")  # octal, and to the base of 60
+_QUOTES = "put it in quotes"
 _MOST_VALUES, _MOST_LEVELS = 100_000, 50  # of a configuration
 
 
@@ -35,10 +39,14 @@ def working_folder(path: Path | str) -> Path:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's plain data, and a key that stands twice is an error."""
+    """YAML's plain data; an error is a key that stands twice, or what YAML 1.1 takes otherwise."""
 
 
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+class _FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """The same in C; what it cannot read the other tells in better words."""
+
+
+def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
         if key_node.tag == "tag:yaml.org,2002:merge":
@@ -48,6 +56,9 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
             raise yaml.constructor.ConstructorError(
                 None, None, "a key must be plain text", key_node.start_mark
             )
+        if isinstance(key, bool):
+            what = f"YAML reads the name {key_node.value} as {str(key).lower()}; {_QUOTES}"
+            raise yaml.constructor.ConstructorError(None, None, what, key_node.start_mark)
         if key in seen:
             raise yaml.constructor.ConstructorError(
                 None, None, f"the key {quote(key)} stands twice", key_node.start_mark
@@ -56,7 +67,19 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
 
 
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+    """A number as people read it: 0360 is 240 to YAML, and so is 4:00."""
+    if _ODD_NUMBER.match(node.value):
+        what = f"YAML does not read {node.value} as it looks; {_QUOTES}, or write another number"
+        raise yaml.constructor.ConstructorError(None, None, what, node.start_mark)
+    integer = node.tag.endswith(":int")
+    return (loader.construct_yaml_int if integer else loader.construct_yaml_float)(node)
+
+
+for _loader in (_Loader, _FastLoader):
+    _loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+    _loader.add_constructor("tag:yaml.org,2002:int", _number)
+    _loader.add_constructor("tag:yaml.org,2002:float", _number)
 
 
 def parse(path: Path | str) -> Any:
@@ -69,7 +92,13 @@ def parse(path: Path | str) -> Any:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
+        if len(text) > _MOST_VALUES and _scalars(text) > _MOST_VALUES:
+            raise _too_many(str(path))
+        with contextlib.suppress(Exception):
+            return yaml.load(text, Loader=_FastLoader)
         return yaml.load(text, Loader=_Loader)
+    except ConfigError:
+        raise
     except FileNotFoundError:
         raise ConfigError(str(path), "there is no such file", _beside(Path(path))) from None
     except OSError as error:
@@ -83,6 +112,20 @@ def parse(path: Path | str) -> Any:
         problem = getattr(error, "problem", None) or type(error).__name__
         what = f"not valid YAML: {' '.join(str(problem).split())}"
         raise ConfigError(f"{path}{place}", what, _mended(problem)) from None
+
+
+def _scalars(text: str) -> int:
+    """How many keys and values a text has, counted in C before anything is made of them."""
+    found = 0
+    with contextlib.suppress(yaml.YAMLError):
+        for event in yaml.parse(text, Loader=_FastLoader):
+            found += isinstance(event, yaml.ScalarEvent)
+    return found
+
+
+def _too_many(where: str) -> ConfigError:
+    what = f"more than {_MOST_VALUES} values or {_MOST_LEVELS} levels"
+    return ConfigError(where, what, "are there anchors (&, *) that repeat themselves?")
 
 
 def _beside(path: Path) -> str:
@@ -127,11 +170,14 @@ def _plain(
     """
     budget = budget or iter(range(_MOST_VALUES))
     if next(budget, None) is None or len(path) > _MOST_LEVELS:
-        what = f"more than {_MOST_VALUES} values or {_MOST_LEVELS} levels"
-        raise ConfigError(origin, what, "are there anchors (&, *) that repeat themselves?")
+        raise _too_many(origin)
     if isinstance(value, Mapping):
         copied = {}
         for key, part in value.items():
+            if isinstance(key, bool):  # read by Snakemake, which has forgotten the word
+                words = "yes, on or true" if key else "no, off or false"
+                where = f"{origin}: {'.'.join(path)}" if path else origin
+                raise ConfigError(where, f"YAML reads the name {words} as {key}", _QUOTES)
             key = _plain(key, origin, path, budget)
             # A comparison's `null:` without quotes is YAML's null; JSON spells it as written.
             name = key if isinstance(key, str) else json.dumps(key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 import shutil
 import sys
 import traceback
@@ -23,6 +24,7 @@ _NO_MEMORY = (
     "{}: not enough memory; let fewer jobs run at once (--cores 1), or take a machine with more of "
     "it, and run again"
 )
+_ASKED = re.compile(r"Unable to allocate ([\d.]+ \w+) for an array")
 _LEAST_MEMORY = 2**28  # bytes that a job finds free, or does not begin
 _PROGRESS = "mixedflow.inference.bootstrap"  # the logger that tells how far a long job is
 
@@ -102,8 +104,11 @@ def _failing_in_one_line(rule: str, log: Path, outputs: list[Path]) -> Iterator[
         yield
     except MixedflowError as error:
         _fail(str(error), log, outputs)
-    except MemoryError:
-        _fail(_NO_MEMORY.format(rule), log, outputs)
+    except MemoryError as error:
+        # NumPy tells how much it was: whether another machine would do is the user's to see.
+        asked = _ASKED.search(str(error))
+        told = f"{rule} ({asked[1]} at once)" if asked else rule
+        _fail(_NO_MEMORY.format(told), log, outputs)
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         reason = error.strerror or " ".join(str(error).split())

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mixedflow.artifacts import storage
-from mixedflow.errors import SourceError
+from mixedflow.errors import ConfigError, SourceError, quote
 
 PLAN = "MIXEDFLOW_PLAN"  # environment variable: the folder that leave_plan writes into
 _SKEW_SECONDS = 60.0  # clocks of a cluster's nodes differ a little
@@ -38,6 +38,30 @@ _RECORDED = (
 
 # The specifications of a task that are not configuration.
 _CODE, _SOURCE = "code", "source"
+
+
+def own_folder(folder: Path) -> None:
+    """See that jobs can write below ``folder``, seen from the working folder, and nowhere else.
+
+    Raises
+    ------
+    ConfigError
+        It or a folder above it is a file, or one of them or below them is a link.
+    """
+    for path in (*reversed(folder.parents[:-1]), folder):
+        if path.is_symlink():
+            raise _linked(path)
+        if path.exists() and not path.is_dir():
+            raise ConfigError("results", f"{quote(str(path))} is a file", "choose another folder")
+    for here, folders, _ in os.walk(folder):
+        for name in folders:
+            if os.path.islink(os.path.join(here, name)):
+                raise _linked(Path(here, name))
+
+
+def _linked(path: Path) -> ConfigError:
+    what = f"{quote(str(path))} is a link to {quote(os.readlink(path))}, so jobs would write there"
+    return ConfigError("results", what, "make it a folder, or run where it leads to")
 
 
 def no_future(folder: Path) -> None:

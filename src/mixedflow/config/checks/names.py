@@ -50,7 +50,7 @@ def folder(where: str, results: str) -> None:
     ):
         raise ConfigError(where, f"{quote(results)} is not a folder inside the working folder")
     parts = [part.casefold() for part in path.parts]
-    hidden = any(part.startswith(".") for part in parts)
+    hidden = any(part.startswith(".") or part.endswith((".", " ")) for part in parts)
     if hidden or parts[0] in _SOURCES or any(is_device(part.split(".")[0]) for part in parts):
         what = f"{quote(results)} is not a folder for results"
         raise ConfigError(where, what, "choose another, such as results")
