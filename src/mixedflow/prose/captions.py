@@ -426,7 +426,7 @@ def of_model(marginal: bool, structured: bool) -> dict[str, Caption]:
 _SCALES = {
     "corr": "A correlation is of the residuals of two rows of one cluster{given}, at the distance "
     "that is named.",
-    "range": "Over the range the correlation of two rows of one cluster{given} falls to 37% (1/e).",
+    "range": "Over the range the correlation of two rows falls to 37% (1/e).",
     "nugget": "The nugget is the share of the variance that no two rows share, however near.",
     "ratio": "Ratios are of variances.",
     "power": "A power is δ of a standard deviation that goes with |v| to the power δ.",

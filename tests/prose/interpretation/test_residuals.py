@@ -190,3 +190,14 @@ def test_a_share_beside_several_residual_variances_holds_at_their_mean() -> None
     fit = model_report(residual={"variance": {"by": "girl"}}, icc=None, vpc=vpc)
     share = findings.share_between(fit, card())
     assert share is not None and share.startswith("at the mean residual variance of the rows, 25%")
+
+
+def test_a_correlation_gone_within_a_tenth_of_the_data_is_practically_zero() -> None:
+    """exp(-0.3 / 0.09) = 0.036 over a span of 3; a range that is known is told as it is."""
+    vague = {"estimate": 0.09, "conf_low": 1e-9, "conf_high": 1e9}
+    text = told(of("car1"), [*spread(2.0), *car1(0.5, **vague)])["car1"]
+    assert text == "The correlation of two rows of one cluster is practically zero at the " + (
+        "distances in the data."
+    )
+    known = vague | {"conf_low": 0.08, "conf_high": 0.1}
+    assert "is 0.108 (95% CI" in told(of("car1"), [*spread(2.0), *car1(0.5, **known)])["car1"]

@@ -13,7 +13,7 @@ from mixedflow.prose.markup import conjoined
 from mixedflow.prose.residual_parts import vague
 from mixedflow.prose.wording import exact, interval, number, sentences
 
-_GONE = 0.05  # a correlation at a small part of the data's span that is none
+_GONE = 0.05  # a correlation at a tenth of the data's span that is none
 _TWO = "The correlation of two rows of one cluster is"
 
 
@@ -129,7 +129,7 @@ class Correlated(ResidualWords):
         scale, span = self.parts.range, self.span
         if scale is None or not scale["estimate"] or not vague(scale) or not span:
             return False
-        return math.exp(-0.05 * span / scale["estimate"]) < _GONE
+        return math.exp(-0.1 * span / scale["estimate"]) < _GONE
 
     def _gaps(self) -> list[float]:
         """Two or three round distances up to half of the span; one unit without a span."""
