@@ -284,8 +284,7 @@ def curves(fit: Fitted, axes: Axes) -> pd.DataFrame:
         return pd.DataFrame(columns=columns)
     assert fit.parsed is not None and fit.frame is not None
     levels = axes.levels()
-    varying = [g for g, group in enumerate(fit.groups) if group.random_terms]
-    panel = [(g, j) for g in varying for j in _panel(fit, axes, g)]
+    panel = [(g, j) for g in range(len(fit.groups)) for j in _panel(fit, axes, g)]
     grids = [_population_grid(axes, level) for level in levels]
     grids += [_cluster_grid(fit, axes, g, j) for g, j in panel]
     # One evaluation of the formula for all of them: it costs more than the rows do.
@@ -367,6 +366,8 @@ def _cluster_grid(fit: Fitted, axes: Axes, g: int, j: int) -> pd.DataFrame:
 def _panel(fit: Fitted, axes: Axes, g: int) -> list[int]:
     """The named examples, then clusters spread over the order of the first EB effect."""
     group, size = fit.groups[g], _PANEL if len(fit.groups) == 1 else _SHARED_PANEL
+    if not group.random_terms:  # of a marginal model
+        return []
     place = {label: j for j, label in enumerate(group.clusters)}
     chosen = [place[name] for name in axes.examples if name in place][:size]
     order = np.argsort(fit.solution.effects[g].u[:, 0], kind="stable")

@@ -115,9 +115,8 @@ def fit_model(
     if products is not None and fitted.rows is not None:
         rows = prepared.frame.iloc[fitted.rows]
         sample = {"rows": len(rows), "clusters": rows[dataset.cluster].nunique()}
-    report = _report(spec, found, axes, gee, notes, sample)
     ranked = posterior(fitted, dataset.derive) if fitted.random_terms else {}
-    return ModelResult(found, report, made, ranked)
+    return ModelResult(found, _report(spec, found, axes, gee, notes, sample), made, ranked)
 
 
 def _estimated(spec: ModelSpec, frame: pd.DataFrame, products: Products | None) -> Fitted:
