@@ -3,15 +3,17 @@
 import numpy as np
 import pytest
 
+from mixedflow.model.estimation import solved
+from mixedflow.model.residual_by_visit import toeplitz, unstructured
 from mixedflow.model.residual_structures import (
     Exchangeable,
     Markov,
     Nugget,
     Visits,
     exchangeable_rho,
-    toeplitz,
-    unstructured,
 )
+from mixedflow.model.search import STARTS, search
+from mixedflow.model.searches import agreeing
 from mixedflow.model.whitened import Rows, Whitened
 
 V = 4
@@ -136,3 +138,42 @@ def test_differentials_are_differences(case):
         )
         slope = (up.sums.S - down.sums.S) / (2 * h)
         assert dS[k] == pytest.approx(slope, rel=1e-5, abs=1e-4)
+
+
+def uneven(J, n, rng):
+    """Times of J clusters of n rows, their codes, and where the clusters start."""
+    time = np.concatenate([np.sort(rng.uniform(0, 6, n)) for _ in range(J)])
+    return time, np.repeat(np.arange(J), n), np.arange(J + 1) * n
+
+
+def test_a_second_valley_of_range_and_nugget_is_searched():
+    """A few near rows bear a short range, where both starts end at a nugget and an intercept."""
+    rng, J, n = np.random.default_rng(42), 25, 5
+    time, codes, starts = uneven(J, n, rng)
+    y = rng.normal(size=J)[codes] + rng.normal(size=J * n)
+    X = np.ones((J * n, 1))
+    objective = Whitened(Rows(y, X, X, codes, (1,)), Nugget(starts, time), None, False)
+    ends = [search(objective, objective.start(name)) for name in STARTS[:2]]
+    best = min(ends, key=lambda found: found.evaluation.deviance)
+    _, searches = solved(objective, "here")
+    lowest = min(found.evaluation.deviance for found in searches.values())
+    assert lowest < best.evaluation.deviance - 1.9
+    assert agreeing(objective, searches) > 1
+
+
+def test_a_nugget_that_ends_at_0_is_found_there():
+    """Its logit has no end: a search arrives by a leap, and not after a hundred steps."""
+    rng, J, n = np.random.default_rng(5), 60, 6
+    time, codes, starts = uneven(J, n, rng)
+    each = [np.exp(-np.abs(np.subtract.outer(t, t))) for t in time.reshape(J, n)]
+    y = np.concatenate([np.linalg.cholesky(R) @ rng.normal(size=n) for R in each])
+    rows = Rows(y, np.ones((J * n, 1)), np.zeros((J * n, 0)), codes, ())
+    objective = Whitened(rows, Nugget(starts, time), None, True)
+    found = search(objective, objective.start("moments"))
+    first = np.append(True, codes[1:] != codes[:-1])
+    markov = Markov(first, np.diff(time, prepend=0.0), discrete=False)
+    simple = Whitened(rows, markov, None, True)
+    without = search(simple, simple.start("moments"))
+    assert found.iterations < 40
+    assert found.parameters[1] < -30
+    assert found.evaluation.deviance == pytest.approx(without.evaluation.deviance, abs=1e-8)

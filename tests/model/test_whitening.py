@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mixedflow.model.residual_structures import Markov, Visits, toeplitz, unstructured
+from mixedflow.model.residual_by_visit import toeplitz, unstructured
+from mixedflow.model.residual_structures import Markov, Visits
 from mixedflow.model.whitened import Rows
 from mixedflow.model.whitening import ByRows, MarkovSums, VisitSums, markov_sums, whitening
 

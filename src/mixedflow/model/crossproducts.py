@@ -185,11 +185,8 @@ class CrossProducts:
         zz, zf = self.zz[:, :, clusters], self.zf[:, :, clusters]
         return replace(self, zz=zz, zf=zf, n=self.n[clusters])
 
-    def intercept_only(self) -> tuple[Array, Scales] | None:
-        """M (p + 1, 2) that leaves of F the intercept and y, and their scales.
-
-        None if X does not span the intercept.
-        """
+    def without_covariates(self) -> CrossProducts | None:
+        """The same rows with the intercept as the only column of X; None if X does not span it."""
         w, N, scales = self.F_sum[:-1], self.n_obs, self.scales
         if not abs(float(w @ w) - N) < 1e-9 * N:
             return None
@@ -199,12 +196,8 @@ class CrossProducts:
         size = float(np.sqrt((c @ c) / N + scales.y**2)) or 1.0
         M = np.zeros((self.p + 1, 2))
         M[:-1, 0], M[:-1, 1], M[-1, 1] = w / np.sqrt(N), c / size, scales.y / size
-        return M, Scales(np.array([[np.sqrt(N)]]), np.array([mean]), scales.T, size)
-
-    def without_covariates(self) -> CrossProducts | None:
-        """The same rows with the intercept as the only column of X; None if X does not span it."""
-        found = self.intercept_only()
-        return None if found is None else self.turned(found[0], np.eye(self.q), found[1])
+        R, b0 = np.array([[np.sqrt(N)]]), np.array([mean])
+        return self.turned(M, np.eye(self.q), Scales(R, b0, scales.T, size))
 
 
 def reduce(

@@ -150,7 +150,7 @@ def solved(objective: Objective, where: str) -> tuple[Solution, dict[str, Optimu
             searches[f"valley {k}"] = _searched(objective, start, searches)
         if not agreeing(objective, searches):
             # Where one start alone ends at the best, another one near it must return to it.
-            near = objective.off_boundary(2.0 * best(searches).parameters)
+            near = objective.off_boundary(objective.doubled(best(searches).parameters))
             searches["twice the best"] = _searched(objective, near, searches)
     except np.linalg.LinAlgError as error:
         raise ModelError(where, f"the likelihood cannot be evaluated: {error}") from None

@@ -149,11 +149,17 @@ class ManyFactors:
     def unit(self) -> Array:
         return self.patterns.unit()
 
+    def doubled(self, parameters: Array) -> Array:
+        return 2.0 * parameters
+
     def off_boundary(self, parameters: Array, least: float = 0.1) -> Array:
         return self.patterns.changed(parameters, lambda p, own: p.off_boundary(own, least))
 
     def on_boundary(self, parameters: Array, most: float = 1e-2) -> Array:
         return self.patterns.changed(parameters, lambda p, own: p.on_boundary(own, most))
+
+    def elsewhere(self, best: Array) -> list[Array]:
+        return []
 
     def canonical(self, parameters: Array) -> Array:
         return self.patterns.changed(parameters, lambda p, own: p.canonical(own))

@@ -7,6 +7,7 @@ this protocol, and nothing above :mod:`mixedflow.model` asks which.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,7 +45,7 @@ class Evaluation:
     S_xx_inverse: Array
     sums: Any
 
-    @property
+    @cached_property
     def v(self) -> Array:
         return np.append(-self.b, 1.0)
 
@@ -189,11 +190,17 @@ class Objective(Protocol):
     def unit(self) -> Array:
         """Parameters at which each random effect varies as much as the residual does."""
 
+    def doubled(self, parameters: Array) -> Array:
+        """The same with random effects that vary twice as much."""
+
     def off_boundary(self, parameters: Array, least: float = 0.1) -> Array:
         """The same with no standard deviation nearer to 0 than ``least`` of the residual's."""
 
     def on_boundary(self, parameters: Array, most: float = 1e-2) -> Array:
         """The same without directions in which effects vary less than ``most`` of the largest."""
+
+    def elsewhere(self, best: Array) -> list[Array]:
+        """Starts in valleys that a structure is known to have besides that of the ``best``."""
 
     def canonical(self, parameters: Array) -> Array:
         """Of all parameters that mean the same, those to be shown."""

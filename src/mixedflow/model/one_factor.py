@@ -106,11 +106,17 @@ class OneFactor:
     def unit(self) -> Array:
         return self.pattern.parameters(np.eye(self.products.q))
 
+    def doubled(self, parameters: Array) -> Array:
+        return 2.0 * parameters
+
     def off_boundary(self, parameters: Array, least: float = 0.1) -> Array:
         return self.pattern.off_boundary(parameters, least)
 
     def on_boundary(self, parameters: Array, most: float = 1e-2) -> Array:
         return self.pattern.on_boundary(parameters, most)
+
+    def elsewhere(self, best: Array) -> list[Array]:
+        return []
 
     def canonical(self, parameters: Array) -> Array:
         return self.pattern.canonical(parameters)

@@ -19,6 +19,7 @@ from mixedflow.language.dates import days
 from mixedflow.language.names import level_name
 from mixedflow.language.quantities import numbers_of, told
 from mixedflow.language.residuals import Residual, ResidualVariance
+from mixedflow.model import residual_by_visit as by_visit
 from mixedflow.model import residual_structures as structures
 from mixedflow.model.design import levels_in_use
 
@@ -120,11 +121,11 @@ class Residuals:
         return structures.Markov(first, gaps, kind == "ar1", unit)
 
     @cached_property
-    def _matrix(self) -> structures.ByVisit | None:
+    def _matrix(self) -> by_visit.ByVisit | None:
         V = len(self.layout.visits)
         if self._kind == "unstructured":
-            return structures.unstructured(V)
-        return structures.toeplitz(V) if self._kind == "toeplitz" else None
+            return by_visit.unstructured(V)
+        return by_visit.toeplitz(V) if self._kind == "toeplitz" else None
 
     def turned(self, columns: Array, parameters: Array) -> Array:
         """R^-1/2 times ``columns`` (N, m) of the rows, both in the order that these have."""

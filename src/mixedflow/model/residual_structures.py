@@ -6,8 +6,7 @@ way back takes the sensitivity of the deviance to the turned rows to that of the
 parameters (the adjoint; :mod:`mixedflow.model.adjoint`). Parameters are free of bounds.
 
 Sources: Jones and Boadi-Boateng (1991, Biometrics 47) for unequally spaced times; Pinheiro and
-Bates (1996, Stat. Comput. 6) for parameters without bounds; Daniels and Pourahmadi (2009, J.
-Multivariate Anal. 100) for partial autocorrelations.
+Bates (1996, Stat. Comput. 6) for parameters without bounds.
 """
 
 from __future__ import annotations
@@ -20,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedflow.arrays import Array
+from mixedflow.model.residual_by_visit import cholesky_curvature
 
 _STEP = 1e-5  # of a derivative with differences
+_RANGES = np.arange(-5.0, 6.0).tolist()  # log range over the median gap
+_LOGIT_END = 35.0  # logit of what is 0 or 1 to the last digit
 _COMPLEX = 1e-30  # imaginary step of a derivative without differences
-
-ByVisit = tuple[Callable[[Array], Array], Array]  # tau to R (V, V), and a tau to start from
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,9 @@ class Correlation(Protocol):
 
     def starts(self) -> tuple[Array, Array]:
         """Two values of tau to start from."""
+
+    def path(self) -> list[Array]:
+        """Values of tau, in their order, between which the deviance may have several valleys."""
 
     def turned(self, columns: Array, tau: Array) -> Turned:
         """``columns`` (m, N) freed of their correlation."""
@@ -91,29 +94,39 @@ class Markov:
             else (np.array([0.0]), np.array([1.5]))
         )
 
-    def phi(self, tau: float, gaps: Array) -> tuple[Array, Array, Array]:
-        """(n,) correlations over ``gaps`` (n,), and their first and second derivatives in tau.
+    def path(self) -> list[Array]:
+        # Few near rows can bear a short range where most want a long one, or an intercept.
+        return [] if self._discrete else [np.array([t]) for t in _RANGES]
+
+    def phi(self, tau: float, gaps: Array) -> tuple[Array, Array]:
+        """(n,) correlations over ``gaps`` (n,), and their derivatives in tau.
 
         Raises LinAlgError where a correlation is 1.
         """
         if self._discrete:
             rho = np.tanh(tau)
-            left = 1.0 - rho * rho
-            phi, slope = rho**gaps, gaps * rho ** (gaps - 1) * left
-            # A gap of 1 has no rho ** (gap - 2), which is infinite at 0.
-            further = np.where(gaps > 1, gaps - 1, 0.0) * rho ** np.maximum(gaps - 2, 0.0)
-            curved = gaps * left * (further * left - 2.0 * rho ** np.asarray(gaps))
+            phi, slope = rho**gaps, gaps * rho ** (gaps - 1.0) * (1.0 - rho * rho)
         else:
             ratio = gaps / (self._unit * np.exp(tau))
             phi = np.exp(-ratio)
             slope = phi * ratio
-            curved = slope * (ratio - 1.0)
         if not (phi * phi < 1.0).all():
             raise np.linalg.LinAlgError("rows are perfectly correlated")
-        return phi, slope, curved
+        return phi, slope
+
+    def curved(self, tau: float, gaps: Array) -> Array:
+        """(n,) their second derivatives."""
+        if self._discrete:
+            rho = np.tanh(tau)
+            left = 1.0 - rho * rho
+            # A gap of 1 has no rho ** (gap - 2), which is infinite at 0.
+            further = (gaps - 1.0) * rho ** np.maximum(gaps - 2.0, 0.0)
+            return np.asarray(gaps * left * (further * left - 2.0 * rho**gaps))
+        ratio = gaps / (self._unit * np.exp(tau))
+        return np.asarray(np.exp(-ratio) * ratio * (ratio - 1.0))
 
     def turned(self, columns: Array, tau: Array) -> Turned:
-        phi, slope, _ = self.phi(float(tau[0]), self.gaps)
+        phi, slope = self.phi(float(tau[0]), self.gaps)
         phi *= self._later
         slope *= self._later
         left = 1.0 - phi * phi
@@ -158,6 +171,9 @@ class Exchangeable:
 
     def starts(self) -> tuple[Array, Array]:
         return self._of(0.1), self._of(0.5)
+
+    def path(self) -> list[Array]:
+        return []
 
     def _of(self, rho: float) -> Array:
         return np.array([np.log((rho - self._low) / (1.0 - rho))])
@@ -226,6 +242,14 @@ class Nugget:
     def starts(self) -> tuple[Array, Array]:
         return np.array([0.5, -1.5]), np.array([1.5, 0.0])
 
+    def path(self) -> list[Array]:
+        return [np.array([t, -3.0]) for t in _RANGES]
+
+    def ended(self, tau: Array) -> Array:
+        """The same with a nugget near 0 or 1 there: a search would never arrive."""
+        far = np.abs(tau[1]) > _LOGIT_END / 7.0
+        return np.array([tau[0], np.copysign(_LOGIT_END, tau[1]) if far else tau[1]])
+
     def turned(self, columns: Array, tau: Array) -> Turned:
         found, log_det, kept = np.empty_like(columns), 0.0, []
         nugget = 1.0 / (1.0 + np.exp(-tau[1]))
@@ -272,8 +296,8 @@ class Visits:
     first, second
         Values of tau to start from.
     linear
-        The matrix is that of :func:`unstructured`: s2 R can be any covariance matrix, and V is
-        linear in its elements.
+        The matrix is :func:`mixedflow.model.residual_by_visit.unstructured`: s2 R can be any
+        covariance matrix, and V is linear in its elements.
     """
 
     def __init__(
@@ -306,6 +330,9 @@ class Visits:
 
     def starts(self) -> tuple[Array, Array]:
         return self._starts
+
+    def path(self) -> list[Array]:
+        return []
 
     def kenward_roger(self, X: Array, V: Array) -> tuple[Array, Array, Array]:
         """Their P_i, Q_ij and traces of a marginal model in the elements of its covariance ``V``.
@@ -378,7 +405,7 @@ class Visits:
     def curvature(self, tau: Array, weights: Array) -> Array:
         """(k, k) second derivatives of tr(``weights`` R), for symmetric weights (V, V)."""
         if self.linear:
-            return _cholesky_curvature(tau, weights)
+            return cholesky_curvature(tau, weights)
         found = np.empty((self.k, self.k))
         for i, step in enumerate(_STEP * np.eye(self.k)):
             found[i] = np.einsum("ab,kab->k", weights, self.slopes(tau + step))
@@ -389,48 +416,3 @@ class Visits:
 
 def _steps(k: int) -> Array:
     return 1j * _COMPLEX * np.eye(k)
-
-
-def unstructured(V: int) -> ByVisit:
-    """R = L L' with L[0, 0] = 1, so that s2 is the variance at the first visit; tau of R = I."""
-    rows, columns = (part[1:] for part in np.tril_indices(V))
-
-    def matrix(tau: Array) -> Array:
-        L = np.zeros((V, V), dtype=np.result_type(tau, float))
-        L[0, 0] = 1.0
-        L[rows, columns] = np.where(rows == columns, np.exp(tau), tau)
-        return L @ L.T
-
-    return matrix, np.zeros(len(rows))
-
-
-def _cholesky_curvature(tau: Array, weights: Array) -> Array:
-    """Of tr(weights R) with R as in :func:`unstructured`."""
-    V = len(weights)
-    rows, columns = (part[1:] for part in np.tril_indices(V))
-    diagonal = rows == columns
-    slopes = np.where(diagonal, np.exp(tau), 1.0)
-    L = np.eye(V)
-    L[rows, columns] = np.where(diagonal, slopes, tau)
-    found = 2.0 * weights[rows[:, None], rows] * (columns[:, None] == columns)
-    found *= slopes[:, None] * slopes
-    found[diagonal, diagonal] += (2.0 * (weights @ L)[rows, columns] * slopes)[diagonal]
-    return np.asarray(found)
-
-
-def toeplitz(V: int) -> ByVisit:
-    """A correlation for each lag, from partial autocorrelations tanh(tau) (Durbin and Levinson)."""
-    lags = np.abs(np.subtract.outer(np.arange(V), np.arange(V)))
-
-    def matrix(tau: Array) -> Array:
-        partial = np.tanh(tau)
-        rho = np.ones(V, dtype=np.result_type(tau, float))
-        weights = np.zeros(0, dtype=rho.dtype)
-        error = 1.0
-        for k in range(V - 1):
-            rho[k + 1] = partial[k] * error + weights @ rho[k:0:-1]
-            weights = np.append(weights - partial[k] * weights[::-1], partial[k])
-            error = error * (1.0 - partial[k] ** 2)
-        return rho[lags]
-
-    return matrix, np.zeros(V - 1)

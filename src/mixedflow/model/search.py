@@ -30,7 +30,8 @@ def rivals(objective: Objective, best: Optimum) -> list[Array]:
     Along t I (random effects as large as the residual, times t) and along multiples of the best,
     points lower than both neighbours, where there are several or one is below the best: an
     evaluation is cheap beside a search. A covariate that varies much more in some clusters than in
-    others can make two optima, far from each other and both far from the usual starts.
+    others can make two optima, far from each other and both far from the usual starts. Where else
+    to look, the structure knows.
     """
     if objective.n_clusters > _RIVALS_UP_TO:
         return []
@@ -49,7 +50,7 @@ def rivals(objective: Objective, best: Optimum) -> list[Array]:
         # One valley is the one that the searches know, unless it lies below where they ended.
         if len(low) > 1 or min(values) < best.evaluation.deviance - _BELOW:
             found += [max(sizes[k - 1], 0.02) * ray for k in low]
-    return found
+    return found + objective.elsewhere(best.parameters)
 
 
 STARTS = ("moments", "large variances", "small variances")

@@ -24,10 +24,11 @@ from mixedflow.model.crossproducts import CrossProducts, Scales, reduce
 from mixedflow.model.linear_residuals import LinearResiduals
 from mixedflow.model.objective import Covariance, Evaluation, closed, in_data_units, seed
 from mixedflow.model.one_factor import OneFactor
-from mixedflow.model.residual_structures import Correlation, Visits
-from mixedflow.model.whitening import Freed, MarkovSums, Whitening, whitening
+from mixedflow.model.residual_structures import Correlation, Nugget, Visits
+from mixedflow.model.whitening import Freed, Whitening, whitening
 
 _STEP = 1e-4
+_NEAR = 1.5  # of log range, within which a valley is the one that is known
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,6 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Reduced:
-    """Of rows that are never together: their cross-products, and the sums that R is taken from."""
-
-    total: CrossProducts
-    sums: MarkovSums
-    blocks: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class _At:
     """An evaluation's parts: the inner objective and evaluation, and the rows freed of R."""
 
@@ -82,8 +74,7 @@ class Whitened:
     Parameters
     ----------
     rows
-        Cluster by cluster, in the order of time, or what they were reduced to; Z may have no column
-        (a marginal model).
+        Cluster by cluster, in the order of time; Z may have no column (a marginal model).
     correlation
         Of the rows of a cluster; None for independent ones.
     H
@@ -98,20 +89,14 @@ class Whitened:
     """
 
     def __init__(
-        self, rows: Rows | Reduced, correlation: Correlation | None, H: Array | None, reml: bool
+        self, rows: Rows, correlation: Correlation | None, H: Array | None, reml: bool
     ) -> None:
         self.rows, self.correlation, self.reml = rows, correlation, reml
         self.evaluations = 0
-        self._whitening: Whitening
-        if isinstance(rows, Rows):
-            self.H = np.zeros((len(rows.y), 0)) if H is None else H
-            self.total = rows.reduced()
-            columns = rows.columns(self.total.scales)
-            self._whitening = whitening(columns, self.total, correlation, self.H)
-        else:
-            self.H, self.total = np.zeros((rows.total.n_obs, 0)), rows.total
-            self._whitening = rows.sums
-        total = self.total
+        self.H = np.zeros((len(rows.y), 0)) if H is None else H
+        self.total = total = rows.reduced()
+        columns = rows.columns(total.scales)
+        self._whitening: Whitening = whitening(columns, total, correlation, self.H)
         self.q, self.FF = total.q, total.FF
         self.n_effective = total.n_obs - (total.p if reml else 0)
         # The model without residual structure
@@ -187,6 +172,12 @@ class Whitened:
         own = self.independent.unit() if self.independent else np.zeros(0)
         return self._with(self.start("moments"), own)
 
+    def doubled(self, parameters: Array) -> Array:
+        # Twice a parameter of R is not near it: a tenth more is.
+        found = parameters + 0.1
+        found[: self.k_L] = 2.0 * parameters[: self.k_L]
+        return found
+
     def off_boundary(self, parameters: Array, least: float = 0.1) -> Array:
         if self.independent is None:
             return parameters
@@ -194,10 +185,34 @@ class Whitened:
         return self._with(parameters, own)
 
     def on_boundary(self, parameters: Array, most: float = 1e-2) -> Array:
-        if self.independent is None:
-            return parameters
-        own = self.independent.on_boundary(parameters[: self.k_L], most)
-        return self._with(parameters, own)
+        found = parameters
+        if self.independent is not None:
+            own = self.independent.on_boundary(parameters[: self.k_L], most)
+            found = self._with(parameters, own)
+        if isinstance(self.correlation, Nugget):
+            at = slice(self.k_L, self.k_L + self.k_tau)
+            found = np.concatenate(
+                [found[: self.k_L], self.correlation.ended(found[at]), found[at.stop :]]
+            )
+        return found
+
+    def elsewhere(self, best: Array) -> list[Array]:
+        path = self.correlation.path() if self.correlation else []
+        if not path:
+            return []
+        points, values = [], [np.inf]
+        for tau in path:
+            point = best.copy()
+            point[self.k_L : self.k_L + self.k_tau] = tau
+            points.append(point)
+            try:
+                values.append(self.evaluate(point, False).deviance)
+            except np.linalg.LinAlgError:
+                values.append(np.inf)
+        values.append(np.inf)
+        low = [k for k in range(len(path)) if values[k + 1] < min(values[k], values[k + 2])]
+        # The first parameter is the range: near the best one the valley is known.
+        return [points[k] for k in low if abs(path[k][0] - best[self.k_L]) > _NEAR]
 
     def canonical(self, parameters: Array) -> Array:
         if self.independent is None:
@@ -343,11 +358,10 @@ class Whitened:
         return kept.inner.between(parameters[: self.k_L], kept.evaluation, levels)
 
     def kenward_roger(self, parameters: Array, at: Evaluation) -> tuple[Array, Array, Array]:
-        structure, s2, rows = self.correlation, at.rss / self.n_effective, self.rows
-        linear = isinstance(structure, Visits) and structure.linear
-        if linear and isinstance(rows, Rows) and not self.q + self.H.shape[1]:
-            assert isinstance(structure, Visits)
-            X = rows.X @ self.scales.R_inverse
+        structure, s2 = self.correlation, at.rss / self.n_effective
+        marginal = not self.q + self.H.shape[1]
+        if isinstance(structure, Visits) and structure.linear and marginal:
+            X = self.rows.X @ self.scales.R_inverse
             return structure.kenward_roger(X, s2 * structure.matrix(parameters))
         return self._linear().sums(np.append(parameters, 0.5 * np.log(s2)))
 
@@ -362,13 +376,11 @@ class Whitened:
 
     def _linear(self) -> LinearResiduals:
         """Kenward and Roger's sums where R is linear in its parameters; refused elsewhere."""
-        found = None
-        if isinstance(self.rows, Rows):
-            columns = self.rows.columns(self.scales)
-            X, Z = columns[self.q : -1].T, columns[: self.q].T
-            found = LinearResiduals.of(
-                X, Z, self.rows.codes, self.independent, self.correlation, self.H
-            )
+        columns = self.rows.columns(self.scales)
+        X, Z = columns[self.q : -1].T, columns[: self.q].T
+        found = LinearResiduals.of(
+            X, Z, self.rows.codes, self.independent, self.correlation, self.H
+        )
         if found is None:
             raise ModelError(
                 "Kenward-Roger",
@@ -387,15 +399,7 @@ class Whitened:
         return Whitened(self.rows, self.correlation, self.H, False)
 
     def without_covariates(self) -> Whitened | None:
-        found = self.total.intercept_only() if self.q else None
-        if found is None:
+        if self.independent is None or self.independent.without_covariates() is None:
             return None
-        rows: Rows | Reduced
-        if isinstance(self.rows, Rows):
-            rows = replace(self.rows, X=np.ones((self.n_obs, 1)))
-        else:
-            M, scales = found
-            K = np.eye(self.q)
-            sums = self.rows.sums.turned(M, K)
-            rows = replace(self.rows, total=self.total.turned(M, K, scales), sums=sums)
+        rows = replace(self.rows, X=np.ones((self.n_obs, 1)))
         return Whitened(rows, self.correlation, self.H, self.reml)

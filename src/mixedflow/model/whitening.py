@@ -7,7 +7,7 @@ many clusters (visits, without random effects).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -146,16 +146,16 @@ class MarkovSums:
         return not self.clusters.shape[1]
 
     def freed(self, theta: Array) -> Freed:
-        phi, _, _ = self.markov.phi(float(theta[0]), self.gaps)
+        phi, _ = self.markov.phi(float(theta[0]), self.gaps)
         left = 1.0 - phi * phi
-        weights = self._weights(np.ones(1), [1.0 / left, -phi / left, phi * phi / left])
+        weights = self._weights(1.0, 1.0 / left, -phi / left, phi * phi / left)
         _, q, m, J = self.clusters.shape
         sums = (weights @ self.clusters.reshape(len(weights), -1)).reshape(q, m, J)
         FF = np.tensordot(weights, self.FF, axes=1)
         return Freed(sums[:, :q], sums[:, q:], FF, float(self.counts @ np.log(left)))
 
     def back(self, theta: Array, at: Freed, zz: Array, zf: Array, FF: Array) -> Array:
-        phi, slope, _ = self.markov.phi(float(theta[0]), self.gaps)
+        phi, slope = self.markov.phi(float(theta[0]), self.gaps)
         weights, log_det = self._first(phi, slope)
         each = self.FF.reshape(len(weights), -1) @ FF.ravel()
         if len(zz):
@@ -164,7 +164,8 @@ class MarkovSums:
         return np.array([weights @ each + log_det])
 
     def second(self, theta: Array, at: Freed, FF: Array) -> tuple[Array, Array]:
-        phi, slope, curved = self.markov.phi(float(theta[0]), self.gaps)
+        phi, slope = self.markov.phi(float(theta[0]), self.gaps)
+        curved = self.markov.curved(float(theta[0]), self.gaps)
         scale = 1.0 / (1.0 - phi * phi)
         first, _ = self._first(phi, slope)
         bent, log_det = self._first(phi, curved)
@@ -172,21 +173,10 @@ class MarkovSums:
         # Second derivatives of 1 / left, -phi / left and phi^2 / left in phi.
         outer = (2.0 + 6.0 * phi * phi) * scale**3
         middle = -(6.0 * phi + 2.0 * phi**3) * scale**3
-        bent = bent + self._weights(
-            np.zeros(1), [outer * squares, middle * squares, outer * squares]
-        )
+        bent += self._weights(0.0, outer * squares, middle * squares, outer * squares)
         log_det -= float(self.counts @ ((2.0 + 2.0 * phi * phi) * scale**2 * squares))
         value = bent @ (self.FF.reshape(len(bent), -1) @ FF.ravel()) + log_det
         return np.array([[value]]), np.tensordot(first, self.FF, axes=1)[None]
-
-    def turned(self, M: Array, K: Array) -> MarkovSums:
-        """The sums of F M and Z K: ``M`` (f, f'), ``K`` (q, q')."""
-        q = self.clusters.shape[1]
-        left = np.einsum("ab,kamj->kbmj", K, self.clusters)
-        zz, zf = left[:, :, :q], left[:, :, q:]
-        parts = [np.einsum("abmj,mc->abcj", part, own) for part, own in ((zz, K), (zf, M))]
-        FF = M.T @ self.FF @ M
-        return replace(self, clusters=np.concatenate(parts, axis=2), FF=FF)
 
     def _first(self, phi: Array, slope: Array) -> tuple[Array, float]:
         """The weights' derivatives where phi has these, and that of log|R|."""
@@ -194,11 +184,14 @@ class MarkovSums:
         outer = 2.0 * phi * scale**2 * slope
         middle = -(1.0 + phi * phi) * scale**2 * slope
         log_det = float(self.counts @ (-2.0 * phi * scale * slope))
-        return self._weights(np.zeros(1), [outer, middle, outer]), log_det
+        return self._weights(0.0, outer, middle, outer), log_det
 
-    @staticmethod
-    def _weights(first: Array, each: list[Array]) -> Array:
-        return np.concatenate([first, np.stack(each, axis=1).ravel()])
+    def _weights(self, first: float, *each: Array) -> Array:
+        found = np.empty(1 + 3 * len(self.gaps))
+        found[0] = first
+        for k, own in enumerate(each, 1):
+            found[k::3] = own
+        return found
 
 
 class VisitSums:
