@@ -25,6 +25,7 @@ import faults
 import pandas as pd
 import yaml
 
+MARK = ".snakemake_timestamp"  # Snakemake's own, in each folder that a job makes
 OWN = ("--snakefile", "Snakefile")  # init's, beside the data
 COMMAND = [sys.executable, "-c", "import sys; from mixedflow.cli import main; sys.exit(main())"]
 
@@ -88,7 +89,8 @@ def complaints_after(folder: Path, clean: dict[str, str], unlock: bool) -> list[
         found.append(f"the rerun fails: {ended.stdout[-600:]}")
     elif faults.artifacts(folder) != clean:
         found.append(f"other bytes: {faults.differing(folder, clean)}")
-    return found + [f"left behind {path}" for path in faults.leftovers(folder)]
+    left = [path for path in faults.leftovers(folder) if not path.endswith(MARK)]
+    return found + [f"left behind {path}" for path in left]
 
 
 def interruptions(
