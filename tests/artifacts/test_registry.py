@@ -51,7 +51,11 @@ def configuration() -> dict[str, Any]:
             "lines": {**model, "formula": "y ~ t + (1 + t | g)", "rank": {"by": "Intercept"}},
             "serial": {**model, "formula": "y ~ t", "residual": {"correlation": {"car1": "t"}}},
             "summed": {"dataset": "parts", "formula": "y ~ t + (1 | g)"},
-            "two": {**model, "formula": "y ~ t + (1 | g) + (1 | h)"},
+            "two": {
+                **model,
+                "formula": "y ~ t + (1 | g) + (1 | h)",
+                "means": {"times": {"by": "t", "at": {"t": [0, 1, 2]}, "pairs": "t"}},
+            },
         },
         "comparisons": {"rise": {"null": "flat", "alternative": "line", "bootstrap": 20}},
         "structures": {

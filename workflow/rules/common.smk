@@ -161,7 +161,7 @@ def refitted(model, seed):
     """What draws of a model depend on, so that words and tables may change without new ones."""
     plain = {"df": "normal", "intervals": "bootstrap", "gee": False, "contrasts": {}, "draws": 0}
     of = MODELS[model]
-    return replace(of, title="", rank=None, inference=replace(of.inference, seed=seed, **plain))
+    return replace(of, title="", rank=None, means=None, inference=replace(of.inference, seed=seed, **plain))
 
 
 def of_a_fit(model):
@@ -173,9 +173,17 @@ def of_a_fit(model):
     if explore:
         explore = replace(explore, outcome="", visit=None, trend=None, min_cluster_size=0)
     return {
-        "model": replace(model, rank=None, inference=how),
+        "model": replace(model, rank=None, means=None, inference=how),
         "dataset": replace(dataset, explore=explore),
     }
+
+
+def of_means(model):
+    """Of a model, what its marginal means depend on."""
+    plain = {"intervals": "profile", "gee": False, "contrasts": {}, "draws": 0, "seed": 0}
+    if model.inference.intervals != "profile":
+        plain["intervals"] = "wald"
+    return {"model": replace(model, rank=None, inference=replace(model.inference, **plain))}
 
 
 def of_a_course(model):

@@ -163,6 +163,30 @@ rule residual_structure:
         "../scripts/residual_structure.py"
 
 
+MEANS = {name for name, model in MODELS.items() if model.means}
+
+
+# Marginal means, their differences, and a figure; the model is fitted once more, which changes
+# nothing that `fit` makes.
+rule means:
+    input:
+        **PREPARED,
+    output:
+        **outputs("means", registry.MEANS),
+    log:
+        f"{LOGS}/means/{{model}}.log",
+    wildcard_constraints:
+        model=one_of(MEANS),
+    threads: 1
+    resources:
+        mem_mb=growing(1000, per_mb=30),
+        runtime=growing(10, per_mb=0.5),
+    params:
+        task=lambda w: task("means", **of_means(MODELS[w.model])),
+    script:
+        "../scripts/means.py"
+
+
 # Draws are kept: a run that was interrupted goes on, and more draws are added to those there are.
 rule bootstrap:
     input:

@@ -98,6 +98,7 @@ WORK = [
         (rules.draw_marginal_bootstrapped, {"model": name})
         for name in sorted(MARGINAL & BOOTSTRAPPED)
     ),
+    *((rules.means, {"model": name}) for name in sorted(MEANS)),
     *((rules.residual_structure, {"model": name}) for name in sorted(COURSED)),
     *((rules.rank, {"model": name}) for name in sorted(set(RANKED) - SLOPED)),
     *((rules.rank_over, {"model": name}) for name in sorted(SLOPED)),

@@ -54,6 +54,7 @@ TREND = "trend"  # and a formula of it, to look at what it leaves over
 VISITS = "visits"  # and planned visits, to correlate that from visit to visit
 ROWS = "rows"  # all of them at once, not in chunks
 BOOTSTRAP = "bootstrap"
+MEANS = "means"  # marginal means that the configuration asks for
 COURSE = "course"  # a residual structure, and a time over which it can be looked at
 EFFECTS = "effects"  # random ones, which a marginal model has not
 FACTORS = "factors"  # a model with several grouping factors
@@ -149,6 +150,10 @@ class File(NamedTuple):
 
 # Tables of a model, and of each member of a family.
 _FIXED = "term:text estimate std_error statistic df p_value conf_low conf_high"
+_LEVELS = (
+    "means:text quantity:text factor1:text level1:text factor2:text level2:text factor3:text "
+    "level3:text"
+)
 _COMPONENTS = "group:text term1:text term2:text scale:text estimate std_error conf_low conf_high"
 _EFFECTS = (
     "group:text cluster:text n term:text estimate se_conditional se_comparative se_diagnostic ols "
@@ -212,6 +217,17 @@ ARTIFACTS = (
         "contrasts", MODEL, TABLE, ("fit",), twin="draw",
         columns="contrast:text expression:text estimate std_error statistic df_num df p_value "
         "conf_low conf_high",
+    ),
+    Artifact("marginal_means", MODEL, FIGURE, ("means",), (MEANS,), section=PICTURES),
+    Artifact(
+        "marginal_means", MODEL, TABLE, ("means",), (MEANS,), section=FURTHER,
+        columns=f"{_LEVELS} estimate std_error statistic df p_value conf_low conf_high "
+        "averaged:text held:text",
+    ),
+    Artifact(
+        "marginal_means_pairs", MODEL, TABLE, ("means",), (MEANS,), section=FURTHER,
+        columns="means:text quantity:text within:text first:text second:text estimate std_error "
+        "statistic df p_value p_adjusted adjust:text conf_low conf_high",
     ),
     Artifact("means", MODEL, FIGURE, ("draw",), section=PICTURES),
     Artifact("variance", MODEL, FIGURE, ("draw",), section=PICTURES),

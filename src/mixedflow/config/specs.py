@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self, cast
 
 from mixedflow.language import residuals
+from mixedflow.language.means import Means
 
 
 class _Spec:
@@ -277,13 +278,17 @@ class ModelSpec(_Spec):
     rank: RankSpec | None
     residual: residuals.Residual | None = None
     cluster: str | None = None
+    means: dict[str, Means] | None = None
 
     def plain(self) -> dict[str, Any]:
-        return _without(super().plain(), residual=_written(self.residual), cluster=self.cluster)
+        values = super().plain()
+        rare = {"cluster": self.cluster, "means": values["means"]}
+        return _without(values, residual=_written(self.residual), **rare)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
         rank, residual = values["rank"], values.get("residual")
+        means = {name: Means.of(**one) for name, one in (values.get("means") or {}).items()}
         where = f"models.{values['name']}.residual"
         return cls(
             **{
@@ -291,6 +296,7 @@ class ModelSpec(_Spec):
                 "inference": InferenceSpec.of(values["inference"]),
                 "rank": None if rank is None else RankSpec.of(rank),
                 "residual": None if residual is None else residuals.read(residual, where),
+                "means": means or None,
             }
         )
 

@@ -139,6 +139,19 @@ ALL = {
         "Combinations of the fixed effects that the configuration asks for; one with several "
         "expressions is a joint F test.",
     ),
+    "marginal_means": Caption(
+        "Marginal means",
+        "What the fixed effects say of each level of a factor, all else being equal: other factors "
+        "are averaged over with equal weights, whatever the rows had, and covariates are held; the "
+        "table says which. Intervals are of each mean alone: two that overlap may still differ.",
+        alt="marginal means with 95% intervals",
+    ),
+    "marginal_means_pairs": Caption(
+        "Differences of marginal means",
+        "The first level less the second. Adjusted p-values and intervals allow for the number of "
+        "comparisons at one combination of the other factors; the intervals that go with Holm's "
+        "p-values are Bonferroni's, which are a little wider.",
+    ),
     "alternatives": Caption(
         "The fixed effects by other standard errors",
         "Beside the model's own: cluster-robust ones, which do not trust its covariances (CR0, and "

@@ -76,6 +76,7 @@ class Model:
     rank: Mapping[str, Any] | None
     card: Mapping[str, Any]
     compared: Sequence[Mapping[str, Any]]  # rows of comparisons that name the model
+    has_means: bool = False  # the configuration asks for marginal means
 
     @property
     def name(self) -> str:
@@ -199,6 +200,19 @@ class Model:
         return None if found.empty else table(found.dropna(axis="columns", how="all"))
 
     @property
+    def means_tables(self) -> list[Shown]:
+        """Marginal means and their differences, if the configuration asks for them."""
+        if not self.has_means:
+            return []
+        names = ("marginal_means", "marginal_means_pairs")
+        found = {name: stored.read(self.folder / f"{name}.csv") for name in names}
+        return [
+            Shown(f"{self.name}-{name}-table", captions.ALL[name], table(_filled(shown)))
+            for name, shown in found.items()
+            if len(shown)
+        ]
+
+    @property
     def alternatives_table(self) -> Markup:
         shown = stored.read(self.folder / "alternatives.csv")
         if self.fit.marginal:
@@ -226,6 +240,7 @@ class Model:
     def _own(self, section: str, *formats: str) -> list[Artifact]:
         """Those of a part of the report that the model can have, whatever an earlier run left."""
         lacks = {registry.EFFECTS} if self.fit.marginal else set()
+        lacks |= set() if self.has_means else {registry.MEANS}
         lacks |= {registry.COURSE} if self.fit.residual is None else set()
         return [one for one in registry.section(section, *formats) if not lacks & {*one.needs}]
 
@@ -296,6 +311,12 @@ class Model:
         further, printed = self._own(registry.FURTHER), registry.published(registry.MODEL)
         names = [*(f"{one.name}.csv" for one in further), *(f"{one.name}.tex" for one in printed)]
         return [name for name in names if (self.folder / name).exists()]
+
+
+def _filled(shown: pd.DataFrame) -> pd.DataFrame:
+    """Without columns that are empty in every row."""
+    empty = shown.isna() | (shown == "")
+    return shown.loc[:, ~empty.all()]
 
 
 def shown_of(folder: Path, of: str, artifacts: Iterable[Artifact]) -> list[Shown]:

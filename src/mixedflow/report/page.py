@@ -232,6 +232,7 @@ def _datasets(
                 spec.get("rank"),
                 card,
                 [row for row in rows if key in (row["null"], row["alternative"])],
+                bool(spec.get("means")),
             )
             for key, spec in config["models"].items()
             if spec["dataset"] == name

@@ -64,6 +64,8 @@ def check_model(where: str, model: ModelSpec, dataset: DatasetSpec, found: formu
     how = model.inference
     if model.residual is not None:
         raise _all_rows(f"{where}.residual", "leave it out")
+    if model.means is not None:
+        raise _all_rows(f"{where}.means", "leave it out, or test contrasts")
     for key, asked in (("intervals", how.intervals == "bootstrap"), ("gee", how.gee)):
         if asked:
             hint = "use profile intervals" if key == "intervals" else "leave it out"

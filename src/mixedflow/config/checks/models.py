@@ -25,6 +25,10 @@ def parsed(where: str, model: ModelSpec, datasets: Mapping[str, DatasetSpec]) ->
     dataset = datasets[model.dataset]
     found = mixed_formula(f"{where}.formula", model.formula, dataset.cluster, model.residual)
     kenward_roger(f"{where}.inference.df", model.inference.df, model.method, model.residual)
+    fixed = {atom for term in found.fixed_terms for atom in term}
+    known = set[str]().union(*(expressions.row_names(found.atoms[atom]) for atom in fixed))
+    for name, asked in (model.means or {}).items():
+        asked.check(known, f"{where}.means.{name}")
     if dataset.chunks:
         chunks.check_model(where, model, dataset, found)
     if model.rank is not None and not any(group.blocks for group in found.groups):
