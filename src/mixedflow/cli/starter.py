@@ -151,7 +151,7 @@ class Starter:
             yield "    # Counts that must hold: a file that has changed stops the run."
             counts = ", ".join(f"{key}: {number}" for key, number in self.counts.items())
             yield f"    expect: {{{counts}}}"
-        yield from self._explore()
+        yield from _explore(plan)
         yield ""
         yield from self._models(choice)
         yield ""
@@ -160,20 +160,6 @@ class Starter:
         yield ""
         yield "# The folder of all results, inside this one."
         yield "results: results"
-
-    def _explore(self) -> Iterator[str]:
-        plan = self.plan
-        if plan.axis is None:
-            yield "    # With a number that varies within clusters: explore: {outcome: ...,"
-            yield "    # predictor: ...} draws each cluster's own line against it."
-            return
-        yield "    # Pictures before any model; smaller clusters get no line of their own."
-        yield "    explore:"
-        yield f"      outcome: {scalar(plan.outcome)}"
-        yield f"      predictor: {scalar(plan.axis)}"
-        sizes = plan.raw.frame[plan.roles.cluster].value_counts()
-        least = int(min(5, max(2, sizes.median())))
-        yield f"      min_cluster_size: {least}"
 
     def _models(self, choice: Choice | None) -> Iterator[str]:
         plan = self.plan
@@ -290,3 +276,17 @@ def _labels(plan: Plan) -> Iterator[str]:
         yield "    # What figures and tables call the columns; add units."
         yield "    labels:"
         yield from (f"      {scalar(name)}: {scalar(label)}" for name, label in labels.items())
+
+
+def _explore(plan: Plan) -> Iterator[str]:
+    if plan.axis is None:
+        yield "    # With a number that varies within clusters: explore: {outcome: ...,"
+        yield "    # predictor: ...} draws each cluster's own line against it."
+        return
+    yield "    # Pictures before any model; smaller clusters get no line of their own."
+    yield "    explore:"
+    yield f"      outcome: {scalar(plan.outcome)}"
+    yield f"      predictor: {scalar(plan.axis)}"
+    sizes = plan.raw.frame[plan.roles.cluster].value_counts()
+    least = int(min(5, max(2, sizes.median())))
+    yield f"      min_cluster_size: {least}"
