@@ -1,6 +1,8 @@
 """Jobs in forks of one process: they are as the script itself would have been, and die with it."""
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,31 +41,38 @@ import os, sys
 from pathlib import Path
 from mixedflow.jobs import warm
 
+sys.executable = sys.argv[2]
 warm.start(Path(sys.argv[1]))
 print(os.environ[warm.ADDRESS], warm._held.pid, flush=True)
 sys.stdin.read()
 """
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
+@contextlib.contextmanager
+def _started(scripts, program=sys.executable):
     """A process that stands for a run, with its address, and a script."""
-    scripts = tmp_path_factory.mktemp("scripts")
     script = scripts / "job.py"
     script.write_text(_SCRIPT)
     env = {key: value for key, value in os.environ.items() if key != "MIXEDFLOW_WARM"}
-    starter = [sys.executable, "-c", _STARTER, str(scripts)]
+    starter = [sys.executable, "-c", _STARTER, str(scripts), str(program)]
     with subprocess.Popen(
         starter, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
     ) as held:
         address, process = held.stdout.readline().split()
         yield script, {**env, "MIXEDFLOW_WARM": address, "PROCESS": process}
         held.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    with _started(tmp_path_factory.mktemp("scripts")) as (script, env):
+        yield script, env
+    folder = Path(env["MIXEDFLOW_WARM"]).parent
     for _ in range(200):
-        if not Path(address).parent.exists():
+        if not folder.exists():
             break
         time.sleep(0.05)
-    assert not Path(address).parent.exists()
+    assert not folder.exists()
 
 
 def _job(run, folder, *given, **changed):
@@ -119,6 +128,19 @@ def test_without_the_process_scripts_run_by_themselves(run, tmp_path, address):
     out, _ = job.communicate()
     assert job.returncode == 0
     assert out.startswith("own ")
+
+
+@pytest.mark.parametrize(
+    ("then", "runs"), [(f'exec {sys.executable} "$@"', "fork"), ("exit 1", "own")]
+)
+def test_a_process_that_still_starts_is_waited_for_and_one_that_ends_is_not(tmp_path, then, runs):
+    slow = tmp_path / "slow"
+    slow.write_text(f"#!/bin/sh\nsleep 1\n{then}\n")
+    slow.chmod(0o755)
+    with _started(tmp_path, slow) as run:
+        out, _ = _job(run, tmp_path, "0").communicate(timeout=60)
+    assert out.startswith(f"{runs} ")
+    shutil.rmtree(Path(run[1]["MIXEDFLOW_WARM"]).parent, ignore_errors=True)
 
 
 @pytest.mark.parametrize(("number", "cleared"), [(signal.SIGINT, True), (signal.SIGTERM, False)])

@@ -52,15 +52,24 @@ def start(scripts: Path) -> None:
     if not hasattr(os, "fork") or os.environ.get(ADDRESS):
         return
     global _held
-    with contextlib.suppress(OSError):  # then jobs pay for their imports
-        address = os.path.join(tempfile.mkdtemp(prefix="mixedflow-"), "jobs")
-        _held = subprocess.Popen(
-            [sys.executable, "-m", __name__, address, str(scripts)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # an interrupt at the terminal is for the scripts
-        )
+    folder = tempfile.mkdtemp(prefix="mixedflow-")
+    address = os.path.join(folder, "jobs")
+    try:
+        with socket.socket(socket.AF_UNIX) as door:
+            # Open before the process is there: a job that is faster waits for it at the door.
+            door.bind(address)
+            door.listen(64)
+            _held = subprocess.Popen(
+                [sys.executable, "-m", __name__, address, str(door.fileno()), str(scripts)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[door.fileno()],
+                start_new_session=True,  # an interrupt at the terminal is for the scripts
+            )
+    except OSError:  # then jobs pay for their imports
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
         os.environ[ADDRESS] = address
 
 
@@ -125,20 +134,17 @@ def _outcome(line: socket.socket) -> int:
     return told[0] if told else 128 + signal.SIGKILL
 
 
-def serve(address: str, scripts: Path) -> None:
+def serve(address: str, door: socket.socket, scripts: Path) -> None:
     """Import, and fork for each script that connects, until standard input ends."""
     try:
-        with socket.socket(socket.AF_UNIX) as door:
-            door.bind(address)
-            door.listen(64)
-            for name in (*_FIRST, *_named(scripts), *_LAST):
-                # A job that comes before all is there imports the rest itself.
-                if not _waited(door, 0):
-                    return
-                with contextlib.suppress(ImportError):  # the job that needs it will tell
-                    importlib.import_module(name)
-            while _waited(door, None):
-                pass
+        for name in (*_FIRST, *_named(scripts), *_LAST):
+            # A job that comes before all is there imports the rest itself.
+            if not _waited(door, 0):
+                return
+            with contextlib.suppress(ImportError):  # the job that needs it will tell
+                importlib.import_module(name)
+        while _waited(door, None):
+            pass
     finally:
         shutil.rmtree(os.path.dirname(address), ignore_errors=True)
 
@@ -234,4 +240,6 @@ def _executed(script: Path, snakemake: Any) -> int:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], Path(sys.argv[2]))
+    with socket.socket(fileno=int(sys.argv[2])) as given:
+        given.set_inheritable(False)
+        serve(sys.argv[1], given, Path(sys.argv[3]))
