@@ -13,27 +13,24 @@ import pytest
 
 _SCRIPT = """
 import os, sys
-from types import SimpleNamespace
 from mixedflow.jobs.warm import hand_over
 from pathlib import Path
 
-if "snakemake" not in globals():
-    snakemake = SimpleNamespace(given=sys.argv[1:])
-hand_over(__file__, snakemake)
+hand_over()
 
 here = "fork" if os.getppid() == int(os.environ["PROCESS"]) else "own"
-print(here, os.getcwd(), os.environ.get("SAID"), snakemake.given, flush=True)
+print(here, os.getcwd(), os.environ.get("SAID"), sys.argv[1:], flush=True)
 print("told", file=sys.stderr)
-if snakemake.given[0] == "waits":
+if sys.argv[1] == "waits":
     import time
     Path("pid").write_text(str(os.getpid()))
     try:
         time.sleep(60)
     finally:
         Path("cleared").touch()
-if snakemake.given[0] == "fails":
+if sys.argv[1] == "fails":
     raise ValueError("the job's own fault")
-sys.exit(int(snakemake.given[0]))
+sys.exit(int(sys.argv[1]))
 """
 
 _STARTER = """

@@ -12,9 +12,10 @@ from __future__ import annotations
 import array
 import contextlib
 import importlib
+import json
 import os
-import pickle
 import re
+import runpy
 import select
 import shutil
 import signal
@@ -76,24 +77,16 @@ def start(scripts: Path) -> None:
 _held: subprocess.Popen[bytes] | None = None  # its input stays open as long as this process lives
 
 
-def hand_over(script: str, snakemake: Any) -> None:
-    """Run a script's job in a fork of the run's process, and exit as that does.
+def hand_over() -> None:
+    """Run the calling script's job in a fork of the run's process, and exit as that does.
 
     Returns if there is none: then the script goes on by itself.
-
-    Parameters
-    ----------
-    script
-        The file that calls this.
-    snakemake
-        The object that Snakemake puts into a script's namespace.
     """
     address = os.environ.get(ADDRESS)
     if not address:
         return
     asked = {
-        "script": script,
-        "snakemake": pickle.dumps(snakemake),
+        "arguments": sys.argv,
         "folder": os.getcwd(),
         "environment": {k: v for k, v in os.environ.items() if k != ADDRESS},
         "path": sys.path,
@@ -102,7 +95,7 @@ def hand_over(script: str, snakemake: Any) -> None:
     with socket.socket(socket.AF_UNIX) as line:
         try:
             line.connect(address)
-            text = pickle.dumps(asked)
+            text = json.dumps(asked).encode()
             streams = array.array("i", [1, 2])
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, streams)]
             line.sendmsg([len(text).to_bytes(8, "little")], rights)
@@ -182,7 +175,8 @@ def _run(line: socket.socket) -> NoReturn:
         asked = _received(line)
         line.send(_STARTED)
         threading.Thread(target=_obey, args=(line,), daemon=True).start()
-        code = _executed(Path(asked["script"]), pickle.loads(asked["snakemake"]))
+        sys.argv[:] = asked["arguments"]
+        code = _executed(sys.argv[0])
     finally:
         with contextlib.suppress(Exception):
             sys.stdout.flush()
@@ -207,7 +201,7 @@ def _received(line: socket.socket) -> dict[str, Any]:
             os._exit(1)
         parts.append(part)
         left -= len(part)
-    asked: dict[str, Any] = pickle.loads(b"".join(parts))
+    asked: dict[str, Any] = json.loads(b"".join(parts))
     os.chdir(asked["folder"])
     os.umask(asked["umask"])
     os.environ.clear()
@@ -223,12 +217,12 @@ def _obey(line: socket.socket) -> None:
     os._exit(128 + signal.SIGKILL)
 
 
-def _executed(script: Path, snakemake: Any) -> int:
+def _executed(script: str) -> int:
+    """Run a script from its first line; here there is nobody to hand it over to."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    space = {"__name__": "__main__", "__file__": str(script), "snakemake": snakemake}
     try:
-        exec(compile(script.read_bytes(), str(script), "exec"), space)
+        runpy.run_path(script, run_name="__main__")
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     except KeyboardInterrupt:
