@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 
 from mixedflow.model.residual_by_visit import toeplitz, unstructured
-from mixedflow.model.residual_structures import Markov, Visits
+from mixedflow.model.residual_structures import Exchangeable, Markov, Visits
 from mixedflow.model.whitened import Rows
-from mixedflow.model.whitening import ByRows, MarkovSums, VisitSums, markov_sums, whitening
+from mixedflow.model.whitening import (
+    ByRows,
+    ExchangeableSums,
+    MarkovSums,
+    VisitSums,
+    markov_sums,
+    whitening,
+)
 
 V, J = 4, 40
 
@@ -39,8 +46,11 @@ def gaps(request):
 @pytest.mark.parametrize("q", [0, 1, 2])
 @pytest.mark.parametrize(("discrete", "tau"), [(True, -0.7), (True, 0.0), (False, 0.4)])
 def test_sums_of_a_markov_structure_are_those_of_its_rows(gaps, q, discrete, tau):
-    rng, theta = np.random.default_rng(2), np.array([tau])
-    sums, by_rows = both(gaps, q, discrete)
+    sums_are_those_of_the_rows(*both(gaps, q, discrete), q, np.array([tau]))
+
+
+def sums_are_those_of_the_rows(sums, by_rows, q, theta):
+    rng = np.random.default_rng(2)
     found, known = sums.freed(theta), by_rows.freed(theta)
     for name in ("zz", "zf", "FF", "log_det"):
         assert getattr(found, name) == pytest.approx(getattr(known, name), rel=1e-11, abs=1e-11)
@@ -49,6 +59,22 @@ def test_sums_of_a_markov_structure_are_those_of_its_rows(gaps, q, discrete, tau
     bars = zz + zz.transpose(1, 0, 2), rng.normal(size=(q, f, J)), FF + FF.T
     slope = sums.back(theta, found, *bars)
     assert slope == pytest.approx(by_rows.back(theta, known, *bars), rel=1e-10)
+
+
+def exchangeable(q):
+    rows, first, _ = rows_of((1.0,), q)
+    total = rows.reduced()
+    columns, none = rows.columns(total.scales), np.zeros((len(first), 0))
+    structure = Exchangeable(rows.codes, int(total.n.max()))
+    return whitening(columns, total, structure, none), ByRows(columns, q, total.n, structure, none)
+
+
+@pytest.mark.parametrize("q", [0, 1, 2])
+@pytest.mark.parametrize("tau", [-4.0, -1.0, 2.0])
+def test_sums_of_exchangeable_rows_are_those_of_the_rows(q, tau):
+    sums, by_rows = exchangeable(q)
+    assert isinstance(sums, ExchangeableSums)
+    sums_are_those_of_the_rows(sums, by_rows, q, np.array([tau]))
 
 
 def second_by_differences(sums, theta, FF, h=1e-5):
@@ -67,7 +93,14 @@ def second_by_differences(sums, theta, FF, h=1e-5):
 
 @pytest.mark.parametrize("discrete", [True, False])
 def test_second_derivatives_of_markov_sums_are_differences(gaps, discrete):
-    sums, _ = both(gaps, 0, discrete)
+    second_derivatives_are_differences(both(gaps, 0, discrete)[0])
+
+
+def test_second_derivatives_of_exchangeable_sums_are_differences():
+    second_derivatives_are_differences(exchangeable(0)[0])
+
+
+def second_derivatives_are_differences(sums):
     theta, FF = np.array([0.4]), np.diag([1.0, 2.0, 3.0])
     assert sums.exact
     found, known = (

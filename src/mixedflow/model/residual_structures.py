@@ -181,6 +181,17 @@ class Exchangeable:
     def rho(self, tau: Array) -> float:
         return exchangeable_rho(float(tau[0]), self._low)
 
+    def curve(self, tau: Array) -> tuple[float, float, float]:
+        """The correlation and its first two derivatives in tau.
+
+        Raises LinAlgError where R is singular in the largest cluster.
+        """
+        rho, low = self.rho(tau), self._low
+        if not low < rho < 1.0:
+            raise np.linalg.LinAlgError("rows are perfectly correlated")
+        slope = (rho - low) * (1.0 - rho) / (1.0 - low)
+        return rho, slope, slope * (1.0 + low - 2.0 * rho) / (1.0 - low)
+
     def _parts(self, columns: Array) -> tuple[Array, Array]:
         mean = np.add.reduceat(columns, self._starts, axis=1) / self._n
         mean = np.repeat(mean, self._rows, axis=1)

@@ -1,8 +1,8 @@
 """Rows freed of a residual structure, as the cross-products that the likelihood stands on.
 
-Three ways to the same numbers: from the rows at each evaluation, or from sums that one pass over
-the rows leaves, where R^-1 is a combination of fixed matrices (Markov with few gaps) or the same in
-many clusters (visits, without random effects).
+Ways to the same numbers: from the rows at each evaluation, or from sums that one pass over the rows
+leaves, where R^-1 is a combination of fixed matrices (Markov with few gaps, exchangeable) or the
+same in many clusters (visits, without random effects).
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from mixedflow.arrays import Array
 from mixedflow.model.crossproducts import CrossProducts
-from mixedflow.model.residual_structures import Correlation, Markov, Turned, Visits
+from mixedflow.model.residual_structures import (
+    Correlation,
+    Exchangeable,
+    Markov,
+    Turned,
+    Visits,
+)
 
 _WORTH = 2.0  # numbers in fixed sums for one of the rows, up to which sums are cheaper
 _SMALL = 1 << 20  # numbers in sums that are cheap whatever the rows are
@@ -194,6 +200,80 @@ class MarkovSums:
         return found
 
 
+class ExchangeableSums:
+    """Of rows with one correlation: R^-1 weighs the sums within clusters and those of their means.
+
+    With n rows in a cluster, R^-1 takes deviations from its mean by 1 / (1 - rho), and the mean by
+    1 / (1 + (n - 1) rho).
+
+    Parameters
+    ----------
+    exchangeable
+        Of the correlation by its parameter.
+    total
+        The cross-products of the rows as they are.
+    sums
+        (q + f, J) of the columns over each cluster's rows.
+    """
+
+    def __init__(self, exchangeable: Exchangeable, total: CrossProducts, sums: Array) -> None:
+        self._exchangeable, q = exchangeable, total.q
+        self._J, self.exact = len(total.n), not q
+        sizes, self._size = np.unique(total.n, return_inverse=True)
+        self._n, self._clusters = sizes.astype(float), np.bincount(self._size).astype(float)
+        n = self._n[self._size]
+        means = sums / np.sqrt(n)
+        self._between = means[:q, None] * means  # (q, q + f, J)
+        self._within = np.concatenate([total.zz, total.zf], axis=1) - self._between
+        # Those of F by the size of clusters
+        F = means[q:].T
+        order = np.argsort(self._size, kind="stable")
+        parts = np.split(F[order], np.cumsum(self._clusters[:-1]).astype(int))
+        self._FF = np.stack([total.FF - F.T @ F, *(part.T @ part for part in parts)])
+
+    def _weights(self, theta: Array) -> list[tuple[Array, float]]:
+        """Weights of within, and of between by size, and log|R|, with two derivatives in tau."""
+        rho, slope, curved = self._exchangeable.curve(theta)
+        less = self._n - 1.0
+        inner, outer = 1.0 / (1.0 - rho), 1.0 / (1.0 + less * rho)
+        lost, gained = float(self._clusters @ less), self._clusters * less
+        first = np.append(inner**2, -less * outer**2)
+        second = np.append(2.0 * inner**3, 2.0 * less**2 * outer**3)
+        log_det = -lost * np.log(inner) - float(self._clusters @ np.log(outer))
+        moved = -lost * inner + float(gained @ outer)
+        bent = -lost * inner**2 - float(gained @ (less * outer**2))
+        return [
+            (np.append(inner, outer), log_det),
+            (first * slope, moved * slope),
+            (second * slope**2 + first * curved, bent * slope**2 + moved * curved),
+        ]
+
+    def _mixed(self, weights: Array) -> Array:
+        return np.tensordot(weights, self._FF, axes=1)
+
+    def freed(self, theta: Array) -> Freed:
+        each = self._weights(theta)
+        weights, log_det = each[0]
+        q = len(self._within)
+        own = weights[0] * self._within + weights[1:][self._size] * self._between
+        return Freed(own[:, :q], own[:, q:], self._mixed(weights), log_det, each)
+
+    def back(self, theta: Array, at: Freed, zz: Array, zf: Array, FF: Array) -> Array:
+        weights, log_det = at.kept[1]
+        value = log_det + float(weights @ (self._FF.reshape(len(weights), -1) @ FF.ravel()))
+        if len(zz):
+            both = np.concatenate([zz, 2.0 * zf], axis=1)
+            value += weights[0] * float(np.sum(self._within * both))
+            between = np.einsum("amj,amj->j", self._between, both)
+            value += float(weights[1:][self._size] @ between)
+        return np.array([value])
+
+    def second(self, theta: Array, at: Freed, FF: Array) -> tuple[Array, Array]:
+        weights, log_det = at.kept[2]
+        value = log_det + float(weights @ (self._FF.reshape(len(weights), -1) @ FF.ravel()))
+        return np.array([[value]]), self._mixed(at.kept[1][0])[None]
+
+
 class VisitSums:
     """Of a marginal model over visits: R^-1 of a pattern of visits meets all its clusters' sums.
 
@@ -261,7 +341,7 @@ def whitening(
     total: CrossProducts,
     correlation: Correlation | None,
     H: Array,
-) -> ByRows | MarkovSums | VisitSums:
+) -> ByRows | MarkovSums | ExchangeableSums | VisitSums:
     """The cheapest way to the cross-products of ``columns`` (q + f, N), whose own are ``total``."""
     q, f = total.q, total.p + 1
     N = columns.shape[1]
@@ -273,6 +353,9 @@ def whitening(
         gaps = np.unique(correlation.gaps[~correlation.first])
         if (1 + 3 * len(gaps)) * (q * (q + f) * len(total.n) + f * f) <= _WORTH * N * (q + f):
             return markov_sums(columns, total, correlation, gaps)
+    if not H.shape[1] and isinstance(correlation, Exchangeable):
+        starts = np.concatenate([[0], np.cumsum(total.n)[:-1]])
+        return ExchangeableSums(correlation, total, np.add.reduceat(columns, starts, axis=1))
     return ByRows(columns, q, total.n, correlation, H)
 
 
