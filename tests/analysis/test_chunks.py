@@ -13,6 +13,9 @@ from chunk_data import FORMULAS, configured, damaged, reduced, write_files
 from mixedflow.analysis.chunks import reduce
 from mixedflow.analysis.gathering import gather
 from mixedflow.errors import DataError, SourceError
+from mixedflow.language.asked import Asked
+
+MODELS = {name: Asked(text) for name, text in FORMULAS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +31,7 @@ def test_an_unreadable_row_group_spares_the_other_chunks(folder: Path, tmp_path:
     failed = []
     for part in range(1, 9):
         try:
-            reduce(dataset, FORMULAS, 1, part)
+            reduce(dataset, MODELS, 1, part)
         except SourceError as error:
             failed.append((part, str(error)))
     # Row group 5 of 370 rows begins at row 1850 and a chunk has 750.
@@ -39,7 +42,7 @@ def test_an_unreadable_row_group_spares_the_other_chunks(folder: Path, tmp_path:
 def test_text_without_declared_levels_is_refused(folder: Path) -> None:
     dataset = configured([folder / "all.parquet"], 2, levels={})
     with pytest.raises(DataError, match=r"chunk 1 of 2.*'size' is text.*datasets\.d\.levels"):
-        reduce(dataset, FORMULAS, 1, 1)
+        reduce(dataset, MODELS, 1, 1)
 
 
 def test_nothing_in_a_chunk_is_a_pickle(folder: Path, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from mixedflow.config.specs import DatasetSpec
 from mixedflow.data.preparation import prepare
 from mixedflow.data.sources import read_source
 from mixedflow.errors import DataError, MixedflowError
+from mixedflow.language.asked import Asked
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +172,7 @@ def test_collinear_columns_are_named(folder: Path, tmp_path: Path) -> None:
     text = {"m": "y ~ x + twice + (1 | g)"}
     gathered = gather(dataset, reduced(dataset, tmp_path, text))
     with pytest.raises(MixedflowError, match="collinear fixed effects: 'twice' is a combination"):
-        added(gathered, "m", text["m"])
+        added(gathered, "m", Asked(text["m"]))
 
 
 # Bad input

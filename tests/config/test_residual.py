@@ -81,7 +81,30 @@ def test_columns_are_names_or_numbers() -> None:
             {"inference": {"df": "kenward-roger"}},
             "models.m.inference.df: Kenward-Roger is not available with a residual structure",
         ),
-        ("y ~ x", CAR1, {"chunks": 2}, "models.m.residual: needs all rows at once"),
+        (
+            "y ~ x",
+            UNSTRUCTURED,
+            {"chunks": 2},
+            "models.m.residual: unstructured needs all rows at once, and chunks have not",
+        ),
+        (
+            "y ~ x",
+            {"variance": {"by": "girl"}},
+            {"chunks": 2},
+            "models.m.residual: variance: by needs all rows at once",
+        ),
+        (
+            "y ~ x",
+            {"correlation": {"exponential": "t", "nugget": True}},
+            {"chunks": 2},
+            "models.m.residual: a nugget needs all rows at once",
+        ),
+        (
+            "y ~ x",
+            {"correlation": {"exchangeable": True}},
+            {"chunks": 2, "inference": {"df": "kenward-roger"}},
+            "models.m.inference.df: kenward-roger needs all rows at once",
+        ),
     ],
 )
 def test_refused_in_one_line(formula: str, residual: Any, more: Any, message: str) -> None:
@@ -89,6 +112,10 @@ def test_refused_in_one_line(formula: str, residual: Any, more: Any, message: st
         load(formula, residual, **more)
     line = str(caught.value)
     assert message in line and "\n" not in line and line.startswith("config.yaml: models.m.")
+
+
+def test_a_correlation_whose_sums_add_up_is_for_chunks() -> None:
+    assert load(residual=CAR1, chunks=2).models["m"].residual is not None
 
 
 def test_kenward_roger_with_unstructured_residuals() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from mixedflow.artifacts.packing import write_arrays
 from mixedflow.config import reading
 from mixedflow.config.specs import DatasetSpec
 from mixedflow.data.preparation import prepare
-from mixedflow.data.prepared import every_level, levels_of
+from mixedflow.data.prepared import every_level
 from mixedflow.data.sources import read_source
+from mixedflow.language.asked import Asked
+from mixedflow.language.residuals import Residual
 from mixedflow.model.chunked import estimate_products
 from mixedflow.model.reduced import load_products, save_products
 
@@ -43,6 +46,7 @@ def rows(n: int = 6000, clusters: int = 120, seed: int = 7) -> pd.DataFrame:
     y += rng.normal(size=n)
     columns = {"g": g * 3, "x": x, "size": size, "girl": girl, "y": y}
     frame = pd.DataFrame({**columns, "room": np.arange(n) % 7})
+    frame["k"] = frame.groupby("g").cumcount()
     frame.loc[::53, "x"] = np.nan
     frame.loc[::71, "y"] = np.nan
     return frame
@@ -86,25 +90,32 @@ def configured(
 
 
 def reduced(
-    dataset: DatasetSpec, folder: Path, formulas: dict[str, str] | None = None
+    dataset: DatasetSpec, folder: Path, formulas: Mapping[str, str | Asked] | None = None
 ) -> list[Path]:
     paths = []
+    given = (formulas or FORMULAS).items()
+    models = {name: asked if isinstance(asked, Asked) else Asked(asked) for name, asked in given}
     for number, file in enumerate(dataset.source.files, 1):
         one = replace(dataset, source=replace(dataset.source, files=(file,)))
         for part in range(1, int(dataset.chunks or 1) + 1):
             path = folder / f"{number}-{part}.npz"
-            write_arrays(reduce(one, formulas or FORMULAS, number, part), path)
+            write_arrays(reduce(one, models, number, part), path)
             paths.append(path)
     return paths
 
 
-def fitted(gathered: Gathered, model: str, method: str, folder: Path) -> Fit:
+def fitted(
+    gathered: Gathered, model: str, method: str, folder: Path, residual: Residual | None = None
+) -> Fit:
     """By way of the file that the workflow keeps; a formula, or the name of one of FORMULAS."""
     text = FORMULAS.get(model, model)
-    save_products(added(gathered, "m", text), folder / "p.npz")
+    save_products(added(gathered, "m", Asked(text, residual)), folder / "p.npz")
     products, sample = load_products(folder / "p.npz"), gathered.sample
-    like = every_level(levels_of(sample), sample.columns)
-    return Fit(estimate_products(text, products, sample, like, method))
+    like = every_level(gathered.prepared.levels, sample.columns)
+    cluster = gathered.spec.cluster
+    return Fit(
+        estimate_products(text, products, sample, like, method, residual=residual, cluster=cluster)
+    )
 
 
 def in_memory(dataset: DatasetSpec, model: str, method: str) -> Fit:

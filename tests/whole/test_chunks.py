@@ -29,6 +29,12 @@ COMPARED = {
     "slope": "y ~ w + size + (1 + w | g)",
 }
 
+TOGETHER = {"correlation": {"exchangeable": True}}
+RESIDUAL = {
+    "following": {"formula": "y ~ w + (1 | g)", "residual": {"correlation": {"ar1": "k"}}},
+    "marginal": {"formula": "y ~ w + size", "residual": TOGETHER},
+}
+
 
 def test_the_chunks_of_a_mended_file_alone_are_read_anew(
     tmp_path: Path,
@@ -52,6 +58,7 @@ def test_the_chunks_of_a_mended_file_alone_are_read_anew(
     model = {"dataset": "d", "method": "ml"}
     several = {"dataset": "d", "formula": "y ~ x + size + (1 | g/room) + (1 | room)"}
     models = {name: {**model, "formula": text} for name, text in COMPARED.items()}
+    models |= {name: {"dataset": "d", **found} for name, found in RESIDUAL.items()}
     config = {
         "datasets": {"d": {**dataset, "derive": {"w": "x - 2000"}}},
         "models": {**models, "several": several},
@@ -86,10 +93,25 @@ def test_the_chunks_of_a_mended_file_alone_are_read_anew(
     # Several grouping factors come out as of all rows in memory.
     frame = pd.read_parquet(folder / "all.parquet")
     sizes = pd.Categorical(frame["size"], categories=dataset["levels"]["size"])
-    known = api.fit(several["formula"], frame.assign(size=sizes))
+    frame = frame.assign(size=sizes)
+    known = api.fit(several["formula"], frame)
     for name in ("fixed_effects", "variance_components", "cluster_effects"):
         found = pd.read_csv(folder_of_models / "several" / f"{name}.csv")["estimate"].to_numpy()
         assert found == pytest.approx(getattr(known, name)["estimate"].to_numpy(), rel=1e-7)
+    structured_as_all_rows(tmp_path, frame)
+
+
+def structured_as_all_rows(run: Path, frame: pd.DataFrame) -> None:
+    """Residual structures come out as of all rows in memory."""
+    frame = frame.assign(w=frame["x"] - 2000)
+    # Which rows neighbour each other only shows in a sample.
+    assert len(pd.read_csv(run / "results/models/following/normalised_acf.csv"))
+    for name, model in RESIDUAL.items():
+        known = api.fit(model["formula"], frame, residual=model["residual"], cluster="g")
+        folder = run / "results/models" / name
+        for table in ("fixed_effects", "variance_components"):
+            found = pd.read_csv(folder / f"{table}.csv")["estimate"].to_numpy()
+            assert found == pytest.approx(getattr(known, table)["estimate"].to_numpy(), rel=1e-7)
 
 
 def compared_as_all_rows(run: Path, frame: pd.DataFrame) -> None:

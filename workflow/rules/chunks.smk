@@ -1,8 +1,16 @@
 # A data set larger than memory -> its chunks' cross-products, the sums of each model, and the card
 # with a sample of the rows. A chunk that fails leaves the others' files, and runs again alone.
 
+
+from mixedflow.language.asked import Asked
+
 CHUNKED = {name for name, dataset in DATASETS.items() if dataset.chunks}
 IN_CHUNKS = {name for name, model in MODELS.items() if model.dataset in CHUNKED}
+
+
+def asked(model):
+    """What chunks keep sums of for a model, as JSON has it: its formula as a rule."""
+    return Asked(model.formula, model.residual).written
 
 
 rule reduce:
@@ -27,7 +35,7 @@ rule reduce:
             "reduce",
             dataset=rows_of(w.dataset, file=int(w.file)),
             formulas={
-                name: model.formula for name, model in MODELS.items() if model.dataset == w.dataset
+                name: asked(model) for name, model in MODELS.items() if model.dataset == w.dataset
             },
             source=content(files_of(w.dataset, file=int(w.file))),
         ),
@@ -75,7 +83,7 @@ rule add:
         task=lambda w: task(
             "add",
             dataset=rows_of(MODELS[w.model].dataset),
-            formula=MODELS[w.model].formula,
+            formula=asked(MODELS[w.model]),
             # Chunks have no records: so `mixedflow verify` sees that their source changed.
             source=content(files_of(MODELS[w.model].dataset)),
         ),

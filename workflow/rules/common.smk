@@ -101,7 +101,7 @@ def task(script, source=None, **specs):
 
 def plain(part):
     """A part of the configuration as JSON's own types."""
-    if isinstance(part, str):
+    if isinstance(part, str | bool):
         return part
     if isinstance(part, tuple):
         return [plain(value) for value in part]

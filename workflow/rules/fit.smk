@@ -5,6 +5,7 @@ BOOTSTRAPPED = {name for name, model in MODELS.items() if model.inference.interv
 COMPARISONS = SETTINGS.comparisons
 MARGINAL = {name for name, model in MODELS.items() if model.cluster}
 SIMULATED = sorted(name for name, comparison in COMPARISONS.items() if comparison.bootstrap)
+MARGINAL_ROWS = MARGINAL - BOOTSTRAPPED - IN_CHUNKS
 PLAIN = MODELS.keys() - BOOTSTRAPPED - IN_CHUNKS - MARGINAL
 PREPARED = {
     "data": lambda w: f"{dataset_of(w.model)}/data.parquet",
@@ -39,10 +40,17 @@ use rule fit as fit_chunked with:
     output:
         **outputs("fit", registry.EFFECTS),
     wildcard_constraints:
-        model=one_of(IN_CHUNKS),
+        model=one_of(IN_CHUNKS - MARGINAL),
     resources:
         mem_mb=growing(1000, per_mb=15),
         runtime=growing(15, per_mb=0.1),
+
+
+use rule fit_chunked as fit_marginal_chunked with:
+    output:
+        **outputs("fit"),
+    wildcard_constraints:
+        model=one_of(IN_CHUNKS & MARGINAL),
 
 
 # The same with a bootstrap, whose draws are made before, and which has one more table.
@@ -61,7 +69,7 @@ use rule fit as fit_marginal with:
     output:
         **outputs("fit", registry.ROWS),
     wildcard_constraints:
-        model=one_of(MARGINAL - BOOTSTRAPPED),
+        model=one_of(MARGINAL_ROWS),
 
 
 use rule fit_bootstrapped as fit_marginal_bootstrapped with:
@@ -100,7 +108,18 @@ use rule draw as draw_chunked with:
     output:
         **outputs("draw", registry.EFFECTS),
     wildcard_constraints:
-        model=one_of(IN_CHUNKS),
+        model=one_of(IN_CHUNKS - MARGINAL),
+
+
+use rule draw as draw_marginal_chunked with:
+    input:
+        fit=f"{MODEL}/fit.json",
+        tables=csv_of("fit"),
+        card=PREPARED["card"],
+    output:
+        **outputs("draw"),
+    wildcard_constraints:
+        model=one_of(IN_CHUNKS & MARGINAL),
 
 
 use rule draw as draw_bootstrapped with:
@@ -122,7 +141,7 @@ use rule draw as draw_marginal with:
     output:
         **outputs("draw", registry.ROWS),
     wildcard_constraints:
-        model=one_of(MARGINAL - BOOTSTRAPPED),
+        model=one_of(MARGINAL_ROWS),
 
 
 use rule draw as draw_marginal_bootstrapped with:
@@ -152,7 +171,7 @@ rule residual_structure:
     log:
         f"{LOGS}/residual_structure/{{model}}.log",
     wildcard_constraints:
-        model=one_of(COURSED),
+        model=one_of(COURSED - IN_CHUNKS),
     threads: 1
     resources:
         mem_mb=growing(1000, per_mb=30),
@@ -161,6 +180,14 @@ rule residual_structure:
         task=lambda w: task("residual_structure", **of_a_course(MODELS[w.model])),
     script:
         "../scripts/residual_structure.py"
+
+
+use rule residual_structure as residual_structure_chunked with:
+    input:
+        **PREPARED,
+        products=path_of("add"),
+    wildcard_constraints:
+        model=one_of(COURSED & IN_CHUNKS),
 
 
 MEANS = {name for name, model in MODELS.items() if model.means}

@@ -83,23 +83,30 @@ WORK = [
     *((rules.explore_visits, {"dataset": name}) for name in sorted(VISITED)),
     *((rules.levels, {"dataset": name}) for name in sorted(FACTORS)),
     *((rules.fit, {"model": name}) for name in sorted(PLAIN)),
-    *((rules.fit_chunked, {"model": name}) for name in sorted(IN_CHUNKS)),
+    *((rules.fit_chunked, {"model": name}) for name in sorted(IN_CHUNKS - MARGINAL)),
+    *((rules.fit_marginal_chunked, {"model": name}) for name in sorted(IN_CHUNKS & MARGINAL)),
     *((rules.fit_bootstrapped, {"model": name}) for name in sorted(BOOTSTRAPPED - MARGINAL)),
-    *((rules.fit_marginal, {"model": name}) for name in sorted(MARGINAL - BOOTSTRAPPED)),
+    *((rules.fit_marginal, {"model": name}) for name in sorted(MARGINAL_ROWS)),
     *(
         (rules.fit_marginal_bootstrapped, {"model": name})
         for name in sorted(MARGINAL & BOOTSTRAPPED)
     ),
     *((rules.draw, {"model": name}) for name in sorted(PLAIN)),
-    *((rules.draw_chunked, {"model": name}) for name in sorted(IN_CHUNKS)),
+    *((rules.draw_chunked, {"model": name}) for name in sorted(IN_CHUNKS - MARGINAL)),
+    *((rules.draw_marginal_chunked, {"model": name}) for name in sorted(IN_CHUNKS & MARGINAL)),
     *((rules.draw_bootstrapped, {"model": name}) for name in sorted(BOOTSTRAPPED - MARGINAL)),
-    *((rules.draw_marginal, {"model": name}) for name in sorted(MARGINAL - BOOTSTRAPPED)),
+    *((rules.draw_marginal, {"model": name}) for name in sorted(MARGINAL_ROWS)),
     *(
         (rules.draw_marginal_bootstrapped, {"model": name})
         for name in sorted(MARGINAL & BOOTSTRAPPED)
     ),
+<<<<<<< HEAD
     *((rules.means, {"model": name}) for name in sorted(MEANS)),
     *((rules.residual_structure, {"model": name}) for name in sorted(COURSED)),
+=======
+    *((rules.residual_structure, {"model": name}) for name in sorted(COURSED - IN_CHUNKS)),
+    *((rules.residual_structure_chunked, {"model": name}) for name in sorted(COURSED & IN_CHUNKS)),
+>>>>>>> 9fdd5f1 (Data in chunks can have residual structures whose sums add up)
     *((rules.rank, {"model": name}) for name in sorted(set(RANKED) - SLOPED)),
     *((rules.rank_over, {"model": name}) for name in sorted(SLOPED)),
     *((rules.moves, {"dataset": name}) for name in sorted(MOVED)),

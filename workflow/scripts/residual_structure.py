@@ -11,13 +11,15 @@ from mixedflow.data.prepared import load
 from mixedflow.figures import diagnostics, over_time
 from mixedflow.figures.style import Labels, save
 from mixedflow.jobs.job import job
+from mixedflow.model.reduced import load_products
 from mixedflow.prose import captions
 
 with job(snakemake) as task:
-    out = snakemake.output
-    prepared = load(Path(snakemake.input.data), Path(snakemake.input.card))
+    given, out = snakemake.input, snakemake.output
+    prepared = load(Path(given.data), Path(given.card))
     model, dataset = ModelSpec.from_json(task["model"]), DatasetSpec.from_json(task["dataset"])
-    found = looked_at(model, prepared.frame, dataset)
+    products = load_products(Path(given.products)) if given.get("products") else None
+    found = looked_at(model, prepared, dataset, products)
     for name, table in found.items():
         tables.write(table, out[f"{name}_csv"])
         shown = f"{model.title}: {name.replace('_', ' ')}"

@@ -7,7 +7,6 @@ are cut, and of which each chunk knows its part without the others.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,6 @@ from mixedflow.arrays import Array
 
 SAMPLED, ROWS_SAMPLED = 500, 100
 CLUSTER, ROW = "\0cluster", "\0row"  # columns of the rows kept
-
-
-def key_of(text: str) -> str:
-    """A name for what belongs to a formula."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def smallest(hashes: Array, k: int) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from mixedflow.analysis.chunk_sample import CLUSTER, ROW, SAMPLED, key_of, smallest, thinned
+from mixedflow.analysis.chunk_sample import CLUSTER, ROW, SAMPLED, smallest, thinned
 from mixedflow.arrays import Array
 from mixedflow.artifacts.packing import packed, packed_labels
 from mixedflow.config.specs import DatasetSpec
@@ -27,20 +27,26 @@ from mixedflow.data.raw import as_text, code_text
 from mixedflow.data.reading import Reading
 from mixedflow.errors import DataError, MixedflowError, SourceError, quote
 from mixedflow.language import expressions, formula
+from mixedflow.language.asked import Asked
+from mixedflow.language.names import level_name
+from mixedflow.language.residuals import Residual
 from mixedflow.model.clusters import combinations
 from mixedflow.model.crossproducts import NotFiniteError
-from mixedflow.model.design import chunk_design
-from mixedflow.model.gathering import ChunkGroup, reduce_chunk
-from mixedflow.model.reduced import prefix_of, stored_sums
+from mixedflow.model.design import Design, chunk_design
+from mixedflow.model.factor_products import FactorProducts
+from mixedflow.model.gathering import ChunkGroup, reduce_chunk, turned_rows
+from mixedflow.model.reduced import RESIDUAL, prefix_of, stored_sums
+from mixedflow.model.residual_chunks import laid_on_some
+from mixedflow.model.segments import Segments, TooManyGapsError, Totals, tied, too_many_gaps
 
 
 def reduce(
-    spec: DatasetSpec, formulas: Mapping[str, str], file: int, part: int, base: Path = Path()
+    spec: DatasetSpec, models: Mapping[str, Asked], file: int, part: int, base: Path = Path()
 ) -> dict[str, Array]:
     """A chunk of a data set as arrays by name: what ``gather`` needs of it and no more.
 
     ``spec`` has the chunk's file as its only source, the ``file``-th (from 1) of the data set;
-    ``part`` (from 1) is the chunk in it. ``formulas`` are those of the models by name.
+    ``part`` (from 1) is the chunk in it. ``models`` say what is kept for each, by name.
 
     Raises
     ------
@@ -49,7 +55,7 @@ def reduce(
     """
     shown, parts = spec.source.files[0], spec.chunks
     try:
-        return _reduced(spec, formulas, file, part, base)
+        return _reduced(spec, models, file, part, base)
     except (SourceError, MemoryError):
         raise
     except MixedflowError as error:
@@ -57,12 +63,12 @@ def reduce(
 
 
 def _reduced(
-    spec: DatasetSpec, formulas: Mapping[str, str], file: int, part: int, base: Path
+    spec: DatasetSpec, models: Mapping[str, Asked], file: int, part: int, base: Path
 ) -> dict[str, Array]:
     shown, parts = spec.source.files[0], int(spec.chunks or 1)
     # Models that differ in their method only have the same cross-products.
-    models = {text: name for name, text in sorted(formulas.items(), reverse=True)}
-    parsed = {text: formula.parse(text, f"models.{name}") for text, name in models.items()}
+    names = {asked: name for name, asked in sorted(models.items(), key=lambda i: i[0])[::-1]}
+    parsed = {a: a.parsed(spec.cluster, f"models.{name}") for a, name in names.items()}
     wanted = _wanted(spec, parsed)
     raw = read_chunk(base / shown, shown, part, parts, wanted, Reading.of(spec))
     types = {name: _type(raw.frame[name]) for name in raw.frame.columns}
@@ -91,17 +97,22 @@ def _reduced(
         "models": {},
     }
     arrays: dict[str, Array] = {"n": n, "labels": packed_labels(chunk.labels)}
-    for text, told in parsed.items():
-        kept, found = _sums(spec, told, chunk, like, f"models.{models[text]}")
-        meta["models"][text] = kept
-        arrays |= {f"{key_of(text)}/{name}": values for name, values in found.items()}
+    for asked, told in parsed.items():
+        kept, found = _sums(spec, asked, told, chunk, like, f"models.{names[asked]}")
+        meta["models"][asked.text] = kept
+        arrays |= {f"{asked.key}/{name}": values for name, values in found.items()}
     arrays["sample"] = packed(_sample(chunk, file, n))
     arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
     return arrays
 
 
 def _sums(
-    spec: DatasetSpec, told: formula.Parsed, chunk: Chunk, like: pd.DataFrame, where: str
+    spec: DatasetSpec,
+    asked: Asked,
+    told: formula.Parsed,
+    chunk: Chunk,
+    like: pd.DataFrame,
+    where: str,
 ) -> tuple[dict[str, Any], dict[str, Array]]:
     """What a chunk tells of a model, and its cross-products by name (none without a row)."""
     predictors = {told.outcome}.union(*map(expressions.names, told.atoms.values()))
@@ -130,7 +141,42 @@ def _sums(
         raise DataError(
             where, "values too large to be squared, or too small", "rescale them"
         ) from None
-    return kept, {**arrays, **stored_sums(found)}
+    arrays |= stored_sums(found)
+    if asked.residual is not None:
+        residual = f"{where}.residual"
+        left = _residual_sums(asked.residual, design, groups[0], found, chunk, residual)
+        arrays |= {f"{RESIDUAL}{name}": values for name, values in left.items()}
+    return kept, arrays
+
+
+def _residual_sums(
+    residual: Residual,
+    design: Design,
+    group: ChunkGroup,
+    sums: FactorProducts,
+    chunk: Chunk,
+    where: str,
+) -> dict[str, Array]:
+    """What the rows leave of a residual structure, in the scales of the chunk's ``sums``."""
+    frame = chunk.frame.iloc[design.rows].reset_index(drop=True)
+    time = laid_on_some(residual, frame, group.codes, where).time
+    order = np.lexsort((time, group.codes))
+    codes, time = group.codes[order], time[order]
+    scales = sums.parts[0].scales
+    columns = turned_rows(design.y[order], design.X[order], group.Z[order], scales)
+    assert residual.correlation is not None
+    name = residual.correlation.over
+    if name is None:
+        return Totals.of(columns, codes).arrays()
+    same = np.flatnonzero((codes[1:] == codes[:-1]) & (time[1:] == time[:-1]))
+    if len(same):
+        label = chunk.labels[group.labels[codes[same[0]]]]
+        continuous = residual.correlation.kind != "ar1"
+        raise tied(label, name, level_name(frame[name].iloc[order[same[0]]]), continuous, where)
+    try:
+        return Segments.of(columns, len(group.Z.T), codes, time).arrays()
+    except TooManyGapsError as error:
+        raise too_many_gaps(error, name, where) from None
 
 
 def _clusters(
@@ -154,7 +200,7 @@ def _clusters(
     return labels, codes
 
 
-def _wanted(spec: DatasetSpec, parsed: Mapping[str, formula.Parsed]) -> set[str]:
+def _wanted(spec: DatasetSpec, parsed: Mapping[Asked, formula.Parsed]) -> set[str]:
     """Columns of the files that the models and the preparation use, by their old names."""
     used = {spec.cluster, *spec.levels}
     used |= {spec.time} if spec.time else set()
@@ -162,8 +208,8 @@ def _wanted(spec: DatasetSpec, parsed: Mapping[str, formula.Parsed]) -> set[str]
         used |= expressions.names(text)
     if spec.filter is not None:
         used |= expressions.names(spec.filter)
-    for told in parsed.values():
-        used |= told.variables
+    for asked, told in parsed.items():
+        used |= told.variables | set(asked.residual.variables if asked.residual else ())
     renamed = {new: old for old, new in spec.rename.items()}
     return {renamed.get(name, name) for name in used} | set(spec.rename)
 

@@ -11,20 +11,18 @@ import numpy as np
 
 from mixedflow.analysis import curves, variance_curve
 from mixedflow.analysis.curves import Axes
+from mixedflow.analysis.estimating import estimated
 from mixedflow.arrays import Array
 from mixedflow.artifacts import tables
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.artifacts.storage import replacing
 from mixedflow.config.specs import DatasetSpec, ModelSpec
-from mixedflow.data.prepared import Prepared, every_level, levels_of
+from mixedflow.data.prepared import Prepared
 from mixedflow.errors import FormulaError, ModelError
 from mixedflow.inference import diagnostics, robust
 from mixedflow.inference.influence import influence
 from mixedflow.inference.posterior import posterior
 from mixedflow.inference.results import Reporting, Results, known_df, known_intervals
-from mixedflow.model.chunked import estimate_products
-from mixedflow.model.estimation import estimate
-from mixedflow.model.fitted import Fitted
 from mixedflow.model.reduced import Products
 
 if TYPE_CHECKING:
@@ -83,7 +81,7 @@ def fit_model(
         drawn=tuple(drawn),
     )
     reporting.check(spec.method, f"{where}.formula", spec.residual)
-    fitted = _estimated(spec, prepared.frame, products)
+    fitted = estimated(spec, prepared, products)
     found, axes = Results(fitted, reporting), Axes.of(fitted, prepared, dataset)
     try:
         contrasts = found.contrast_table(wanted.contrasts)
@@ -117,14 +115,6 @@ def fit_model(
         sample = {"rows": len(rows), "clusters": rows[dataset.cluster].nunique()}
     ranked = posterior(fitted, dataset.derive) if fitted.random_terms else {}
     return ModelResult(found, _report(spec, found, axes, gee, notes, sample), made, ranked)
-
-
-def _estimated(spec: ModelSpec, frame: pd.DataFrame, products: Products | None) -> Fitted:
-    place = f"models.{spec.name}.formula"
-    if products is None:
-        return estimate(spec.formula, frame, spec.method, place, spec.residual, spec.cluster)
-    like = every_level(levels_of(frame), frame.columns)
-    return estimate_products(spec.formula, products, frame, like, spec.method, place)
 
 
 def _report(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mixedflow.analysis.estimating import estimated
 from mixedflow.arrays import Array
 from mixedflow.config.specs import DatasetSpec, ModelSpec
 from mixedflow.errors import DataError, nearest, quote
@@ -13,35 +14,36 @@ from mixedflow.inference.diagnostics import autocorrelation
 from mixedflow.inference.implied import implied_over
 from mixedflow.inference.over_time import course, empirical
 from mixedflow.language.quantities import numbers_of
-from mixedflow.model.estimation import estimate
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mixedflow.data.prepared import Prepared
     from mixedflow.model.fitted import Fitted
+    from mixedflow.model.reduced import Products
 
 
-def tables(spec: ModelSpec, frame: pd.DataFrame, dataset: DatasetSpec) -> dict[str, pd.DataFrame]:
+def tables(
+    spec: ModelSpec, prepared: Prepared, dataset: DatasetSpec, products: Products | None = None
+) -> dict[str, pd.DataFrame]:
     """What the model implies over time, and what correlation it leaves, by name of the artifact.
 
     ``residual_structure`` is the table of :mod:`mixedflow.inference.over_time` of the residuals
     y - Xb, with columns quantity, visits, low, high, at, n, empirical, implied; ``normalised_acf``
     that of :func:`mixedflow.inference.diagnostics.autocorrelation`. The model is searched for anew,
-    which costs less than its inference does.
+    which costs less than its inference does. Of a data set in chunks the sums are ``products``, and
+    what residuals show is the sample's.
 
     Raises
     ------
     DataError
         A time that the data do not have.
     """
-    where = f"models.{spec.name}"
     assert spec.residual is not None
-    fitted = estimate(
-        spec.formula, frame, spec.method, f"{where}.formula", spec.residual, spec.cluster
-    )
+    fitted = estimated(spec, prepared, products)
     name = spec.residual.time(dataset.time)
     assert name is not None and fitted.rows is not None and fitted.residuals is not None
-    rows = frame.iloc[fitted.rows]
+    rows = prepared.frame.iloc[fitted.rows]
     if name not in rows.columns:
         what = f"unknown variable {quote(name)}"
         raise DataError(f"datasets.{dataset.name}.time", what, nearest(name, rows.columns))

@@ -27,6 +27,15 @@ class Prepared:
     frame: pd.DataFrame
     card: dict[str, Any]
 
+    @property
+    def levels(self) -> dict[str, list[str]]:
+        """The levels of categorical columns that rows have, where the card knows, or all."""
+        counted = {
+            variable["name"]: [level["value"] for level in variable["levels"] if level["n"]]
+            for variable in self.card["variables"]
+        }
+        return {name: counted.get(name) or all_ for name, all_ in levels_of(self.frame).items()}
+
 
 def save(prepared: Prepared, parquet: Path, card: Path) -> None:
     """Write both files, each complete or not at all; the same bytes for the same input."""

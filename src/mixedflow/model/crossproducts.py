@@ -187,6 +187,11 @@ class CrossProducts:
 
     def without_covariates(self) -> CrossProducts | None:
         """The same rows with the intercept as the only column of X; None if X does not span it."""
+        found = self.mean_alone()
+        return None if found is None else self.turned(found[0], np.eye(self.q), found[1])
+
+    def mean_alone(self) -> tuple[Array, Scales] | None:
+        """M (p + 1, 2) that takes F to the intercept and y, and their scales; None as above."""
         w, N, scales = self.F_sum[:-1], self.n_obs, self.scales
         if not abs(float(w @ w) - N) < 1e-9 * N:
             return None
@@ -197,7 +202,7 @@ class CrossProducts:
         M = np.zeros((self.p + 1, 2))
         M[:-1, 0], M[:-1, 1], M[-1, 1] = w / np.sqrt(N), c / size, scales.y / size
         R, b0 = np.array([[np.sqrt(N)]]), np.array([mean])
-        return self.turned(M, np.eye(self.q), Scales(R, b0, scales.T, size))
+        return M, Scales(R, b0, scales.T, size)
 
 
 def reduce(

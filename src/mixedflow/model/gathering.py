@@ -126,6 +126,28 @@ def common_scales(chunks: Sequence[Small], blocks: tuple[int, ...]) -> Scales:
     return scales_of(columns[:, -1], columns[:, :-1], factor, blocks, strict=True)
 
 
+def turns(own: Scales, scales: Scales, n_obs: int) -> tuple[Array, Array]:
+    """M (p + 1, p + 1) and K (q, q) that take a chunk's columns F and Z to other ``scales``.
+
+    The chunk has ``n_obs`` rows, and its columns X a mean square of 1.
+    """
+    M = np.zeros((len(own.R) + 1,) * 2)
+    M[:-1, :-1] = own.R @ scales.R_inverse / np.sqrt(n_obs)
+    M[:-1, -1] = own.R @ (own.b0 - scales.b0) / (np.sqrt(n_obs) * scales.y)
+    M[-1, -1] = own.y / scales.y
+    return M, own.T @ scales.T_inverse
+
+
+def turned_rows(y: Array, X: Array, Z: Array, scales: Scales) -> Array:
+    """(q + p + 1, n) the columns of a chunk's rows that its sums are of, in its ``scales``."""
+    q = Z.shape[1]
+    found = np.empty((q + X.shape[1] + 1, len(y)))
+    found[:q] = scales.T_inverse.T @ Z.T
+    found[q:-1] = np.sqrt(len(y)) * (scales.R_inverse.T @ X.T)
+    found[-1] = (y - X @ scales.b0) / scales.y
+    return found
+
+
 def _root(gram: Array) -> Array:
     """H with H'H = ``gram``, columns brought to unit norm before."""
     d = np.sqrt(np.diag(gram))
@@ -208,12 +230,8 @@ class _FactorSums:
 
     def add(self, chunk: CrossProducts, places: Array) -> Array:
         """Add a chunk; returns K (q, q) that takes its columns Z to these scales."""
-        own, sums, scales, N = chunk.scales, self.sums, self.sums.scales, chunk.n_obs
-        M = np.zeros_like(chunk.FF)
-        M[:-1, :-1] = own.R @ scales.R_inverse / np.sqrt(N)
-        M[:-1, -1] = own.R @ (own.b0 - scales.b0) / (np.sqrt(N) * scales.y)
-        M[-1, -1] = own.y / scales.y
-        K = own.T @ scales.T_inverse
+        sums, scales = self.sums, self.sums.scales
+        M, K = turns(chunk.scales, scales, chunk.n_obs)
         turned = chunk.turned(M, K, scales)
         sums.zz[:, :, places] += turned.zz
         sums.zf[:, :, places] += turned.zf

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
 from typing import Protocol
@@ -108,10 +108,8 @@ def posed(
         check_sizes(sizes, X.shape[1], group.Z.shape[1], group.name, where)
     residuals = None
     if residual is not None:
-        check_together(residual, groups, where)
-        # Its key stands beside the formula's.
-        beside = f"{where.removesuffix('formula')}residual"
-        residuals = _laid_out(residual, design, frame, groups[0], beside)
+        check_together(residual, {group.name: group.random_terms for group in groups}, where)
+        residuals = _laid_out(residual, design, frame, groups[0], beside(where))
     check_factors(design.groups, groups, where)
     named = effects({group.name: group.random_terms for group in groups})
     random_terms = tuple(chain.from_iterable(named))
@@ -127,6 +125,11 @@ def posed(
     return Posed(groups, residuals, objective)
 
 
+def beside(where: str) -> str:
+    """Where a residual structure stands: its key is beside the formula's."""
+    return f"{where.removesuffix('formula')}residual"
+
+
 def _laid_out(
     residual: Residual, design: Design, frame: object, group: Group, where: str
 ) -> Residuals:
@@ -137,26 +140,28 @@ def _laid_out(
     return laid_out(residual, rows, group.codes, group.labels, where)
 
 
-def check_together(residual: Residual, groups: Sequence[Group], where: str) -> None:
-    """Refuse random effects that a residual structure cannot go with."""
-    if len(groups) > 1:
-        names = ", ".join(quote(group.name) for group in groups)
+def check_together(
+    residual: Residual, random_terms: Mapping[str, tuple[str, ...]], where: str
+) -> None:
+    """Refuse ``random_terms`` by grouping factor that a residual structure cannot go with."""
+    if len(random_terms) > 1:
+        names = ", ".join(map(quote, random_terms))
         raise ModelError(
             where,
-            f"{len(groups)} grouping factors ({names}) and a residual structure are not supported "
-            "together yet",
+            f"{len(random_terms)} grouping factors ({names}) and a residual structure are not "
+            "supported together yet",
             "one factor, or none: leave the other bars out, or the residual structure",
         )
-    (group,) = groups
+    ((group, own),) = random_terms.items()
     kind = residual.correlation.kind if residual.correlation else ""
-    taken = group.random_terms if kind == "unstructured" else ()
-    if kind in ("exchangeable", "toeplitz") and INTERCEPT in group.random_terms:
+    taken = own if kind == "unstructured" else ()
+    if kind in ("exchangeable", "toeplitz") and INTERCEPT in own:
         taken = (INTERCEPT,)
     if taken:
         names = ", ".join(map(quote, taken))
         raise ModelError(
             where,
-            f"{kind} residuals say what random effects of {quote(group.name)} ({names}) would: "
+            f"{kind} residuals say what random effects of {quote(group)} ({names}) would: "
             "the two cannot be told apart",
             "leave one out; a formula without a bar is a marginal model",
         )

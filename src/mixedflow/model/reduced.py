@@ -15,8 +15,10 @@ from mixedflow.arrays import Array
 from mixedflow.artifacts.packing import packed_labels, unpacked_labels, write_arrays
 from mixedflow.model.crossproducts import CrossProducts
 from mixedflow.model.factor_products import Crossing, FactorProducts
+from mixedflow.model.segments import Joined
 
 _PAIRS = ("first", "second", "values")
+RESIDUAL = "residual/"  # before the names of what a residual structure has
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Products:
     """The cross-products of a model whose rows were reduced in chunks, and whose they are.
 
     ``factors`` are the grouping factors in the model's order, as in ``sums``; ``terms`` (p) are
-    the columns of the fixed part, and ``constant`` says that the outcome is.
+    the columns of the fixed part, and ``constant`` says that the outcome is. ``residual`` are the
+    fixed sums of a residual structure, None without one.
     """
 
     sums: FactorProducts
@@ -45,6 +48,7 @@ class Products:
     terms: tuple[str, ...]
     n_missing: int
     constant: bool
+    residual: Joined | None = None
 
 
 def prefix_of(place: int) -> str:
@@ -89,6 +93,8 @@ def save_products(products: Products, path: Path) -> None:
             meta["parts"] = factor.parts
         arrays[f"{prefix_of(k)}labels"] = packed_labels(factor.labels)
         arrays[f"{prefix_of(k)}meta"] = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
+    if products.residual is not None:
+        arrays |= products.residual.stored(RESIDUAL)
     write_arrays(arrays, path)
 
 
@@ -99,12 +105,14 @@ def load_products(path: Path) -> Products:
         told = [json.loads(stored[f"{prefix_of(k)}meta"].tobytes()) for k in range(n_factors)]
         factors = [_factor(meta, stored[f"{prefix_of(k)}labels"]) for k, meta in enumerate(told)]
         sums = read_sums(stored, n_factors)
+        residual = Joined.read(stored, RESIDUAL)
     return Products(
         sums=sums,
         factors=tuple(factors),
         terms=tuple(told[0]["terms"]),
         n_missing=told[0]["n_missing"],
         constant=told[0]["constant"],
+        residual=residual,
     )
 
 

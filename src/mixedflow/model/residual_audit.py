@@ -28,7 +28,7 @@ def audit_residuals(fitted: Fitted) -> dict[str, Any]:
     solution, residuals, (group,) = fitted.solution, fitted.residuals, fitted.groups
     assert residuals is not None and isinstance(solution.objective, Whitened)
     J, sizes = len(group.labels), np.bincount(group.codes)
-    able = np.flatnonzero(sizes <= _LARGEST)
+    able = np.flatnonzero((sizes > 0) & (sizes <= _LARGEST))
     chosen = able
     if len(able) > AUDITED_UP_TO:
         chosen = able[np.linspace(0, len(able) - 1, AUDITED_UP_TO).astype(np.int64)]
@@ -38,7 +38,8 @@ def audit_residuals(fitted: Fitted) -> dict[str, Any]:
     kept = np.isin(group.codes, chosen)
     X, how = fitted.X, "evaluated at the optimum"
     objective, found = solution.objective, solution.at
-    if len(chosen) < J:
+    if len(chosen) < J or not fitted.complete:
+        # Of a data set in chunks on the rows that were kept
         how += f" on {len(chosen):,} of the {J:,} clusters"
         X = X[:, _independent(X[kept])]
         codes = np.searchsorted(chosen, group.codes[kept])

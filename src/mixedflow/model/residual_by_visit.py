@@ -12,7 +12,8 @@ import numpy as np
 
 from mixedflow.arrays import Array
 
-ByVisit = tuple[Callable[[Array], Array], Array]  # tau to R (V, V), and a tau to start from
+# tau (..., k) to R (..., V, V), and a tau to start from
+ByVisit = tuple[Callable[[Array], Array], Array]
 
 
 def unstructured(V: int) -> ByVisit:
@@ -20,10 +21,10 @@ def unstructured(V: int) -> ByVisit:
     rows, columns = (part[1:] for part in np.tril_indices(V))
 
     def matrix(tau: Array) -> Array:
-        L = np.zeros((V, V), dtype=np.result_type(tau, float))
-        L[0, 0] = 1.0
-        L[rows, columns] = np.where(rows == columns, np.exp(tau), tau)
-        return L @ L.T
+        L = np.zeros((*tau.shape[:-1], V, V), dtype=np.result_type(tau, float))
+        L[..., 0, 0] = 1.0
+        L[..., rows, columns] = np.where(rows == columns, np.exp(tau), tau)
+        return L @ L.swapaxes(-1, -2)
 
     return matrix, np.zeros(len(rows))
 
@@ -48,13 +49,15 @@ def toeplitz(V: int) -> ByVisit:
 
     def matrix(tau: Array) -> Array:
         partial = np.tanh(tau)
-        rho = np.ones(V, dtype=np.result_type(tau, float))
-        weights = np.zeros(0, dtype=rho.dtype)
-        error = 1.0
+        rho = np.ones((*tau.shape[:-1], V), dtype=partial.dtype)
+        weights = np.zeros_like(partial)
+        error = np.ones_like(partial[..., 0])
         for k in range(V - 1):
-            rho[k + 1] = partial[k] * error + weights @ rho[k:0:-1]
-            weights = np.append(weights - partial[k] * weights[::-1], partial[k])
-            error = error * (1.0 - partial[k] ** 2)
-        return rho[lags]
+            last, own = partial[..., k], weights[..., :k]
+            rho[..., k + 1] = last * error + (own * rho[..., k:0:-1]).sum(axis=-1)
+            weights[..., :k] = own - last[..., None] * own[..., ::-1]
+            weights[..., k] = last
+            error = error * (1.0 - last * last)
+        return rho[..., lags]
 
     return matrix, np.zeros(V - 1)

@@ -22,6 +22,7 @@ from mixedflow.language.residuals import Residual, ResidualVariance
 from mixedflow.model import residual_by_visit as by_visit
 from mixedflow.model import residual_structures as structures
 from mixedflow.model.design import levels_in_use
+from mixedflow.model.segments import one_row_each, tied
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -260,9 +261,7 @@ def laid_out(
             )
     largest = int(np.bincount(codes).max())
     if spec.correlation and largest == 1:
-        raise ModelError(
-            where, "every cluster has one row: there are no two whose residuals correlate"
-        )
+        raise one_row_each(where)
     return Residuals(
         spec, time, h, codes, Layout(unit, nearest, visits, largest, strata, centre, spread)
     )
@@ -332,15 +331,8 @@ def _time(
     gaps = np.diff(time[order])[later]
     if not spec.correlation.nugget and (gaps == 0).any():
         k = order[1:][later][int(np.flatnonzero(gaps == 0)[0])]
-        hint = "average such rows"
-        if kind in ("car1", "exponential"):
-            hint += f", or use exponential: {name} with nugget: true"
-        raise DataError(
-            where,
-            f"cluster {quote(str(labels[codes[k]]))} has two rows at "
-            f"{name} = {level_name(frame[name].iloc[k])}",
-            hint,
-        )
+        value = level_name(frame[name].iloc[k])
+        raise tied(labels[codes[k]], name, value, kind in ("car1", "exponential"), where)
     if kind == "toeplitz":
         first = int(time.min())
         visits = tuple(str(k) for k in range(first, int(time.max()) + 1))

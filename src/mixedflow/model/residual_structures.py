@@ -303,7 +303,7 @@ class Visits:
     visit
         (N,) 0 .. V - 1, ascending within a cluster.
     matrix
-        tau to R (V, V); it has to take complex numbers.
+        tau (..., k) to R (..., V, V); it has to take complex numbers.
     first, second
         Values of tau to start from.
     linear
@@ -411,19 +411,18 @@ class Visits:
 
     def slopes(self, tau: Array) -> Array:
         """(k, V, V) derivatives of R in tau."""
-        return np.array([self.matrix(tau + step).imag for step in _steps(self.k)]) / _COMPLEX
+        return self._slopes(tau[None])[0]
+
+    def _slopes(self, at: Array) -> Array:
+        """(m, k, V, V) derivatives at ``at`` (m, k)."""
+        return np.asarray(self.matrix(at[:, None] + 1j * _COMPLEX * np.eye(self.k)).imag / _COMPLEX)
 
     def curvature(self, tau: Array, weights: Array) -> Array:
         """(k, k) second derivatives of tr(``weights`` R), for symmetric weights (V, V)."""
         if self.linear:
             return cholesky_curvature(tau, weights)
-        found = np.empty((self.k, self.k))
-        for i, step in enumerate(_STEP * np.eye(self.k)):
-            found[i] = np.einsum("ab,kab->k", weights, self.slopes(tau + step))
-            found[i] -= np.einsum("ab,kab->k", weights, self.slopes(tau - step))
-        found /= 2.0 * _STEP
-        return 0.5 * (found + found.T)
-
-
-def _steps(k: int) -> Array:
-    return 1j * _COMPLEX * np.eye(k)
+        steps = _STEP * np.eye(self.k)
+        slopes = self._slopes(np.concatenate([tau + steps, tau - steps]))
+        each = slopes.reshape(2, self.k, self.k, -1) @ weights.ravel()
+        found = (each[0] - each[1]) / (2.0 * _STEP)
+        return np.asarray(0.5 * (found + found.T))

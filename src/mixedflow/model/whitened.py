@@ -91,16 +91,28 @@ class Whitened:
     def __init__(
         self, rows: Rows, correlation: Correlation | None, H: Array | None, reml: bool
     ) -> None:
-        self.rows, self.correlation, self.reml = rows, correlation, reml
+        H = np.zeros((len(rows.y), 0)) if H is None else H
+        self.rows, total = rows, rows.reduced()
+        way = whitening(rows.columns(total.scales), total, correlation, H)
+        self._stand_on(total, rows.blocks, way, correlation, H, reml)
+
+    def _stand_on(
+        self,
+        total: CrossProducts,
+        blocks: tuple[int, ...],
+        way: Whitening,
+        correlation: Correlation | None,
+        H: Array,
+        reml: bool,
+    ) -> None:
+        """Set what evaluations need, which is no row where ``way`` needs none."""
+        self.total, self.blocks, self._whitening = total, blocks, way
+        self.correlation, self.H, self.reml = correlation, H, reml
         self.evaluations = 0
-        self.H = np.zeros((len(rows.y), 0)) if H is None else H
-        self.total = total = rows.reduced()
-        columns = rows.columns(total.scales)
-        self._whitening: Whitening = whitening(columns, total, correlation, self.H)
         self.q, self.FF = total.q, total.FF
         self.n_effective = total.n_obs - (total.p if reml else 0)
         # The model without residual structure
-        self.independent = OneFactor(total, rows.blocks, reml) if self.q else None
+        self.independent = OneFactor(total, blocks, reml) if self.q else None
         self.k_L = self.independent.n_parameters if self.independent else 0
         self.k_tau = correlation.k if correlation else 0
 
@@ -139,7 +151,7 @@ class Whitened:
         else:
             # Means over the rows are those of the rows as they are.
             products = replace(self.total, zz=freed.zz, zf=freed.zf, FF=freed.FF)
-            inner = OneFactor(products, self.rows.blocks, self.reml)
+            inner = OneFactor(products, self.blocks, self.reml)
             found = inner.evaluate(own, derivatives)
             S = inner.FF - found.sums.S
         return replace(

@@ -7,7 +7,7 @@ same in many clusters (visits, without random effects).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -151,6 +151,13 @@ class MarkovSums:
     def exact(self) -> bool:
         return not self.clusters.shape[1]
 
+    def turned(self, M: Array, total: CrossProducts) -> MarkovSums:
+        """The same with F M as columns, whose cross-products are ``total``."""
+        q = total.q
+        zz, zf = self.clusters[:, :, :q], self.clusters[:, :, q:]
+        clusters = np.concatenate([zz, np.matmul(M.T, zf)], axis=2)
+        return replace(self, clusters=clusters, FF=M.T @ self.FF @ M)
+
     def freed(self, theta: Array) -> Freed:
         phi, _ = self.markov.phi(float(theta[0]), self.gaps)
         left = 1.0 - phi * phi
@@ -217,7 +224,7 @@ class ExchangeableSums:
     """
 
     def __init__(self, exchangeable: Exchangeable, total: CrossProducts, sums: Array) -> None:
-        self._exchangeable, q = exchangeable, total.q
+        self._exchangeable, self._sums, q = exchangeable, sums, total.q
         self._J, self.exact = len(total.n), not q
         sizes, self._size = np.unique(total.n, return_inverse=True)
         self._n, self._clusters = sizes.astype(float), np.bincount(self._size).astype(float)
@@ -231,35 +238,40 @@ class ExchangeableSums:
         parts = np.split(F[order], np.cumsum(self._clusters[:-1]).astype(int))
         self._FF = np.stack([total.FF - F.T @ F, *(part.T @ part for part in parts)])
 
-    def _weights(self, theta: Array) -> list[tuple[Array, float]]:
-        """Weights of within, and of between by size, and log|R|, with two derivatives in tau."""
+    def turned(self, M: Array, total: CrossProducts) -> ExchangeableSums:
+        """The same with F M as columns, whose cross-products are ``total``."""
+        own, F = self._sums[: total.q], self._sums[total.q :]
+        return ExchangeableSums(self._exchangeable, total, np.concatenate([own, M.T @ F]))
+
+    def _weights(self, theta: Array, order: int) -> tuple[Array, float]:
+        """Weights of within, and of between by size, and log|R|: derivatives of 0 to 2 in tau."""
         rho, slope, curved = self._exchangeable.curve(theta)
-        less = self._n - 1.0
+        less, clusters = self._n - 1.0, self._clusters
         inner, outer = 1.0 / (1.0 - rho), 1.0 / (1.0 + less * rho)
-        lost, gained = float(self._clusters @ less), self._clusters * less
+        lost = float(clusters @ less)
+        if not order:
+            log_det = -lost * np.log(inner) - float(clusters @ np.log(outer))
+            return np.append(inner, outer), log_det
         first = np.append(inner**2, -less * outer**2)
+        moved = float(clusters @ (less * outer)) - lost * inner
+        if order == 1:
+            return first * slope, moved * slope
         second = np.append(2.0 * inner**3, 2.0 * less**2 * outer**3)
-        log_det = -lost * np.log(inner) - float(self._clusters @ np.log(outer))
-        moved = -lost * inner + float(gained @ outer)
-        bent = -lost * inner**2 - float(gained @ (less * outer**2))
-        return [
-            (np.append(inner, outer), log_det),
-            (first * slope, moved * slope),
-            (second * slope**2 + first * curved, bent * slope**2 + moved * curved),
-        ]
+        bent = -lost * inner**2 - float(clusters @ (less**2 * outer**2))
+        return second * slope**2 + first * curved, bent * slope**2 + moved * curved
 
     def _mixed(self, weights: Array) -> Array:
-        return np.tensordot(weights, self._FF, axes=1)
+        f = self._FF.shape[-1]
+        return (weights @ self._FF.reshape(len(weights), -1)).reshape(f, f)
 
     def freed(self, theta: Array) -> Freed:
-        each = self._weights(theta)
-        weights, log_det = each[0]
+        weights, log_det = self._weights(theta, 0)
         q = len(self._within)
         own = weights[0] * self._within + weights[1:][self._size] * self._between
-        return Freed(own[:, :q], own[:, q:], self._mixed(weights), log_det, each)
+        return Freed(own[:, :q], own[:, q:], self._mixed(weights), log_det)
 
     def back(self, theta: Array, at: Freed, zz: Array, zf: Array, FF: Array) -> Array:
-        weights, log_det = at.kept[1]
+        weights, log_det = self._weights(theta, 1)
         value = log_det + float(weights @ (self._FF.reshape(len(weights), -1) @ FF.ravel()))
         if len(zz):
             both = np.concatenate([zz, 2.0 * zf], axis=1)
@@ -269,9 +281,9 @@ class ExchangeableSums:
         return np.array([value])
 
     def second(self, theta: Array, at: Freed, FF: Array) -> tuple[Array, Array]:
-        weights, log_det = at.kept[2]
+        weights, log_det = self._weights(theta, 2)
         value = log_det + float(weights @ (self._FF.reshape(len(weights), -1) @ FF.ravel()))
-        return np.array([[value]]), self._mixed(at.kept[1][0])[None]
+        return np.array([[value]]), self._mixed(self._weights(theta, 1)[0])[None]
 
 
 class VisitSums:

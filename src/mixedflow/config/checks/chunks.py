@@ -10,6 +10,7 @@ from mixedflow.errors import ConfigError, quote
 from mixedflow.language import expressions, formula
 
 CHUNKED = (".parquet", ".dta", ".sav", ".sas7bdat")  # formats that can be read in parts
+SUMMED = ("ar1", "car1", "exponential", "exchangeable")  # correlations that leave sums of rows
 
 
 def source(where: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def check_model(where: str, model: ModelSpec, dataset: DatasetSpec, found: formu
     """What needs all rows at once is refused for a data set that is read in chunks."""
     how = model.inference
     if model.residual is not None:
-        raise _all_rows(f"{where}.residual", "leave it out")
+        _check_residual(f"{where}.residual", model)
     if model.means is not None:
         raise _all_rows(f"{where}.means", "leave it out, or test contrasts")
     for key, asked in (("intervals", how.intervals == "bootstrap"), ("gee", how.gee)):
@@ -80,6 +81,20 @@ def check_model(where: str, model: ModelSpec, dataset: DatasetSpec, found: formu
                 f"{where}.formula", f"a chunk does not know all levels of {atom}",
                 f"derive it, and {hint}" if grouped else hint,
             )  # fmt: skip
+
+
+def _check_residual(where: str, model: ModelSpec) -> None:
+    """A residual structure must leave sums that chunks can add up."""
+    assert model.residual is not None
+    correlation, kind = model.residual.correlation, ""
+    if model.residual.variance is not None:
+        kind = f"variance: {model.residual.variance.kind}"
+    elif correlation is not None and (correlation.nugget or correlation.kind not in SUMMED):
+        kind = "a nugget" if correlation.nugget else correlation.kind
+    if kind:
+        raise _all_rows(where, f"chunks can have {', '.join(SUMMED)} (without a nugget)", kind)
+    if model.inference.df == "kenward-roger":
+        raise _all_rows(f"{where[:-9]}.inference.df", "use satterthwaite", "kenward-roger")
 
 
 def _check_rows_alone(where: str, text: str, hint: str) -> None:
