@@ -119,6 +119,10 @@ FAULTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         "structures.s.fits.slope.formula: unknown variable 'bed'",
     ),
     "structure of nothing": (_structures(none={}), "structures.s.fits.none: has neither"),
+    "visits of gee": (
+        lambda c: slope(c).update(inference={"gee": ["independence", {"ar1": "severity"}]}),
+        "inference.gee: ar1 needs whole numbers of visits: 'severity' is",
+    ),
     "few clusters": (
         lambda c: c["datasets"]["visits"].update(filter="beds < 20", expect={}),
         "cannot be ranked",

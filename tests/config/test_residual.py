@@ -140,3 +140,33 @@ def test_families_have_one_for_all_members() -> None:
     plain = read(formula="y ~ {x} + (1 | g)").families["f"]
     assert "residual" not in json.loads(plain.to_json())
     assert "residual" not in json.loads(families.batches(plain)["0"].to_json())
+
+
+def test_working_correlations():
+    """A list is kept as written, and visits are names for an unstructured one."""
+    given = ["independence", {"unstructured": "visit"}, {"ar1": "wave"}]
+    config = load("y ~ x + (1 | g)", inference={"gee": given})
+    how = config.models["m"].inference
+    assert [one.label for one in how.workings] == [
+        "GEE independence", "GEE unstructured", "GEE AR(1)",
+    ]  # fmt: skip
+    assert type(how).of(json.loads(config.models["m"].to_json())["inference"]) == how
+    categories = config.datasets["d"].categories
+    assert categories == {"visit": True}
+    plain = load("y ~ x + (1 | g)", inference={"gee": True}).models["m"]
+    assert json.loads(plain.to_json())["inference"]["gee"] is True
+    assert [one.kind for one in plain.inference.workings] == ["exchangeable"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "inference.gee"),
+        ("ar1", "inference.gee"),
+        (["ar1"], "models.m.inference.gee: ar1 needs to know the visits; write {ar1: visit}"),
+        (["indep"], "models.m.inference.gee: unknown working correlation 'indep'"),
+    ],
+)
+def test_what_is_no_working_correlation(given, message):
+    with pytest.raises(MixedflowError, match=message):
+        load("y ~ x + (1 | g)", inference={"gee": given})

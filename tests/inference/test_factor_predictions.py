@@ -9,9 +9,11 @@ from tests.support.several import DESIGNS, fitted, reference_fit, whole, wide
 
 from mixedflow import api
 from mixedflow.errors import ModelError
+from mixedflow.inference import gee
 from mixedflow.inference.diagnostics import effect_table, residual_table
 from mixedflow.inference.prediction import prediction
 from mixedflow.inference.robust import alternatives, note, robust_covariance, top_factor
+from mixedflow.language.working import read
 
 NEAR = {"rel": 1e-7, "abs": 1e-7}
 
@@ -120,7 +122,7 @@ def test_robust_errors(case):
         middle += np.outer(score, score)
     CR0 = dense.phi @ middle @ dense.phi
     assert robust_covariance(fit) == pytest.approx(CR0, **NEAR)
-    table, _ = alternatives(fit)
+    table = alternatives(fit)
     rows = table[table["method"] == f"cluster-robust CR1 by {top.name}"]
     J = len(top.labels)
     errors = np.sqrt(np.diag(CR0) * J / (J - 1))
@@ -129,7 +131,7 @@ def test_robust_errors(case):
         assert J == min(len(group.labels) for group in fit.groups)
         assert "crossed with them" in note(fit) and repr(top.name) in note(fit)
         with pytest.raises(ModelError, match="GEE needs clusters that are independent"):
-            alternatives(fit, gee=True)
+            gee.estimates(fit, read(True))
     else:
         assert "which hold the others" in note(fit)
 
@@ -143,7 +145,8 @@ def test_the_top_of_a_nest():
 def test_gee_is_that_of_the_top_factor():
     """Balanced data: its working correlation is that of all pairs of a batch's rows."""
     fit = reference_fit("pastes")
-    _, correlation = alternatives(fit.fitted, gee=True)
+    found = gee.estimates(fit.fitted, read(True))
+    correlation = gee.beside_the_model(fit.fitted, found)
     batch, cask = (float(G[0, 0]) for G in fit.solution.G)
     # Of 30 pairs of rows of a batch (ordered), 6 are of a cask.
     expected = (batch + cask * 6 / 30) / (batch + cask + fit.solution.s2)
@@ -152,7 +155,7 @@ def test_gee_is_that_of_the_top_factor():
     r = y - y.mean()
     sums, squares = np.bincount(batch_of, r), np.bincount(batch_of, r**2)
     pairs = 0.5 * (sums**2 - squares).sum()
-    # statsmodels divides by the number of pairs and of rows, less the columns of X each.
+    # Liang and Zeger divide by the number of pairs and of rows, less the columns of X each.
     moment = (pairs / (150 - 1)) / ((r**2).sum() / (60 - 1))
     assert correlation["gee_correlation"] == pytest.approx(moment, rel=0.02)
 

@@ -8,7 +8,15 @@ from dense import DESIGNS, Z975, Dense, simulate
 from scipy import stats
 
 from mixedflow import api
-from mixedflow.inference.robust import alternatives, robust_covariance
+from mixedflow.inference import gee
+from mixedflow.inference.robust import robust_covariance
+from mixedflow.language.working import read
+
+
+def beside(fit):
+    """The table with exchangeable GEE, and its correlation beside the model's."""
+    found = gee.estimates(fit.fitted, read(True))
+    return fit.alternatives(gee=True), gee.beside_the_model(fit.fitted, found)
 
 
 @pytest.mark.parametrize("method", ["reml", "ml"])
@@ -56,7 +64,7 @@ def test_gee_is_that_of_raw_columns(fits, name):
     fit, structure = fits[name, "ml"], Exchangeable()
     (group,), (G,), rows = fit.groups, fit.solution.G, fit.fitted
     theirs = GEE(rows.y, rows.X, groups=group.codes, cov_struct=structure).fit()
-    table, correlation = alternatives(fit.fitted, gee=True)
+    table, correlation = beside(fit)
     rows = table[table["method"] == "GEE exchangeable"]
     # GEE stops when its parameters move by 1e-6 of their size.
     assert rows["estimate"].to_numpy() == pytest.approx(theirs.params, rel=1e-5)
@@ -74,7 +82,7 @@ def test_gee_with_badly_scaled_columns():
     found = []
     for factor, shift in ((1.0, 0.0), (1e7, 1e9)):
         fit = api.fit("y ~ x + (1 | g)", frame.assign(x=shift + factor * frame["x"]), "ml")
-        table, correlation = alternatives(fit.fitted, gee=True)
+        table, correlation = beside(fit)
         slope = table[(table["method"] == "GEE exchangeable") & (table["term"] == "x")].iloc[0]
         found.append(
             [slope["estimate"] * factor, slope["std_error"] * factor, *correlation.values()]
@@ -84,7 +92,7 @@ def test_gee_with_badly_scaled_columns():
 
 
 def test_gee_beside_the_model(lecture):
-    _, correlation = alternatives(lecture("asian_ri_ml", "ml").fitted, gee=True)
+    _, correlation = beside(lecture("asian_ri_ml", "ml"))
     # The lecture's two numbers, printed to three digits.
     assert correlation["gee_correlation"] == pytest.approx(0.594, abs=5e-4)
     assert correlation["model_correlation"] == pytest.approx(0.556, abs=5e-4)

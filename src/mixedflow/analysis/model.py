@@ -19,7 +19,7 @@ from mixedflow.artifacts.storage import replacing
 from mixedflow.config.specs import DatasetSpec, ModelSpec
 from mixedflow.data.prepared import Prepared
 from mixedflow.errors import FormulaError, ModelError
-from mixedflow.inference import diagnostics, robust
+from mixedflow.inference import diagnostics, gee, robust
 from mixedflow.inference.influence import influence
 from mixedflow.inference.posterior import posterior
 from mixedflow.inference.results import Reporting, Results, known_df, known_intervals
@@ -87,7 +87,7 @@ def fit_model(
         contrasts = found.contrast_table(wanted.contrasts)
     except (FormulaError, ModelError) as error:
         raise error.located(f"{where}.inference") from None
-    alternatives, gee = robust.alternatives(fitted, wanted.gee)
+    gees = gee.estimates(fitted, wanted.workings, f"{where}.inference.gee")
     made = {
         "fixed_effects": found.fixed_effects,
         "variance_components": found.variance_components,
@@ -97,7 +97,7 @@ def fit_model(
             fitted, found.covariance_inference, axes
         ),
         "contrasts": contrasts,
-        "alternatives": alternatives,
+        "alternatives": robust.alternatives(fitted, gee.as_methods(fitted, gees)),
     }
     if fitted.random_terms:
         made["cluster_effects"] = found.cluster_effects
@@ -106,22 +106,21 @@ def fit_model(
         made["influence"] = influence(fitted)
     if wanted.intervals == "bootstrap":
         made["bootstrap"] = found.bootstrap
-    notes = axes.warnings
-    if wanted.gee and gee is None:
-        notes = (*notes, "GEE did not converge: it has no estimates")
+    notes = (*axes.warnings, *(one.failure for one in gees if one.failure))
+    beside = gee.beside_the_model(fitted, gees)
     sample = None
     if products is not None and fitted.rows is not None:
         rows = prepared.frame.iloc[fitted.rows]
         sample = {"rows": len(rows), "clusters": rows[dataset.cluster].nunique()}
     ranked = posterior(fitted, dataset.derive) if fitted.random_terms else {}
-    return ModelResult(found, _report(spec, found, axes, gee, notes, sample), made, ranked)
+    return ModelResult(found, _report(spec, found, axes, beside, notes, sample), made, ranked)
 
 
 def _report(
     spec: ModelSpec,
     found: Results,
     axes: Axes,
-    gee: dict[str, float] | None,
+    beside: dict[str, float] | None,
     notes: tuple[str, ...],
     sample: dict[str, int] | None,
 ) -> ModelReport:
@@ -137,7 +136,7 @@ def _report(
         x=axes.x,
         by=axes.by,
         inference={"df": spec.inference.df, "intervals": spec.inference.intervals},
-        gee=gee,
+        gee=beside,
         vpc=variance_curve.vpc_at_mean(fitted, found.covariance_inference, axes),
         variance_function=variance_curve.variance_parts(fitted, axes),
         sample=sample,

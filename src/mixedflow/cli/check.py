@@ -18,6 +18,7 @@ from mixedflow.data.prepared import Prepared
 from mixedflow.data.raw import RawData
 from mixedflow.data.sources import read_dataset
 from mixedflow.errors import FormulaError, MixedflowError, plain, quote
+from mixedflow.inference import gee
 from mixedflow.inference.results import Reporting, known_df, known_intervals
 from mixedflow.language import contrasts, formula
 from mixedflow.model import crossing, estimation, factor_notes, outcome
@@ -157,6 +158,9 @@ def model(wanted: ModelSpec, data: Data) -> Design:
         for text in expressions:
             if not contrasts.parse(text, design.terms, here).any():
                 raise FormulaError(here, "a contrast that is 0 whatever the coefficients")
+    for one in how.workings if len(design.groups) == 1 else ():
+        codes, labels = index(design.groups[0].cluster)
+        gee.structure(one, frame.iloc[design.rows], codes, labels, f"{where}.inference.gee")
     if wanted.rank is not None:
         _rank(wanted, wanted.rank, design, data)
     return design

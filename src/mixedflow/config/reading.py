@@ -255,6 +255,9 @@ def _checked(values: Mapping[str, Any], origin: str) -> Config:
     for kind in ("models", "families"):
         for name, part in values[kind].items():
             models.check_residual(f"{origin}: {kind}.{name}.residual", part["residual"])
+    for name, part in values["models"].items():
+        where = f"{origin}: models.{name}.inference.gee"
+        models.check_gee(where, part["inference"]["gee"])
     for name, part in values["structures"].items():
         for fit in part["fits"]:
             where = f"{origin}: structures.{name}.fits.{fit['name']}.residual"

@@ -9,6 +9,7 @@ from typing import Any, Self, cast
 
 from mixedflow.language import residuals
 from mixedflow.language.means import Means
+from mixedflow.language.working import Working, read
 
 
 class _Spec:
@@ -244,7 +245,17 @@ class InferenceSpec(_Spec):
     draws: int
     seed: int
     contrasts: dict[str, tuple[str, ...]]
-    gee: bool
+    gee: bool | tuple[str | dict[str, str], ...]
+
+    @property
+    def workings(self) -> tuple[Working, ...]:
+        """The working correlations of GEE."""
+        return read(self.gee)
+
+    @property
+    def agreement(self) -> bool:
+        """GEE is listed, to be laid beside models of the same mean."""
+        return not isinstance(self.gee, bool)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -252,7 +263,9 @@ class InferenceSpec(_Spec):
             name: (part,) if isinstance(part, str) else tuple(part)
             for name, part in values["contrasts"].items()
         }
-        return cls(**{**values, "contrasts": named})
+        gee = values["gee"]
+        listed = gee if isinstance(gee, bool) else tuple(gee)
+        return cls(**{**values, "contrasts": named, "gee": listed})
 
 
 def _without(values: dict[str, Any], **rare: Any) -> dict[str, Any]:

@@ -24,9 +24,10 @@ def noted(
     texts: dict[str, list[str]] = {name: [] for name in config.datasets}
     structures: dict[str, list[Residual]] = {name: [] for name in config.datasets}
     for name, parsed in models.items():
-        formulas[config.models[name].dataset].append(parsed)
-        if (structure := config.models[name].residual) is not None:
-            structures[config.models[name].dataset].append(structure)
+        model = config.models[name]
+        formulas[model.dataset].append(parsed)
+        of_gee = [one.structure for one in model.inference.workings]
+        structures[model.dataset] += [one for one in (model.residual, *of_gee) if one is not None]
     for name, several in of_structures.items():
         of = config.structures[name]
         formulas[of.dataset] += several

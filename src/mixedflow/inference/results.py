@@ -16,11 +16,13 @@ from mixedflow.errors import ModelError, nearest, quote
 from mixedflow.inference import fixed, robust, variance
 from mixedflow.inference.bootstrap import simulate, summary
 from mixedflow.inference.effects import cluster_effects
+from mixedflow.inference.gee import as_methods, estimates
 from mixedflow.inference.report import fit_report
 from mixedflow.inference.simulated import Draws
 from mixedflow.inference.small_sample import METHODS, Method, SmallSample
 from mixedflow.language import contrasts
 from mixedflow.language.residuals import NOT_LINEAR, Residual
+from mixedflow.language.working import read
 from mixedflow.model.fitted import Fitted, Group
 from mixedflow.model.solution import Solution
 from mixedflow.model.verdict import Verdict
@@ -250,9 +252,14 @@ class Results:
             self.small_sample, self.terms, wanted, how.df, how.intervals == "profile"
         )
 
-    def alternatives(self, gee: bool = False) -> pd.DataFrame:
-        """Cluster-robust standard errors and GEE: :mod:`mixedflow.inference.robust`."""
-        return robust.alternatives(self.fitted, gee)[0]
+    def alternatives(self, gee: bool | Sequence[str | Mapping[str, str]] = False) -> pd.DataFrame:
+        """Cluster-robust standard errors (:mod:`mixedflow.inference.robust`), and GEE if asked.
+
+        ``gee`` are working correlations, as ``["independence", "exchangeable", {"ar1": "visit"},
+        {"unstructured": "visit"}]``; True is exchangeable: :mod:`mixedflow.inference.gee`.
+        """
+        found = estimates(self.fitted, read(gee))
+        return robust.alternatives(self.fitted, as_methods(self.fitted, found))
 
     @cached_property
     def cluster_effects(self) -> pd.DataFrame:

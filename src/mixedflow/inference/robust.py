@@ -1,15 +1,15 @@
-"""The same means by other standard errors and another estimator."""
+"""The same means by other standard errors, and beside other estimators."""
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import ndtr
 
 from mixedflow.arrays import Z95, Array
-from mixedflow.errors import ModelError, quote
+from mixedflow.errors import quote
 from mixedflow.inference.bias_reduced import affordable, bias_reduced_covariance
 from mixedflow.model.crossing import lies_within
 from mixedflow.model.fitted import Fitted, Group
@@ -79,48 +79,26 @@ def _robust(fit: Fitted, J: int) -> list[tuple[str, Array]]:
     return found
 
 
-def alternatives(fit: Fitted, gee: bool = False) -> tuple[pd.DataFrame, dict[str, float] | None]:
-    """Fixed effects with model-based and cluster-robust standard errors, and by GEE if asked.
+def alternatives(fit: Fitted, others: Sequence[tuple[str, Array, Array]] = ()) -> pd.DataFrame:
+    """Fixed effects with model-based and cluster-robust standard errors, and by other estimators.
 
     One row a term and method: ``mixed model`` (``marginal model`` without random effects),
-    ``cluster-robust CR0``, ``cluster-robust CR1``, ``GEE exchangeable`` (statsmodels; a moment
-    estimate of one correlation, and sandwich standard errors); with a residual structure
-    ``cluster-robust CR2`` too, where clusters are not too large
-    (:mod:`mixedflow.inference.bias_reduced`). The second part is GEE's correlation beside the
-    model's ICC: close, not the same, because the estimators differ; None without GEE, and where GEE
-    did not converge: its rows are missing values then. Robust errors need every row. With several
-    grouping factors their clusters are named, and :func:`note` says what they rest on.
-
-    Raises
-    ------
-    ModelError
-        GEE of crossed factors, and beside a residual structure.
+    ``cluster-robust CR0``, ``cluster-robust CR1``; with a residual structure ``cluster-robust CR2``
+    too, where clusters are not too large (:mod:`mixedflow.inference.bias_reduced`); then
+    ``others``, each a method with its estimates (p,) and standard errors (p,). Robust errors need
+    every row. With several grouping factors their clusters are named, and :func:`note` says what
+    they rest on.
     """
     import pandas as pd
 
-    solution, (top, crossed) = fit.solution, top_factor(fit)
-    J, by = len(top.labels), f" by {top.name}" if len(fit.groups) > 1 else ""
-    if gee and crossed:
-        raise ModelError(
-            "gee",
-            f"GEE needs clusters that are independent: {', '.join(map(quote, crossed))} and "
-            f"{quote(top.name)} are crossed",
-            "leave gee out, or one of them",
-        )
-    if gee and fit.residuals is not None:
-        raise ModelError(
-            "gee", "GEE beside a residual structure is not available yet", "leave gee out"
-        )
+    solution, J = fit.solution, len(top_factor(fit)[0].labels)
     model = "mixed model" if fit.random_terms else "marginal model"
     parts = [(model, solution.beta, np.sqrt(np.diag(solution.phi)))]
     if fit.complete:
+        by = whose(fit)
         parts += [(f"{name}{by}", solution.beta, error) for name, error in _robust(fit, J)]
-    correlation = None
-    if gee:
-        estimate, std_error, correlation = _gee(fit, top)
-        parts.append((f"GEE exchangeable{by}", estimate, std_error))
     frames = []
-    for name, estimate, std_error in parts:
+    for name, estimate, std_error in (*parts, *others):
         statistic = estimate / std_error
         frames.append(
             pd.DataFrame(
@@ -136,49 +114,9 @@ def alternatives(fit: Fitted, gee: bool = False) -> tuple[pd.DataFrame, dict[str
                 }
             )
         )
-    return pd.concat(frames, ignore_index=True), correlation
+    return pd.concat(frames, ignore_index=True)
 
 
-def _gee(fit: Fitted, top: Group) -> tuple[Array, Array, dict[str, float] | None]:
-    """(p,) estimates and standard errors by GEE, and its correlation beside the model's."""
-    from statsmodels.genmod.cov_struct import Exchangeable
-    from statsmodels.genmod.generalized_estimating_equations import GEE
-    from statsmodels.tools.sm_exceptions import IterationLimitWarning
-
-    solution, scales = fit.solution, fit.solution.scales
-    root = np.sqrt(solution.objective.n_obs)
-    # In the core's scales: raw columns of very different size spoil its solve.
-    structure = Exchangeable()
-    posed = GEE(
-        (fit.y - fit.X @ scales.b0) / scales.y,
-        fit.X @ scales.R_inverse * root,
-        groups=top.codes,
-        cov_struct=structure,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", IterationLimitWarning)  # told by who asked for GEE
-        found = posed.fit()
-    if not found.converged:
-        missing = np.full(len(fit.terms), np.nan)
-        return missing, missing, None
-    back = scales.R_inverse * root * scales.y
-    covariance = back @ np.asarray(found.cov_params()) @ back.T
-    estimate = scales.b0 + back @ np.asarray(found.params)
-    means = [
-        float(np.einsum("na,ab,nb->n", g.Z, G, g.Z).mean())
-        for g, G in zip(fit.groups, solution.G, strict=True)
-    ]
-    # GEE's is over all pairs of rows of a cluster; of these some share a finer cluster too.
-    pairs = [float((n * (n - 1.0)).sum()) for n in map(_sizes, fit.groups)]
-    whole = next(own for own, g in zip(pairs, fit.groups, strict=True) if g is top)
-    between = sum(mean * (own / whole) for mean, own in zip(means, pairs, strict=True))
-    correlation = {
-        "gee_correlation": float(structure.dep_params),
-        "model_correlation": between / (sum(means) + solution.s2),
-    }
-    return estimate, np.sqrt(np.diag(covariance)), correlation
-
-
-def _sizes(group: Group) -> Array:
-    """(J,) rows of each cluster."""
-    return np.bincount(group.codes, minlength=len(group.labels))
+def whose(fit: Fitted) -> str:
+    """Whose clusters a method's errors are by, to go after its name, where there is a choice."""
+    return f" by {top_factor(fit)[0].name}" if len(fit.groups) > 1 else ""

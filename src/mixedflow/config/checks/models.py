@@ -9,7 +9,7 @@ from mixedflow.config.checks import chunks
 from mixedflow.config.grouping import ranked
 from mixedflow.config.specs import AtSpec, DatasetSpec, ModelSpec
 from mixedflow.errors import ConfigError, nearest, quote
-from mixedflow.language import expressions, formula, residuals, terms
+from mixedflow.language import expressions, formula, residuals, terms, working
 from mixedflow.language.residuals import NOT_LINEAR, Residual
 
 
@@ -54,6 +54,11 @@ def check_residual(where: str, given: object) -> None:
     """Refuse what is no residual structure."""
     if given is not None:
         residuals.read(given, where)
+
+
+def check_gee(where: str, given: object) -> None:
+    """Refuse what are no working correlations."""
+    working.read(given, where)
 
 
 def with_clusters(
