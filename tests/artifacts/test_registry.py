@@ -49,6 +49,11 @@ def configuration() -> dict[str, Any]:
                 "inference": {"intervals": "bootstrap", "draws": 40, "contrasts": {"rise": "-t"}},
             },
             "lines": {**model, "formula": "y ~ t + (1 + t | g)", "rank": {"by": "Intercept"}},
+            "marginal": {
+                **model,
+                "formula": "y ~ t + (1 | g)",
+                "inference": {"gee": ["exchangeable", {"ar1": "t"}]},
+            },
             "serial": {**model, "formula": "y ~ t", "residual": {"correlation": {"car1": "t"}}},
             "summed": {"dataset": "parts", "formula": "y ~ t + (1 | g)"},
             "two": {

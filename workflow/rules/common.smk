@@ -186,6 +186,13 @@ def of_means(model):
     return {"model": replace(model, rank=None, inference=replace(model.inference, **plain))}
 
 
+def of_agreement(model):
+    """Of a model, what the table of agreement depends on."""
+    plain = {"df": "normal", "intervals": "wald", "contrasts": {}, "draws": 0, "seed": 0}
+    how = replace(model.inference, **plain)
+    return {"model": replace(model, rank=None, means=None, inference=how)}
+
+
 def of_a_course(model):
     """Of a model and its data set, what decides about its residuals over time."""
     dataset = DATASETS[model.dataset]

@@ -214,6 +214,29 @@ rule means:
         "../scripts/means.py"
 
 
+AGREED = {name for name, model in MODELS.items() if model.inference.agreement}
+
+
+# The mean of a model by a random intercept, by an exchangeable marginal model and by GEE.
+rule agreement:
+    input:
+        **PREPARED,
+    output:
+        **outputs("agreement", registry.AGREEMENT),
+    log:
+        f"{LOGS}/agreement/{{model}}.log",
+    wildcard_constraints:
+        model=one_of(AGREED),
+    threads: 1
+    resources:
+        mem_mb=growing(1000, per_mb=30),
+        runtime=growing(10, per_mb=0.5),
+    params:
+        task=lambda w: task("agreement", **of_agreement(MODELS[w.model])),
+    script:
+        "../scripts/agreement.py"
+
+
 # Draws are kept: a run that was interrupted goes on, and more draws are added to those there are.
 rule bootstrap:
     input:

@@ -102,6 +102,7 @@ WORK = [
     ),
 <<<<<<< HEAD
     *((rules.means, {"model": name}) for name in sorted(MEANS)),
+    *((rules.agreement, {"model": name}) for name in sorted(AGREED)),
     *((rules.residual_structure, {"model": name}) for name in sorted(COURSED)),
 =======
     *((rules.residual_structure, {"model": name}) for name in sorted(COURSED - IN_CHUNKS)),

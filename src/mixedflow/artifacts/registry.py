@@ -55,6 +55,7 @@ VISITS = "visits"  # and planned visits, to correlate that from visit to visit
 ROWS = "rows"  # all of them at once, not in chunks
 BOOTSTRAP = "bootstrap"
 MEANS = "means"  # marginal means that the configuration asks for
+AGREEMENT = "agreement"  # and a list of working correlations for GEE
 COURSE = "course"  # a residual structure, and a time over which it can be looked at
 EFFECTS = "effects"  # random ones, which a marginal model has not
 FACTORS = "factors"  # a model with several grouping factors
@@ -228,6 +229,11 @@ ARTIFACTS = (
         "marginal_means_pairs", MODEL, TABLE, ("means",), (MEANS,), section=FURTHER,
         columns="means:text quantity:text within:text first:text second:text estimate std_error "
         "statistic df p_value p_adjusted adjust:text conf_low conf_high",
+    ),
+    Artifact(
+        "agreement", MODEL, TABLE, ("agreement",), (AGREEMENT,), section=FURTHER,
+        columns="method:text term:text estimate std_error robust_error apart ratio robust_ratio "
+        "correlation failure:text",
     ),
     Artifact("means", MODEL, FIGURE, ("draw",), section=PICTURES),
     Artifact("variance", MODEL, FIGURE, ("draw",), section=PICTURES),

@@ -158,6 +158,14 @@ ALL = {
         "CR1 with its factor for few clusters), and, if asked for, generalised estimating "
         "equations. Where they differ much, the random part deserves a second look.",
     ),
+    "agreement": Caption(
+        "A random intercept, a marginal model and GEE",
+        "The same mean by each, against the random intercept: how many of its standard errors an "
+        "estimate is apart, and ratios of standard errors, model-based and robust. If the mean is "
+        "right and rows are missing by chance alone, all estimate the same coefficients, and each "
+        "has the right robust errors. Where rows are missing by what was seen before, a likelihood "
+        "whose covariance is right still is; GEE with a wrong working correlation is not.",
+    ),
     "bootstrap": Caption(
         "Parametric bootstrap",
         "How the estimates vary over refits to data simulated from the model: bias, standard "

@@ -17,7 +17,14 @@ from mixedflow.artifacts import formatting, registry, stored
 from mixedflow.artifacts.fit_report import GroupReport, ModelReport
 from mixedflow.artifacts.registry import Artifact
 from mixedflow.language.names import INTERCEPT, RESIDUAL
-from mixedflow.prose import captions, equations, findings, interpretation, residual_names
+from mixedflow.prose import (
+    agreement,
+    captions,
+    equations,
+    findings,
+    interpretation,
+    residual_names,
+)
 from mixedflow.prose.captions import Caption
 from mixedflow.prose.latex import latex
 from mixedflow.prose.levels import described
@@ -77,6 +84,7 @@ class Model:
     card: Mapping[str, Any]
     compared: Sequence[Mapping[str, Any]]  # rows of comparisons that name the model
     has_means: bool = False  # the configuration asks for marginal means
+    has_agreement: bool = False  # and lists working correlations of GEE
 
     @property
     def name(self) -> str:
@@ -212,6 +220,17 @@ class Model:
             if len(shown)
         ]
 
+    @cached_property
+    def agreement(self) -> tuple[Shown, list[Markup]] | None:
+        """The mean by a random intercept, a marginal model and GEE, and where these agree."""
+        if not self.has_agreement:
+            return None
+        found = stored.read(self.folder / "agreement.csv")
+        rows = [{str(k): v for k, v in row.items()} for row in found.to_dict("records")]
+        shown = table(_filled(found.drop(columns="failure")))
+        of = Shown(f"{self.name}-agreement-table", captions.ALL["agreement"], shown)
+        return of, agreement.sentences(rows)
+
     @property
     def alternatives_table(self) -> Markup:
         shown = stored.read(self.folder / "alternatives.csv")
@@ -241,6 +260,7 @@ class Model:
         """Those of a part of the report that the model can have, whatever an earlier run left."""
         lacks = {registry.EFFECTS} if self.fit.marginal else set()
         lacks |= set() if self.has_means else {registry.MEANS}
+        lacks |= set() if self.has_agreement else {registry.AGREEMENT}
         lacks |= {registry.COURSE} if self.fit.residual is None else set()
         return [one for one in registry.section(section, *formats) if not lacks & {*one.needs}]
 

@@ -233,6 +233,7 @@ def _datasets(
                 card,
                 [row for row in rows if key in (row["null"], row["alternative"])],
                 bool(spec.get("means")),
+                isinstance(spec["inference"]["gee"], list),
             )
             for key, spec in config["models"].items()
             if spec["dataset"] == name

@@ -25,6 +25,11 @@ def parsed(where: str, model: ModelSpec, datasets: Mapping[str, DatasetSpec]) ->
     dataset = datasets[model.dataset]
     found = mixed_formula(f"{where}.formula", model.formula, dataset.cluster, model.residual)
     kenward_roger(f"{where}.inference.df", model.inference.df, model.method, model.residual)
+    if model.inference.agreement and len(found.groups) > 1:
+        raise ConfigError(
+            f"{where}.inference.gee", "a list is for models of one grouping factor",
+            "write gee: true, or leave it out",
+        )  # fmt: skip
     fixed = {atom for term in found.fixed_terms for atom in term}
     known = set[str]().union(*(expressions.row_names(found.atoms[atom]) for atom in fixed))
     for name, asked in (model.means or {}).items():
