@@ -199,3 +199,11 @@ def test_structures_are_on_the_page_with_what_speaks_against_them(
 def test_the_same_artifacts_give_the_same_page(results: Path, html: str) -> None:
     shuffled = {**CONFIG, "models": dict(reversed(CONFIG["models"].items()))}
     assert page.page(results, shuffled) == html
+
+
+def test_where_models_and_gee_agree(html: str) -> None:
+    words = " ".join("".join(Page(html).words).split())
+    assert words.count("Where mixed model, marginal model and GEE agree") == 1
+    assert "model are one and the same here: any two rows of a cluster correlate by 0.3" in words
+    assert "GEE independence differs: its estimates are up to 0.5" in words
+    assert "a factor of 2.00, its robust ones of 1.09" in words

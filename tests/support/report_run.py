@@ -192,9 +192,20 @@ CONFIG = {
             "dataset": "schools",
             "formula": "",
             "rank": {"by": {"at": {"lrt": 10}}, "best": "high"},
+            "inference": {"gee": ["independence"]},
         },
-        "stuck": {"dataset": "schools", "formula": "", "rank": None},
-        "flat": {"dataset": "schools", "formula": "", "rank": {"by": "Intercept", "best": "low"}},
+        "stuck": {
+            "dataset": "schools",
+            "formula": "",
+            "rank": None,
+            "inference": {"gee": False},
+        },
+        "flat": {
+            "dataset": "schools",
+            "formula": "",
+            "rank": {"by": "Intercept", "best": "low"},
+            "inference": {"gee": True},
+        },
     },
     "comparisons": {"slope": {"null": "flat", "alternative": "stuck"}},
     "report": {"title": f"Report {HOSTILE}", "author": HOSTILE},
@@ -216,6 +227,16 @@ def write_run(root: Path) -> None:
         (explore / f"{name}.svg").write_text(SVG, encoding="utf-8")
     models = root / "models"
     _write_model(models / "good", _fit("good"))
+    agreed = pd.DataFrame(
+        [
+            ["random intercept", HOSTILE, 1.0, 0.1, 0.11, 0.0, 1.0, 1.0, 0.3, ""],
+            ["exchangeable marginal model", HOSTILE, 1.0, 0.1, 0.11, 0.0, 1.0, 1.0, 0.3, ""],
+            ["GEE independence", HOSTILE, 1.05, 0.2, 0.12, 0.5, 2.0, 1.09, None, ""],
+        ],
+        columns=["method", "term", "estimate", "std_error", "robust_error", "apart", "ratio",
+                 "robust_ratio", "correlation", "failure"],
+    )  # fmt: skip
+    tables.write(agreed, models / "good" / "agreement.csv")
     _write_ranking(models / "good")
     stuck = _fit("stuck", converged=False, warnings=["not accepted as the optimum: " + HOSTILE])
     _write_model(models / "stuck", stuck)

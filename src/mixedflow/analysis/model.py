@@ -107,7 +107,7 @@ def fit_model(
     if wanted.intervals == "bootstrap":
         made["bootstrap"] = found.bootstrap
     notes = (*axes.warnings, *(one.failure for one in gees if one.failure))
-    beside = gee.beside_the_model(fitted, gees)
+    beside = gee.beside_the_model(fitted, gees) if gees else None
     sample = None
     if products is not None and fitted.rows is not None:
         rows = prepared.frame.iloc[fitted.rows]

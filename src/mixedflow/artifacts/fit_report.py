@@ -272,9 +272,10 @@ class ModelReport(FitReport):
     """The fit of a configured model.
 
     ``x`` and ``by`` are the covariates of its figures; ``inference`` says by which df and intervals
-    its tables are; ``gee`` the correlation of GEE beside the model's; ``vpc`` is that at the mean
-    of x where one ICC does not exist; ``sample`` the rows and clusters kept of a data set that was
-    read in chunks; ``robust`` says, of several factors, whose clusters robust errors are by.
+    its tables are; ``gee`` the correlation of GEE beside the model's, empty if there are not both;
+    ``vpc`` is that at the mean of x where one ICC does not exist; ``sample`` the rows and clusters
+    kept of a data set that was read in chunks; ``robust`` says, of several factors, whose clusters
+    robust errors are by.
     """
 
     model: str

@@ -129,15 +129,15 @@ def as_methods(fit: Fitted, found: Sequence[Gee]) -> list[tuple[str, Array, Arra
     return [(f"{one.working.label}{whose(fit)}", one.estimate, one.std_error) for one in found]
 
 
-def beside_the_model(fit: Fitted, found: Sequence[Gee]) -> dict[str, float] | None:
+def beside_the_model(fit: Fitted, found: Sequence[Gee]) -> dict[str, float]:
     """The correlation of exchangeable GEE beside the ICC of a model with random effects.
 
-    Close, not the same, because the estimators differ. None without either, and with a residual
+    Close, not the same, because the estimators differ. Empty without either, and with a residual
     structure, which has no one correlation.
     """
     exchangeable = [g for g in found if g.working.kind == "exchangeable" and not g.failure]
     if not exchangeable or fit.residuals is not None or not fit.random_terms:
-        return None
+        return {}
     top, _ = top_factor(fit)
     means = [
         float(np.einsum("na,ab,nb->n", g.Z, G, g.Z).mean())

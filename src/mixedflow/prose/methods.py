@@ -295,11 +295,10 @@ def _inference(models: Sequence[_Used]) -> list[_Said]:
                 "self1987",
             )
         )
-    if any(fit.gee for fit in _reports(models)):
+    if any(fit.gee is not None for fit in _reports(models)):
         found.append(
             _say(
-                "Generalised estimating equations with exchangeable correlations ({}) were fitted "
-                "for comparison.",
+                "Generalised estimating equations ({}) were solved for comparison.",
                 "liang1986",
             )
         )
