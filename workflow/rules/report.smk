@@ -100,14 +100,10 @@ WORK = [
         (rules.draw_marginal_bootstrapped, {"model": name})
         for name in sorted(MARGINAL & BOOTSTRAPPED)
     ),
-<<<<<<< HEAD
     *((rules.means, {"model": name}) for name in sorted(MEANS)),
     *((rules.agreement, {"model": name}) for name in sorted(AGREED)),
-    *((rules.residual_structure, {"model": name}) for name in sorted(COURSED)),
-=======
     *((rules.residual_structure, {"model": name}) for name in sorted(COURSED - IN_CHUNKS)),
     *((rules.residual_structure_chunked, {"model": name}) for name in sorted(COURSED & IN_CHUNKS)),
->>>>>>> 9fdd5f1 (Data in chunks can have residual structures whose sums add up)
     *((rules.rank, {"model": name}) for name in sorted(set(RANKED) - SLOPED)),
     *((rules.rank_over, {"model": name}) for name in sorted(SLOPED)),
     *((rules.moves, {"dataset": name}) for name in sorted(MOVED)),
