@@ -161,7 +161,9 @@ def refitted(model, seed):
     """What draws of a model depend on, so that words and tables may change without new ones."""
     plain = {"df": "normal", "intervals": "bootstrap", "gee": False, "contrasts": {}, "draws": 0}
     of = MODELS[model]
-    return replace(of, title="", rank=None, means=None, inference=replace(of.inference, seed=seed, **plain))
+    return replace(
+        of, title="", rank=None, means=None, inference=replace(of.inference, seed=seed, **plain)
+    )
 
 
 def of_a_fit(model):
