@@ -1,6 +1,6 @@
 from mixedflow.jobs.warm import hand_over
 
-hand_over(__file__, snakemake)
+hand_over()
 
 from pathlib import Path
 
