@@ -41,7 +41,7 @@ def test_pairs_of_numbers():
 @pytest.mark.parametrize("kind", [int, np.uint8, str, float, "category", "Int64", object])
 def test_text_is_that_of_the_column(kind):
     column = pd.Series([3, 1, 3, 20]).astype(kind)
-    assert labels_of([column]).tolist() == column.astype(str).tolist()
+    assert list(labels_of([column])) == column.astype(str).tolist()
 
 
 def test_combinations_are_not_texts_put_together():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,27 @@ from mixedflow.arrays import Array
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """Each row's cluster as text, each text once: ``codes`` (N,) among ``names`` (J,).
+
+    ``ordered``: the names are in natural order.
+    """
+
+    codes: Array
+    names: Array
+    ordered: bool = False
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, rows: Any) -> Any:
+        return self.names[self.codes[rows]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names[self.codes].tolist())
 
 
 _WHOLE = r"(?:0|[1-9][0-9]{0,17})"
@@ -26,26 +48,40 @@ def natural(label: str) -> tuple[Any, ...]:
     return tuple((1, 0, p) if digits is None else (0, len(digits), digits) for digits, p in kinds)
 
 
-def index(labels: Array) -> tuple[Array, Array]:
+def index(labels: Array | Coded) -> tuple[Array, Array]:
     """Codes (N,) of the rows' clusters and the clusters' labels (J,), in natural order."""
     import pandas as pd
 
+    if isinstance(labels, Coded):
+        return (labels.codes, labels.names) if labels.ordered else _sorted(labels)
     if labels.dtype.kind in "iu":
-        if bool((labels[1:] >= labels[:-1]).all()):
-            new = np.empty(len(labels), dtype=bool)
-            new[:1] = True
-            np.not_equal(labels[1:], labels[:-1], out=new[1:])
-            return np.cumsum(new) - 1, labels[new]
+        if _ascending(labels):
+            return _runs(labels)
         found, codes = np.unique(labels, return_inverse=True)
         return codes, found
     # As objects: numpy's own text drops nulls at the end, and pads every label to the longest.
     text = labels.dtype.kind == "U" or pd.api.types.infer_dtype(labels, skipna=False) == "string"
     texts = labels if text else [str(label) for label in labels.tolist()]
-    inverse, found = pd.factorize(np.asarray(texts, dtype=object))
-    order = in_order([str(label) for label in found])
-    position = np.empty(len(found), dtype=np.int64)
-    position[order] = np.arange(len(found))
-    return position[inverse], found[order]
+    return _sorted(Coded(*pd.factorize(np.asarray(texts, dtype=object))))
+
+
+def _sorted(labels: Coded) -> tuple[Array, Array]:
+    order = in_order([str(label) for label in labels.names])
+    position = np.empty(len(order), dtype=np.int64)
+    position[order] = np.arange(len(order))
+    return position[labels.codes], labels.names[order]
+
+
+def _ascending(values: Array) -> bool:
+    return bool((values[1:] >= values[:-1]).all())
+
+
+def _runs(values: Array) -> tuple[Array, Array]:
+    """Codes of ascending values, and these."""
+    new = np.empty(len(values), dtype=bool)
+    new[:1] = True
+    np.not_equal(values[1:], values[:-1], out=new[1:])
+    return np.cumsum(new) - 1, values[new]
 
 
 def in_order(labels: Sequence[str]) -> Array:
@@ -59,13 +95,16 @@ def in_order(labels: Sequence[str]) -> Array:
     return np.array(order, dtype=np.int64)
 
 
-def labels_of(columns: Sequence[pd.Series]) -> Array:
-    """(N,) each row's cluster as text: ``A:a`` where several columns make a factor.
+def labels_of(columns: Sequence[pd.Series]) -> Coded:
+    """Each row's cluster as text: ``A:a`` where several columns make a factor.
 
     Combinations are told apart as such: :func:`names_of`.
     """
-    codes, parts = combinations([_texts(column) for column in columns])
-    return names_of(parts)[codes]
+    if len(columns) == 1:
+        return _texts(columns[0])
+    each = [_texts(column) for column in columns]
+    codes, parts = combinations([(own.codes, own.names) for own in each])
+    return Coded(codes, names_of(parts))
 
 
 def names_of(parts: Sequence[Sequence[str]]) -> Array:
@@ -80,15 +119,17 @@ def names_of(parts: Sequence[Sequence[str]]) -> Array:
     return np.array(names, dtype=object)
 
 
-def _texts(column: pd.Series) -> tuple[Array, Array]:
-    """Codes (N,) of a column's values, and these as text."""
+def _texts(column: pd.Series) -> Coded:
+    """A column's values as text."""
     import pandas as pd
 
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu":
-        codes, values = pd.factorize(column.to_numpy())  # a text for each number, not for each row
-        return codes, values.astype(str).astype(object)
-    codes, values = pd.factorize(column.astype(str).to_numpy(dtype=object))
-    return codes, values
+        # A text for each number, not for each row; text has a minus after the digits.
+        numbers = column.to_numpy()
+        ordered = _ascending(numbers) and not (len(numbers) and numbers[0] < 0)
+        codes, values = _runs(numbers) if ordered else pd.factorize(numbers)
+        return Coded(codes, values.astype(str).astype(object), ordered)
+    return Coded(*pd.factorize(column.astype(str).to_numpy(dtype=object)))
 
 
 def combinations(columns: Sequence[tuple[Array, Array]]) -> tuple[Array, list[tuple[Any, ...]]]:

@@ -18,7 +18,7 @@ from mixedflow.language.formula import GroupTerm, Parsed, Term, show
 from mixedflow.language.names import INTERCEPT, backquoted, level_name
 from mixedflow.language.quantities import no_category, numbers_of, told
 from mixedflow.language.scanning import CATEGORY_CALLS
-from mixedflow.model.clusters import labels_of
+from mixedflow.model.clusters import Coded, labels_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ class GroupDesign:
     random_terms: tuple[str, ...]
     blocks: tuple[int, ...]
     Z: NDArray[np.float64]
-    cluster: NDArray[Any]
+    cluster: NDArray[Any] | Coded
     columns: tuple[str, ...]
 
 
@@ -99,7 +99,7 @@ def design(parsed: Parsed, frame: pd.DataFrame, where: str = "formula") -> Desig
     return _assembled(parsed, atoms, outcome, rows, clusters, where)
 
 
-def cluster_labels(group: GroupTerm, frame: pd.DataFrame, rows: NDArray[np.int64]) -> NDArray[Any]:
+def cluster_labels(group: GroupTerm, frame: pd.DataFrame, rows: NDArray[np.int64]) -> Coded:
     """The clusters of some rows, as text."""
     return labels_of([frame[name].iloc[rows] for name in group.columns])
 
@@ -164,7 +164,7 @@ def _assembled(
     atoms: dict[str, pd.Series],
     outcome: NDArray[np.float64],
     rows: NDArray[np.int64],
-    clusters: Sequence[NDArray[Any]],
+    clusters: Sequence[NDArray[Any] | Coded],
     where: str,
 ) -> Design:
     kept = {name: values.iloc[rows].reset_index(drop=True) for name, values in atoms.items()}

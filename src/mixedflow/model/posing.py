@@ -69,7 +69,9 @@ def structured(
         return ManyFactors.of(y, X, groups, reml)
     (group,) = groups
     if residuals is not None:
-        order = residuals.order
+        order: Array | slice = residuals.order
+        if (np.diff(residuals.order) > 0).all():
+            order = slice(None)  # as they stand: no copies
         rows = Rows(y[order], X[order], group.Z[order], group.codes[order], group.blocks)
         return Whitened(rows, residuals.correlation(), residuals.H, reml)
     products = reduce(y, X, group.Z, group.codes, len(group.labels), group.blocks)

@@ -22,7 +22,7 @@ from mixedflow.language.residuals import Residual, ResidualVariance
 from mixedflow.model import residual_by_visit as by_visit
 from mixedflow.model import residual_structures as structures
 from mixedflow.model.design import levels_in_use
-from mixedflow.model.segments import one_row_each, tied
+from mixedflow.model.segments import in_time, one_row_each, tied
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +82,7 @@ class Residuals:
     @cached_property
     def order(self) -> NDArray[np.int64]:
         """(N,) the rows cluster by cluster, in the order of time; ties stay as they are."""
-        return np.lexsort((self.time, self.codes))
+        return in_time(self.time, self.codes)
 
     @property
     def k_tau(self) -> int:
@@ -326,7 +326,7 @@ def _time(
             raise DataError(
                 where, f"{kind} needs whole numbers of visits: {quote(name)} is {odd[0]:g}", hint
             )
-    order = np.lexsort((time, codes))
+    order = in_time(time, codes)
     later = codes[order][1:] == codes[order][:-1]
     gaps = np.diff(time[order])[later]
     if not spec.correlation.nugget and (gaps == 0).any():

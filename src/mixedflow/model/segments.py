@@ -69,6 +69,14 @@ def too_many_gaps(error: TooManyGapsError, name: str, where: str) -> DataError:
     return DataError(where, f"chunks keep sums for each of {what}, which are too many", hint)
 
 
+def in_time(time: Array, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,) the rows cluster by cluster, in the order of time; ties stay as they are."""
+    same, apart = codes[1:] == codes[:-1], codes[1:] > codes[:-1]
+    if bool((apart | (same & (time[1:] >= time[:-1]))).all()):
+        return np.arange(len(codes))
+    return np.lexsort((time, codes))
+
+
 class _Stored:
     """Arrays by name."""
 
