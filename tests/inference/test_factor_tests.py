@@ -102,6 +102,7 @@ def test_bootstrapped_outcomes_have_the_model_s_covariance(name):
         groups=fit.groups,
         halves=tuple(e.T_inverse @ e.L * np.sqrt(fit.solution.s2) for e in fit.solution.effects),
         sigma=float(np.sqrt(fit.solution.s2)),
+        colour=None,
         models=(),
     )
     generator = np.random.default_rng(1)

@@ -55,10 +55,10 @@ CONCERNED = {
     f"{SRC}/analysis/ranking.py": {"moves", "rank"},
     f"{SRC}/figures/ranking.py": {"rank"},
     f"{SRC}/figures/rank_lines.py": {"moves", "rank"},
-    f"{SRC}/figures/models.py": {"draw"},
+    f"{SRC}/figures/models.py": {"draw", "residual_structure"},
     f"{SRC}/figures/mixedflow.mplstyle": {
-        "draw", "explore", "family_table", "levels", "moves", "rank", "residual_structure",
-        "structures",
+        "draw", "explore", "family_table", "levels", "means", "moves", "rank",
+        "residual_structure", "structures",
     },
     f"{SRC}/report/templates/card_page.html.j2": {"card", "report"},
     f"{SRC}/report/templates/report/model.html.j2": {"report"},

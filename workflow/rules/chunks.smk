@@ -1,16 +1,8 @@
 # A data set larger than memory -> its chunks' cross-products, the sums of each model, and the card
 # with a sample of the rows. A chunk that fails leaves the others' files, and runs again alone.
 
-
-from mixedflow.language.asked import Asked
-
 CHUNKED = {name for name, dataset in DATASETS.items() if dataset.chunks}
 IN_CHUNKS = {name for name, model in MODELS.items() if model.dataset in CHUNKED}
-
-
-def asked(model):
-    """What chunks keep sums of for a model, as JSON has it: its formula as a rule."""
-    return Asked(model.formula, model.residual).written
 
 
 rule reduce:

@@ -18,6 +18,7 @@ from mixedflow.jobs import warm
 from mixedflow.jobs.digest import code_digest
 from mixedflow.jobs.inputs import source_digest
 from mixedflow.jobs.provenance import Planned, leave_plan, no_future, own_folder
+from mixedflow.language.asked import Asked
 
 SCRIPTS = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent / "scripts"
 
@@ -266,6 +267,25 @@ def published(stage, suffix):
     """The tables of a stage that are printed: as "csv", or as "tex"."""
     files = [file for artifact in registry.published(stage) for file in artifact.files]
     return [f"{RESULTS}/{file.path}" for file in files if file.suffix == suffix]
+
+
+def asked(model):
+    """What chunks keep sums of for a model, as JSON has it: its formula as a rule."""
+    return Asked(model.formula, model.residual).written
+
+
+def planned(maker, wildcards):
+    """A job as its record has to tell it: what it is about, rests on, reads and makes."""
+    of = SimpleNamespace(**wildcards)
+    read = [item(of) if callable(item) else expand(item, **wildcards) for item in maker.input]
+    (record,) = expand(maker.output.record, **wildcards)
+    return Planned(
+        record,
+        maker.params.task(of),
+        {name: str(value) for name, value in wildcards.items()},
+        inputs=[str(path) for one in read for path in ([one] if isinstance(one, str) else one)],
+        outputs=[str(path) for path in expand(maker.output, **wildcards) if path != record],
+    )
 
 
 wildcard_constraints:

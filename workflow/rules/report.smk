@@ -167,20 +167,6 @@ rule manifest:
         "../scripts/manifest.py"
 
 
-def planned(maker, wildcards):
-    """A job as its record has to tell it: what it is about, rests on, reads and makes."""
-    of = SimpleNamespace(**wildcards)
-    read = [item(of) if callable(item) else expand(item, **wildcards) for item in maker.input]
-    (record,) = expand(maker.output.record, **wildcards)
-    return Planned(
-        record,
-        maker.params.task(of),
-        {name: str(value) for name, value in wildcards.items()},
-        inputs=[str(path) for one in read for path in ([one] if isinstance(one, str) else one)],
-        outputs=[str(path) for path in expand(maker.output, **wildcards) if path != record],
-    )
-
-
 # `mixedflow verify` asks what each job would rest on now, and needs no run for it.
 leave_plan(
     lambda: [planned(*job) for job in [*WORK, *DRAWN, (rules.report, {})]],
