@@ -126,6 +126,16 @@ def test_default_run_tries_five_structures_on_the_children(finished: Path) -> No
     assert "booktabs" in (folder / "structures.tex").read_text("utf-8")
 
 
+def test_default_run_lays_gee_beside_the_growth_model(finished: Path) -> None:
+    """The lecture's claim: intercept and marginal model are one, exchangeable GEE is near."""
+    table = pd.read_csv(finished / "results" / "models" / "growth" / "agreement.csv")
+    worst = table.assign(apart=table["apart"].abs()).groupby("method")["apart"].max()
+    assert worst["exchangeable marginal model"] == 0
+    assert worst["GEE exchangeable"] < 0.01 < 0.1 < worst["GEE independence"]
+    report = (finished / "results" / "report.html").read_text("utf-8")
+    assert "GEE exchangeable agrees with the random intercept" in report
+
+
 def test_memory_is_asked_for_what_is_in_an_archive(tmp_path: Path) -> None:
     rows = "".join(f"{k % 20},{k}\n" for k in range(400_000))
     (tmp_path / "s.csv.gz").write_bytes(gzip.compress(f"g,y\n{rows}".encode()))

@@ -70,7 +70,7 @@ def of_model(spec: ModelSpec, frame: pd.DataFrame) -> pd.DataFrame:
                     "estimate": one.estimate,
                     "std_error": one.std_error,
                     "robust_error": one.robust_error,
-                    "apart": (one.estimate - first.estimate) / first.std_error,
+                    "apart": _rounded((one.estimate - first.estimate) / first.std_error),
                     "ratio": one.std_error / first.std_error,
                     "robust_ratio": one.robust_error / first.robust_error,
                     "correlation": one.correlation,
@@ -79,6 +79,11 @@ def of_model(spec: ModelSpec, frame: pd.DataFrame) -> pd.DataFrame:
             )
         )
     return pd.concat(found, ignore_index=True)
+
+
+def _rounded(apart: Array) -> Array:
+    """Without what is left of two searches for one optimum."""
+    return np.round(apart, 6) + 0.0
 
 
 def _methods(spec: ModelSpec, fitted: Fitted, where: str) -> Iterator[_Method]:
