@@ -12,7 +12,7 @@ LONG = (
     "whole/test_slurm", "whole/test_workflow", "whole/test_docs", "whole/test_touched",
     "whole/test_reruns", "cli/test_cli", "cli/test_init", "report/test_browser",
     "whole/test_chunks", "cli/test_verify", "whole/test_code_changes", "whole/test_families",
-    "whole/test_fuzz", "artifacts/test_registry",
+    "whole/test_fuzz", "artifacts/test_registry", "whole/test_modules", "whole/test_interrupted",
 )  # fmt: skip
 TESTS = Path(__file__).parent
 
