@@ -76,7 +76,10 @@ class Shown:
 
 @dataclass(frozen=True)
 class Model:
-    """A fitted model's artifacts: ``folder`` of the run, ``fit`` = fit.json."""
+    """A fitted model's artifacts: ``folder`` of the run, ``fit`` = fit.json.
+
+    It is long because the page's template has many slots, and each is a property of few lines.
+    """
 
     folder: Path
     fit: ModelReport
