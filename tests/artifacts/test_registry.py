@@ -23,6 +23,8 @@ from mixedflow.artifacts.registry import ARTIFACTS, FAMILY, FIGURE, PAGE, TABLE,
 from mixedflow.jobs import digest
 from mixedflow.prose import captions
 
+pytestmark = pytest.mark.usefixtures("warm_jobs")
+
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [file for artifact in ARTIFACTS for file in artifact.files]
 ABOUT = ("outcome",)  # what sets the members of the family apart

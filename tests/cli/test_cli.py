@@ -17,6 +17,8 @@ from mixedflow.cli.init import SNAKEFILE
 from mixedflow.config import reading
 from mixedflow.data.prepared import load
 
+pytestmark = pytest.mark.usefixtures("warm_jobs")
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -21,6 +21,8 @@ from mixedflow.cli import signature, verify
 from mixedflow.errors import ConfigError, SourceError
 from mixedflow.jobs import provenance
 
+pytestmark = pytest.mark.usefixtures("warm_jobs")
+
 
 @pytest.fixture
 def run(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -18,7 +18,14 @@ from mixedflow.jobs import digest
 
 ALL = {path.stem for path in (faults.ROOT / "workflow" / "scripts").glob("*.py")}
 SRC = "src/mixedflow"
-OBJECTIVE = f"{SRC}/model/objective.py"
+DRAWS = (
+    f"{SRC}/model/objective.py", f"{SRC}/inference/bootstrap.py", "workflow/scripts/bootstrap.py",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def before(checkout: Path) -> dict[str, str]:
+    return digests(checkout)
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +41,18 @@ def digests(checkout: Path) -> dict[str, str]:
     return {path.stem: digest.code_digest(path, checkout / SRC) for path in scripts}
 
 
-def edits(checkout: Path, name: str, added: str = "_another = 1") -> set[str]:
-    """The scripts whose jobs rerun after a line was added to a file of the checkout."""
-    path = checkout / name
-    kept, before = path.read_bytes(), digests(checkout)
+def edits(
+    checkout: Path, before: dict[str, str], names: tuple[str, ...], added: str = "_another = 1"
+) -> set[str]:
+    """The scripts whose jobs rerun after a line was added to files of the checkout."""
+    kept = {checkout / name: (checkout / name).read_bytes() for name in names}
     try:
-        path.write_bytes(kept + f"\n{added}\n".encode())
+        for path, content in kept.items():
+            path.write_bytes(content + f"\n{added}\n".encode())
         after = digests(checkout)
     finally:
-        path.write_bytes(kept)
+        for path, content in kept.items():
+            path.write_bytes(content)
     return {script for script, found in after.items() if found != before[script]}
 
 
@@ -73,16 +83,19 @@ CONCERNED = {
 
 
 @pytest.mark.parametrize("name", CONCERNED)
-def test_what_an_edit_concerns(checkout: Path, name: str) -> None:
-    assert edits(checkout, name) == CONCERNED[name]
+def test_what_an_edit_concerns(checkout: Path, before: dict[str, str], name: str) -> None:
+    assert edits(checkout, before, (name,)) == CONCERNED[name]
 
 
 @pytest.mark.parametrize("added", ["# A comment.", '"""A note."""', "\n\n"])
-def test_an_edit_that_runs_not(checkout: Path, added: str) -> None:
+def test_an_edit_that_runs_not(checkout: Path, before: dict[str, str], added: str) -> None:
     """Of modules that decide about draws of a bootstrap, and of a script."""
-    for name in (OBJECTIVE, f"{SRC}/inference/bootstrap.py", "workflow/scripts/bootstrap.py"):
-        assert edits(checkout, name, added) == set()
-    assert "bootstrap" in edits(checkout, OBJECTIVE)
+    assert edits(checkout, before, DRAWS, added) == set()
+
+
+def test_an_edit_that_runs(checkout: Path, before: dict[str, str]) -> None:
+    """Of each of these, for the test before to see something."""
+    assert all("bootstrap" in edits(checkout, before, (name,)) for name in DRAWS)
 
 
 def test_every_rule_asks_for_its_script() -> None:

@@ -21,6 +21,8 @@ import yaml
 
 from mixedflow.cli import check
 
+pytestmark = pytest.mark.usefixtures("warm_jobs")
+
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# ([\w./-]+\.(?:yaml|py)|Snakefile)\n")

@@ -18,6 +18,8 @@ from mixedflow import cli
 from mixedflow.artifacts import stored
 from mixedflow.artifacts.fit_report import ModelReport
 
+pytestmark = pytest.mark.usefixtures("warm_jobs")
+
 NESTED = "score ~ x + size + (1 + x | school) + (1 | school:room)"
 CONFIG: dict[str, Any] = {
     "datasets": {

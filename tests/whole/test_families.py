@@ -17,6 +17,8 @@ from mixedflow import api
 from mixedflow.artifacts import stored
 from mixedflow.cli import verify
 
+pytestmark = pytest.mark.usefixtures("warm_jobs")
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -49,9 +51,9 @@ def test_members_are_the_fits_they_would_be_alone(run: Path) -> None:
             alone = api.fit(f"{outcome} ~ x + (1 | g)", frame[frame["sex"] == sex])
             slope = alone.fixed_effects.set_index("term").loc["x"]
             row = found.loc[f"{outcome}.{subset}"]
-            # The same computation: what differs is the ten digits of a CSV.
+            # The same computation: what differs is the eight digits of a CSV.
             for column in ("estimate", "std_error", "p_value", "conf_low", "conf_high"):
-                assert row[column] == pytest.approx(slope[column], rel=1e-9)
+                assert row[column] == pytest.approx(slope[column], rel=1e-7)
             assert row["n_obs"] == (frame["sex"] == sex).sum()
             folder = run / f"results/families/scores/members/{outcome}.{subset}"
             report = json.loads((folder / "fit.json").read_text("utf-8"))
@@ -65,7 +67,7 @@ def test_p_values_are_adjusted_over_all_tests_of_a_family(run: Path, name: str, 
     tested = found[found["p_value"].notna()]
     assert len(tested) == {"scores": 6, "years": 2}[name]
     expected = rule(tested["p_value"].to_numpy())
-    assert tested["p_adjusted"].to_numpy() == pytest.approx(expected, rel=1e-9)
+    assert tested["p_adjusted"].to_numpy() == pytest.approx(expected, rel=1e-7)
 
 
 def test_a_member_that_fails_says_why_and_loses_no_other(run: Path) -> None:
@@ -83,7 +85,7 @@ def test_a_file_is_read_as_the_source_would_be(run: Path) -> None:
     found = table(run, "years", "file").set_index("member")
     assert found["n_obs"].to_dict() == {"part": 200, "whole": 300}
     alone = pd.read_csv(run / "results/models/one/fixed_effects.csv", index_col="term")
-    assert found.loc["whole", "estimate"] == pytest.approx(alone.loc["x", "estimate"], rel=1e-9)
+    assert found.loc["whole", "estimate"] == pytest.approx(alone.loc["x", "estimate"], rel=1e-7)
 
 
 def test_names_are_escaped_and_everything_has_a_record(run: Path, monkeypatch) -> None:

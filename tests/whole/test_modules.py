@@ -15,6 +15,8 @@ import yaml
 
 from mixedflow.cli import verify
 
+pytestmark = pytest.mark.usefixtures("warm_jobs")
+
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SCRIPT = "a</script><script>window.owned = 1</script><img src=x onerror='owned = 2'>"
