@@ -17,8 +17,8 @@ def test_round_trip(frame, tmp_path):
     tables.write(frame, tmp_path / "t.csv")
     back = stored.read(tmp_path / "t.csv")
     assert list(back["cluster"]) == list(frame["cluster"])
-    # Ten significant digits are kept.
-    assert back["estimate"].to_numpy() == pytest.approx(frame["estimate"], rel=1e-9, nan_ok=True)
+    # Eight significant digits are kept.
+    assert back["estimate"].to_numpy() == pytest.approx(frame["estimate"], rel=1e-7, nan_ok=True)
 
 
 def test_a_spreadsheet_runs_nothing(frame, tmp_path):

@@ -28,8 +28,8 @@ from mixedflow.model.reduced import Products
 if TYPE_CHECKING:
     import pandas as pd
 
-# What figures draw: six digits are more than an eye or most outcomes have.
-_DRAWN = ("predictions", "curves", "variance_function")
+# Six digits: more than an eye or most outcomes have, and small differences of large numbers.
+_SIX_DIGITS = ("predictions", "curves", "variance_function", "influence")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ModelResult:
         """Write fit.json, the tables as CSV, and posterior.npz into ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, frame in self.tables.items():
-            tables.write(frame, folder / f"{name}.csv", 6 if name in _DRAWN else 10)
+            tables.write(frame, folder / f"{name}.csv", 6 if name in _SIX_DIGITS else 8)
         self.report.write(folder / "fit.json")
         if self.posterior:
             with replacing(folder / "posterior.npz") as path, path.open("wb") as file:

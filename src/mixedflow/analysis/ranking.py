@@ -58,7 +58,7 @@ class League:
         for name, table in self.tables.items():
             shown = f"{title}: {name.replace('_', ' ')}{self.doubt}"
             # The ranking is for programs too; the long tables beside it are for reading.
-            digits = {"ranking": 10, "ranking_pairs": 5}.get(name, 6)
+            digits = {"ranking": 8, "ranking_pairs": 5}.get(name, 6)
             tables.write(table, folder / f"{name}.csv", digits)
             formatting.write_page(table, folder / f"{name}.html", shown)
         text = json.dumps(self.verdict, indent=1, sort_keys=True, ensure_ascii=False)
@@ -112,7 +112,7 @@ def rank_model(spec: RankSpec, posterior: Posterior, fit: ModelReport, noun: str
         "highlight": [str(posterior.names[j]) for j in highlight],
         "share": spec.select.share,
         "fdr": spec.select.fdr,
-        "simultaneous_factor": drawn.band,
+        "simultaneous_factor": round(drawn.band, 6),
         "unreliable": _reasons(fit),
         "swaps": crossing,
         **_evaluated(posterior.covariates, by),

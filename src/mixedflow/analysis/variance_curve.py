@@ -128,7 +128,7 @@ def vpc_at_mean(fit: Fitted, inference: CovarianceInference, axes: Axes) -> Shar
         return None
     moved = [part for part in axes.covariates if axes.x in part.means]
     name = axes.x if moved else None
-    at = moved[0].means[name] if name is not None else 0.0
+    at = moved[0].mean(name) if name is not None else 0.0
     x = np.array([at])
     names = [group.name for group in fit.groups]
     relative = _relative(fit, axes, x)

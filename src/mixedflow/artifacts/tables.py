@@ -1,4 +1,4 @@
-"""Frames as CSV. It is read by programs: it holds ten significant digits or six."""
+"""Frames as CSV. It is read by programs: it holds eight significant digits or six."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _GUARDED = (*_FORMULA, "\N{FULLWIDTH COMMERCIAL AT}", "\t", "\r", "\n", "'")
 _ENDS_ROW = re.compile("[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
-def write(frame: pd.DataFrame, csv: Path | str, digits: int = 10) -> None:
+def write(frame: pd.DataFrame, csv: Path | str, digits: int = 8) -> None:
     """Write ``frame`` as CSV.
 
-    Numbers keep ``digits`` significant digits. Text that a spreadsheet would run as a formula gets
-    a leading apostrophe, which :func:`unguarded` takes off again. Where a text could end a row,
-    all cells are in quotes.
+    Numbers keep ``digits`` significant digits: later ones differ between processors. Text that a
+    spreadsheet would run as a formula gets a leading apostrophe, which :func:`unguarded` takes off
+    again. Where a text could end a row, all cells are in quotes.
     """
     quoting: Literal[0, 1] = standard.QUOTE_ALL if _ends_row(frame) else standard.QUOTE_MINIMAL
     with replacing(csv) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:

@@ -69,7 +69,8 @@ def residual_qq(residuals: pd.DataFrame) -> Figure:
 
 def _quantiles(axes: Axes, table: pd.DataFrame, what: str, size: float) -> pd.DataFrame:
     """Draw a Q-Q plot, thinned between its ends; all of its points in order."""
-    ordered = table.dropna(subset=["standardised"]).sort_values("quantile")
+    # By both: of equal quantiles a sort by one leaves the order to the processor.
+    ordered = table.dropna(subset=["standardised"]).sort_values(["quantile", "standardised"])
     n, shown = len(ordered), ordered
     axes.set_xlabel("Normal quantile" if n else "No variance estimated")
     if n == 0:

@@ -155,13 +155,16 @@ class Covariates:
             elif coded and len(coded) == sum(name in self._names(atom) for atom in self.atoms):
                 found[coded[0]] = self.levels[coded[0]][0]
             else:
-                low, _, high = self.quantiles[name]
-                tiny = abs(self.means[name]) <= 1e-9 * (high - low)  # 0 but for rounding
-                found[name] = 0.0 if tiny else self.means[name]
+                found[name] = self.mean(name)
         for atom in self.within(set(at)):
             for text, key in expressions.group_summaries(self.atoms[atom]).items():
                 found[text] = self.summaries[key]
         return found
+
+    def mean(self, name: str) -> float:
+        """Of a covariate; 0 where it is that but for rounding."""
+        low, _, high = self.quantiles[name]
+        return 0.0 if abs(self.means[name]) <= 1e-9 * (high - low) else self.means[name]
 
     def within(self, given: set[str]) -> list[str]:
         """Atoms that follow from ``given`` by another number in each cluster: x - mean(x, by=g)."""
