@@ -209,6 +209,7 @@ def in_chunks(dataset: dict[str, object], model: dict[str, object]) -> dict[str,
         ({"join": [{"file": "b.csv", "by": "g"}]}, "join: is not for data that are read in chunks"),
         ({"reshape": {"columns": {"x": "x*"}, "occasion": "t"}}, "reshape: is not for data that"),
         ({"explore": {"outcome": "y", "predictor": "x"}}, "explore: needs all rows at once"),
+        ({"suppress": {"min_n": 10}}, "suppress: needs all rows at once"),
         ({"source": {"file": "a.csv"}}, "'a.csv' cannot be read in chunks; convert it"),
         ({"source": {"rdataset": "mlmRev/Exam"}}, "need a file or files as the source"),
     ],
@@ -305,3 +306,18 @@ def test_the_ranked_factor_and_those_added(rank, group, added):
 def test_what_no_factor_of_the_formula_can_give(rank, message):
     with pytest.raises(ConfigError, match=message):
         ranked_in(rank)
+
+
+@pytest.mark.parametrize("min_n", [0, -3, 2.5, "ten", None, True])
+def test_a_minimum_size_is_a_whole_number_from_1(min_n: object) -> None:
+    dataset = {"source": {"file": "a.csv"}, "cluster": "g", "suppress": {"min_n": min_n}}
+    with pytest.raises(ConfigError, match=r"datasets\.d\.suppress\.min_n") as caught:
+        reading.load({"datasets": {"d": dataset}, "models": {}})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suppress", [{}, {"min": 10}, 10])
+def test_a_rule_without_a_minimum_is_refused(suppress: object) -> None:
+    dataset = {"source": {"file": "a.csv"}, "cluster": "g", "suppress": suppress}
+    with pytest.raises(ConfigError, match=r"datasets\.d\.suppress"):
+        reading.load({"datasets": {"d": dataset}, "models": {}})

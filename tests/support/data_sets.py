@@ -33,7 +33,7 @@ def dataset(**given: Any) -> Any:
     nothing: dict[str, Any] = {"name": "d", "title": "", "cluster": "g", "time": None}
     nothing |= {"rename": {}, "derive": (), "filter": None, "first_per": ()}
     nothing |= {"reshape": None, "join": (), "grouping": ()}
-    nothing |= {"levels": {}, "labels": {}, "expect": {}, "categories": {}}
+    nothing |= {"levels": {}, "labels": {}, "expect": {}, "categories": {}, "suppress": None}
     return SimpleNamespace(**nothing | given)
 
 

@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedflow.analysis.disclosure import withheld
+from mixedflow.arrays import Array
 from mixedflow.config.specs import DatasetSpec
+from mixedflow.data.disclosure import Rule
 from mixedflow.data.prepared import Prepared
 from mixedflow.errors import quote
 from mixedflow.inference.diagnostics import cluster_columns, residual_table
@@ -49,7 +52,8 @@ _MOST_LEVELS = 6  # of a variable that splits the mean curves
 class Axes:
     """x and by of a model's figures, what moves with each, and the rows of the fit.
 
-    ``references`` are the values of factors, and of numbers that are coded as such.
+    ``references`` are the values of factors, and of numbers that are coded as such; ``hidden``
+    which clusters of each grouping factor are withheld, and have no line.
     """
 
     x: str | None
@@ -60,6 +64,7 @@ class Axes:
     examples: tuple[str, ...]
     covariates: tuple[Covariates, ...]
     references: dict[str, Any]
+    hidden: tuple[Array, ...]
 
     @classmethod
     def of(cls, fit: Fitted, prepared: Prepared, dataset: DatasetSpec) -> Axes:
@@ -108,7 +113,8 @@ class Axes:
         examples = explore.examples if explore else ()
         with_by = moving(by) if by else ()
         references = _references(parsed, fit.frame, rows)
-        return cls(x, by, with_x, with_by, rows, examples, covariates, references)
+        hidden = tuple(withheld(fit, Rule.of(dataset), prepared.frame))
+        return cls(x, by, with_x, with_by, rows, examples, covariates, references, hidden)
 
     @property
     def free(self) -> tuple[str, ...]:
@@ -368,9 +374,9 @@ def _panel(fit: Fitted, axes: Axes, g: int) -> list[int]:
     group, size = fit.groups[g], _PANEL if len(fit.groups) == 1 else _SHARED_PANEL
     if not group.random_terms:  # of a marginal model
         return []
-    place = {label: j for j, label in enumerate(group.clusters)}
+    place = {name: j for j, name in enumerate(group.clusters) if not axes.hidden[g][j]}
     chosen = [place[name] for name in axes.examples if name in place][:size]
     order = np.argsort(fit.solution.effects[g].u[:, 0], kind="stable")
     # Of a data set in chunks only the clusters of the sample have rows.
-    order = order[np.isin(order, group.codes) & ~np.isin(order, chosen)]
+    order = order[np.isin(order, group.codes) & ~np.isin(order, chosen) & ~axes.hidden[g][order]]
     return sorted([*chosen, *thin(order, size - len(chosen)).tolist()])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from mixedflow.data import disclosure
 from mixedflow.errors import DataError, nearest, quote
 from mixedflow.inference.over_time import course as course_of
 from mixedflow.inference.over_time import empirical, visit_names
@@ -39,6 +40,21 @@ class Explored:
     correlation: pd.DataFrame | None = None
     acf: pd.DataFrame | None = None
     over_time: pd.DataFrame | None = None
+
+    def without(self, hidden: frozenset[str]) -> Explored:
+        """What is published: no table of clusters or rows has those ``hidden``.
+
+        Of sizes, number and mean are of all clusters, the rest is of those published; what is
+        computed over all rows stays.
+        """
+        if not hidden:
+            return self
+        shown = self.clusters[~self.clusters["cluster"].isin(hidden)].reset_index(drop=True)
+        sizes = size_summary(shown["n"].to_numpy()).assign(**self.sizes[["n", "mean"]])
+        lines = self.lines[~self.lines["cluster"].isin(hidden)].reset_index(drop=True)
+        wide = self.residuals
+        wide = None if wide is None else wide[~wide.index.isin(list(hidden))]
+        return replace(self, sizes=sizes, clusters=shown, lines=lines, residuals=wide)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables that are artifacts, by the name of their file."""
@@ -79,26 +95,45 @@ def explore(prepared: Prepared, dataset: DatasetSpec) -> Explored:
             what = f"{quote(spec.by)} has {levels} values: too many panels"
             raise DataError(f"{where}.by", what, "use cut() for fewer")
     clusters = frame[dataset.cluster]
+    hidden = disclosure.names_of(frame, disclosure.Rule.of(dataset))
+    shown = clusters[~clusters.isin(hidden)]
     for name in spec.examples:
-        if name not in set(clusters):
+        if name in hidden:
+            what = f"{quote(name)} is withheld by datasets.{dataset.name}.suppress"
+            raise DataError(f"{where}.examples", what, "name larger clusters")
+        if name not in set(shown):
             raise DataError(
                 f"{where}.examples",
                 f"unknown cluster {quote(name)}",
-                nearest(name, dict.fromkeys(clusters), "clusters"),
+                nearest(name, dict.fromkeys(shown), "clusters"),
             )
-    per_cluster = cluster_table(frame, dataset.cluster, spec.outcome)
-    lines = own_lines(frame, dataset.cluster, x, spec.outcome, spec.min_cluster_size)
-    sizes = size_summary(per_cluster["n"].to_numpy())
+    found = Explored(
+        x,
+        size_summary(frame.groupby(dataset.cluster, sort=False).size().to_numpy()),
+        cluster_table(frame, dataset.cluster, spec.outcome),
+        own_lines(frame, dataset.cluster, x, spec.outcome, spec.min_cluster_size),
+    )
+    return _residuals(found, frame, dataset, spec, where).without(hidden)
+
+
+def _residuals(
+    found: Explored, frame: pd.DataFrame, dataset: DatasetSpec, spec: ExploreSpec, where: str
+) -> Explored:
+    """The same with what the trend leaves over, where one is asked for."""
     if spec.trend is None or dataset.time is None:
-        return Explored(x, sizes, per_cluster, lines)
+        return found
     left = residuals(frame, dataset.cluster, dataset.time, spec, f"{where}.trend")
     if spec.visit is None:
-        return Explored(x, sizes, per_cluster, lines, over_time=over_time(left, False))
+        return replace(found, over_time=over_time(left, False))
     wide = by_visit(left, dataset.cluster, spec.visit, f"{where}.trend")
-    course = over_time(left, True)
     correlation = wide.corr(min_periods=3)
-    shown = correlation.rename_axis("visit").reset_index().astype({"visit": "str"})
-    return Explored(x, sizes, per_cluster, lines, wide, shown, autocorrelation(wide), course)
+    return replace(
+        found,
+        residuals=wide,
+        correlation=correlation.rename_axis("visit").reset_index().astype({"visit": "str"}),
+        acf=autocorrelation(wide),
+        over_time=over_time(left, True),
+    )
 
 
 def _unknown(frame: pd.DataFrame, name: str, where: str) -> DataError:

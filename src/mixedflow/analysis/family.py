@@ -8,12 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from mixedflow.analysis import disclosure
+from mixedflow.arrays import Array
 from mixedflow.artifacts import tables
 from mixedflow.artifacts.fit_report import MemberReport
 from mixedflow.artifacts.storage import write_text
 from mixedflow.config.families import FAILURE, Batch, Member
 from mixedflow.config.specs import DatasetSpec
 from mixedflow.data import preparation, sources
+from mixedflow.data.disclosure import Rule
 from mixedflow.data.download import DOWNLOADS
 from mixedflow.data.prepared import Prepared, load
 from mixedflow.errors import DataError, MixedflowError
@@ -22,6 +27,7 @@ from mixedflow.language import evaluation
 from mixedflow.language.formula import parse
 from mixedflow.language.residuals import Residual
 from mixedflow.model.estimation import estimate
+from mixedflow.model.fitted import Fitted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,8 +151,10 @@ def fit_member(
         prepared.card["cluster"],
     )
     found = Results(fitted, reporting)
+    core = found.report().core()
+    hidden = _withheld(fitted, member, prepared)
     report = MemberReport(
-        **found.report().core(),
+        **{**core, "groups": disclosure.groups(core["groups"], fitted, hidden)},
         model=f"{member.family}.{member.name}",
         family=member.family,
         member=member.name,
@@ -163,4 +171,12 @@ def fit_member(
     }
     if fitted.random_terms:
         made["cluster_effects"] = found.cluster_effects
-    return report, made
+    return report, disclosure.tables(made, fitted, hidden)
+
+
+def _withheld(fitted: Fitted, member: Member, prepared: Prepared) -> list[Array]:
+    """(J,) of each factor; all of a subset, whose clusters are had of others by subtraction."""
+    rule = Rule.of_card(prepared.card)
+    if rule is not None and member.filter is not None:
+        return [np.ones(len(group.clusters), dtype=bool) for group in fitted.groups]
+    return disclosure.withheld(fitted, rule, prepared.frame)

@@ -10,18 +10,16 @@ import numpy as np
 import pandas as pd
 
 from mixedflow.arrays import Array
+from mixedflow.data import disclosure
+from mixedflow.data.disclosure import Grouping, Rule
 from mixedflow.language.formula import show
 from mixedflow.model.clusters import index, labels_of
 from mixedflow.model.crossing import Cells, cells, lies_within, parts
 
 
 @dataclass(frozen=True)
-class Factor:
+class Factor(Grouping):
     """A grouping factor: ``codes`` (N,) of the rows' clusters in the order of ``labels`` (J,)."""
-
-    name: str
-    codes: Array
-    labels: Array
 
     @property
     def sizes(self) -> Array:
@@ -56,6 +54,26 @@ class Levels:
         }
         return cls(tuple(sorted(found, key=lambda one: -len(within[one.name]))), within)
 
+    def published(self, rule: Rule | None, frame: pd.DataFrame) -> Levels:
+        """The rows whose clusters are published, and the factors of which any are.
+
+        ``frame`` has all rows of the data set.
+        """
+        hidden = disclosure.withheld(self.factors, rule, frame)
+        kept = [
+            (one, mask) for one, mask in zip(self.factors, hidden, strict=True) if not mask.all()
+        ]
+        if not any(mask.any() for mask in hidden):
+            return self
+        rows = np.logical_and.reduce([~mask[one.codes] for one, mask in kept])
+        found = []
+        for one, _ in kept:
+            seen, codes = np.unique(one.codes[rows], return_inverse=True)
+            found.append(Factor(one.name, codes, one.labels[seen]))
+        names = {one.name for one in found}
+        within = {one.name: tuple(n for n in self.within[one.name] if n in names) for one in found}
+        return Levels(tuple(found), within)
+
     @property
     def crossed(self) -> Iterator[tuple[Factor, Factor]]:
         """Pairs of factors of which none lies within the other, the one with more clusters first.
@@ -81,9 +99,24 @@ class Levels:
         return one not in (other, *self.within[other]) and other not in self.within[one]
 
 
-def tables(levels: Levels) -> dict[str, pd.DataFrame]:
-    """The tables that are artifacts, by the name of their file."""
-    return {"levels": level_table(levels), "crossings": crossing_table(levels)}
+def tables(levels: Levels, shown: Levels | None = None) -> dict[str, pd.DataFrame]:
+    """The tables that are artifacts, by the name of their file.
+
+    Where clusters are withheld, and only those ``shown`` are not, the spread of sizes is of these;
+    numbers of clusters and means are of all.
+    """
+    made = {"levels": level_table(levels), "crossings": crossing_table(levels)}
+    if shown is None or shown is levels:
+        return made
+    keys = {"levels": ["group"], "crossings": ["group", "crossed_with"]}
+    spread = ["sd", "min", "max", "per_cluster_min", "per_cluster_max", "rows_min", "rows_max"]
+    published = tables(shown)
+    for name, table in made.items():
+        columns = [column for column in spread if column in table]
+        of_shown = published[name][[*keys[name], *columns]]
+        merged = table.drop(columns=columns).merge(of_shown, on=keys[name], how="left")
+        made[name] = merged[list(table.columns)]
+    return made
 
 
 def level_table(levels: Levels) -> pd.DataFrame:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixedflow.analysis import curves, variance_curve
+from mixedflow.analysis import curves, disclosure, variance_curve
 from mixedflow.analysis.curves import Axes
 from mixedflow.analysis.estimating import estimated
 from mixedflow.arrays import Array
@@ -113,7 +113,13 @@ def fit_model(
         rows = prepared.frame.iloc[fitted.rows]
         sample = {"rows": len(rows), "clusters": rows[dataset.cluster].nunique()}
     ranked = posterior(fitted, dataset.derive) if fitted.random_terms else {}
-    return ModelResult(found, _report(spec, found, axes, beside, notes, sample), made, ranked)
+    report, hidden = _report(spec, found, axes, beside, notes, sample), axes.hidden
+    return ModelResult(
+        found,
+        replace(report, groups=disclosure.groups(report.groups, fitted, hidden)),
+        disclosure.tables(made, fitted, hidden),
+        disclosure.posterior(ranked, hidden),
+    )
 
 
 def _report(

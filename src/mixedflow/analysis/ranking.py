@@ -24,6 +24,7 @@ from mixedflow.errors import RankingError, nearest, quote
 from mixedflow.language.grouping import finest
 from mixedflow.language.names import INTERCEPT
 from mixedflow.prose import verdicts
+from mixedflow.prose.disclosure import unranked
 from mixedflow.ranking import distribution, swaps
 from mixedflow.ranking.confidence_sets import RankSets
 from mixedflow.ranking.distribution import By, Combination
@@ -80,11 +81,14 @@ def rank_model(spec: RankSpec, posterior: Posterior, fit: ModelReport, noun: str
     combination = distribution.combine(posterior, by, where)
     n = len(combination.mean)
     top = distribution.top_of(spec.top, spec.select.share, n, where)
-    highlight = _places(posterior, spec.highlight, f"{where}.highlight")
+    hides = any(group.withheld for group in fit.groups)
+    highlight = _places(posterior, spec.highlight, f"{where}.highlight", hides=hides)
     order = np.argsort(-sign * combination.mean, kind="stable")
     shown = _shown(order, highlight)
     chosen = (
-        shown if spec.pairs is None else _places(posterior, spec.pairs, f"{where}.pairs", order)
+        shown
+        if spec.pairs is None
+        else _places(posterior, spec.pairs, f"{where}.pairs", order, hides)
     )
     edges = np.arange(1, n + 1) if n <= MOST_SHOWN else np.unique(_spread(n))
     drawn = distribution.posterior_ranks(combination, sign, top, shown, edges)
@@ -115,12 +119,21 @@ def rank_model(spec: RankSpec, posterior: Posterior, fit: ModelReport, noun: str
         "simultaneous_factor": round(drawn.band, 6),
         "unreliable": _reasons(fit),
         "swaps": crossing,
+        **_withheld(posterior, fit),
         **_evaluated(posterior.covariates, by),
         **_factors(posterior, combination),
         **_separation(combination, sign, sets),
     }
     sentences = verdicts.of_ranking(numbers, made, noun or finest(posterior.group))
+    if "withheld" in numbers:
+        sentences["cautions"].insert(0, unranked(numbers["withheld"], n))
     return League(made, {**numbers, **sentences})
+
+
+def _withheld(posterior: Posterior, fit: ModelReport) -> dict[str, Any]:
+    """How many clusters and rows are withheld, where any are."""
+    (told,) = (group.withheld for group in fit.groups if group.name == posterior.group)
+    return {"withheld": told} if told else {}
 
 
 def _separation(combination: Combination, sign: float, sets: RankSets) -> dict[str, Any]:
@@ -171,14 +184,20 @@ def _reasons(fit: ModelReport) -> list[str]:
     return reasons
 
 
-def _places(posterior: Posterior, names: tuple[str, ...], where: str, order: Any = None) -> Array:
+def _places(
+    posterior: Posterior,
+    names: tuple[str, ...],
+    where: str,
+    order: Any = None,
+    hides: bool = False,
+) -> Array:
     """Positions of named clusters, in the order of the ranking if it is given."""
     place = {name: j for j, name in enumerate(posterior.names)} if names else {}
     for name in names:
         if name not in place:
-            raise RankingError(
-                where, f"unknown cluster {quote(name)}", nearest(name, place, "clusters")
-            )
+            what = f"unknown cluster {quote(name)}"
+            what += ", or one that the data set's suppress withholds" if hides else ""
+            raise RankingError(where, what, nearest(name, place, "clusters"))
     found = np.array([place[name] for name in names], dtype=int)
     return found if order is None else order[np.isin(order, found)]
 

@@ -52,7 +52,8 @@ class GroupReport:
     """A grouping factor: how many clusters of how many rows, and the effects that vary by it.
 
     Beside other factors, ``within`` names those in whose clusters its own lie, and ``constant`` the
-    covariates that do not vary within its clusters; both are empty for an only one.
+    covariates that do not vary within its clusters; both are empty for an only one. ``withheld``
+    counts the clusters, and their rows, that disclosure control keeps from all tables.
     """
 
     name: str
@@ -62,6 +63,7 @@ class GroupReport:
     correlated: bool
     within: tuple[str, ...] = ()
     constant: tuple[str, ...] = ()
+    withheld: dict[str, int] | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -243,6 +245,9 @@ class FitReport:
         if len(self.groups) == 1:
             for name in ("within", "constant"):
                 del values["groups"][0][name]
+        for group in values["groups"]:
+            if group["withheld"] is None:
+                del group["withheld"]
         for rare in ("held", "parts"):
             if (values.get("vpc") or {}).get(rare, ...) is None:
                 del values["vpc"][rare]

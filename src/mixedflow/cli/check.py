@@ -12,12 +12,14 @@ import numpy as np
 from mixedflow.analysis import exploration, ranking
 from mixedflow.analysis import structures as tried
 from mixedflow.config.reading import read, working_folder
+from mixedflow.data import disclosure
+from mixedflow.data.disclosure import Grouping, Rule
 from mixedflow.data.download import DOWNLOADS
 from mixedflow.data.preparation import prepare
 from mixedflow.data.prepared import Prepared
 from mixedflow.data.raw import RawData
 from mixedflow.data.sources import read_dataset
-from mixedflow.errors import FormulaError, MixedflowError, plain, quote
+from mixedflow.errors import FormulaError, MixedflowError, RankingError, plain, quote
 from mixedflow.inference import gee
 from mixedflow.inference.results import Reporting, known_df, known_intervals
 from mixedflow.language import contrasts, formula
@@ -172,10 +174,24 @@ def _rank(wanted: ModelSpec, rank: RankSpec, design: Design, data: Data) -> None
     lying = {f"{g}/parents": crossing.parents(codes, g) for g in range(len(codes))}
     names = np.array([part.name for part in design.groups])
     line = factors.line_of({"groups": names, **lying}, rank.group, rank.added, where)
-    distribution.check_clusters(int(codes[line[0]].max()) + 1, where)
+    ranked, labels = design.groups[line[0]], index(design.groups[line[0]].cluster)[1]
+    factor = Grouping(ranked.name, codes[line[0]], np.asarray(labels))
+    rule = Rule.of(data.spec)
+    (hidden,) = disclosure.withheld([factor], rule, data.prepared.frame)
+    distribution.check_clusters(int((~hidden).sum()), where)
+    _published(rank, {str(name) for name in factor.labels[hidden]}, where)
     covariates = Together(tuple(_covariates(parsed, design, data, g) for g in line))
     for key, by in (("by", rank.by), *((f"beside.{name}", by) for name, by in rank.beside)):
         distribution.weights_of(covariates, ranking.by_of(by), f"{where}.{key}")
+
+
+def _published(rank: RankSpec, hidden: set[str], where: str) -> None:
+    """Refuse to single out clusters that are withheld."""
+    for key, names in (("highlight", rank.highlight), ("pairs", rank.pairs or ())):
+        for name in names:
+            if name in hidden:
+                what = f"{quote(name)} is withheld by the data set's suppress"
+                raise RankingError(f"{where}.{key}", what, "name clusters that are published")
 
 
 def _covariates(parsed: Parsed, design: Design, data: Data, g: int) -> Covariates:

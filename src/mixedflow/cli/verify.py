@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mixedflow.artifacts import storage
-from mixedflow.cli import signature
+from mixedflow.cli import published, signature
 from mixedflow.config import reading
 from mixedflow.data.download import DOWNLOADS
 from mixedflow.errors import ConfigError, SourceError
@@ -31,7 +31,8 @@ def verify(
     """Hold the artifacts in ``folder`` against the manifest and what their jobs rest on now.
 
     Found are artifacts, records and entries that were edited, are missing or are of no job, and
-    jobs whose configuration, code or data changed after they ran. Nothing is written.
+    jobs whose configuration, code or data changed after they ran, and artifacts that name clusters
+    which disclosure control withholds. Nothing is written.
 
     Parameters
     ----------
@@ -61,6 +62,7 @@ def _of_results(plan: dict[str, Any], folder: Path) -> Iterator[Finding]:
         for path, task in plan["jobs"].items()
     }
     yield from _jobs(manifest["jobs"], expected, manifest["artifacts"], folder)
+    yield from published.findings(plan, place, folder)
 
 
 def _place(plan: dict[str, Any]) -> PurePosixPath:

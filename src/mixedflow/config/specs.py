@@ -154,6 +154,7 @@ class DatasetSpec(_Spec):
     join: tuple[JoinSpec, ...] = ()
     categories: dict[str, bool] = field(default_factory=dict)
     grouping: tuple[str, ...] = ()  # other columns that name clusters of its models
+    suppress: dict[str, int] | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:

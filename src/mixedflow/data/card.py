@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mixedflow.config.specs import DatasetSpec
-from mixedflow.data import clusters, odd_values
+from mixedflow.data import clusters, disclosure, odd_values
 from mixedflow.data.raw import RawData, as_json, label_of
 from mixedflow.errors import DataError, quote
 from mixedflow.language import expressions, names
@@ -42,6 +42,9 @@ def card(
 ) -> dict[str, Any]:
     """What data_card.json holds of a data set: ``frame`` has come from ``raw`` by ``steps``."""
     sizes = frame[spec.cluster].value_counts()
+    rule = disclosure.Rule.of(spec)
+    hidden, shown = disclosure.names_of(frame, rule), disclosure.published(frame, rule)
+    naming = disclosure.naming(frame, spec) if hidden else set()
     return {
         "dataset": spec.name,
         "title": spec.title or spec.name,
@@ -59,13 +62,23 @@ def card(
         "rows": len(frame),
         "clusters": len(sizes),
         "steps": steps,
-        "cluster_sizes": {"n": len(sizes), **moments(sizes)},
+        "cluster_sizes": _sizes(sizes, hidden),
+        **disclosure.told(frame, rule),
         "notes": _notes(spec, origin, frame),
         "variables": [
-            _variable(spec, origin, str(name), frame[str(name)]) for name in frame.columns
+            _variable(spec, origin, str(name), frame[str(name)], shown if name in naming else frame)
+            for name in frame.columns
         ],
         **assumed(raw.notes),
     }
+
+
+def _sizes(sizes: pd.Series, hidden: frozenset[str]) -> dict[str, Any]:
+    """Number and mean are of all clusters, the rest is of those that are published."""
+    found = {"n": len(sizes), **moments(sizes)}
+    if not hidden:
+        return found
+    return {**found, **moments(sizes[~sizes.index.isin(hidden)]), "mean": found["mean"]}
 
 
 def assumed(notes: Iterable[str]) -> dict[str, list[str]]:
@@ -110,7 +123,10 @@ def alike(columns: Iterable[str]) -> list[dict[str, Any]]:
     return [{"kind": "alike", "column": first, "other": other} for first, other in pairs]
 
 
-def _variable(spec: DatasetSpec, origin: Origin, name: str, values: pd.Series) -> dict[str, Any]:
+def _variable(
+    spec: DatasetSpec, origin: Origin, name: str, values: pd.Series, shown: pd.DataFrame
+) -> dict[str, Any]:
+    """A column; ``shown`` are the rows whose values may be listed."""
     present, labels = values.dropna(), origin.value_labels.get(name, {})
     kind = _kind(labels, present, name == spec.cluster or name in spec.grouping)
     counted = kind in ("category", "indicator")
@@ -126,7 +142,7 @@ def _variable(spec: DatasetSpec, origin: Origin, name: str, values: pd.Series) -
         "n": len(present),
         "distinct": int(present.nunique()),
         **(moments(present) if numeric else nothing),
-        "levels": _levels(labels, present) if counted else [],
+        "levels": _levels(labels, present, shown[name]) if counted else [],
     }
 
 
@@ -144,12 +160,16 @@ def _kind(labels: dict[Any, str], present: pd.Series, cluster: bool) -> str:
     return "indicator" if ((values == 0) | (values == 1)).all() else "number"
 
 
-def _levels(labels: dict[Any, str], present: pd.Series) -> list[dict[str, Any]]:
+def _levels(labels: dict[Any, str], present: pd.Series, shown: pd.Series) -> list[dict[str, Any]]:
+    """Values with their rows, of those that occur in ``shown`` too if some rows are left out."""
     counts = present.value_counts()
     if isinstance(present.dtype, pd.CategoricalDtype):
         order = list(present.cat.categories)
     else:
         order = sorted(counts.index.tolist())
+    if len(shown) < len(present):
+        inside = set(shown)
+        order = [value for value in order if value in inside]
     return [
         {"value": as_json(value), "label": label_of(labels, value), "n": int(counts[value])}
         for value in order

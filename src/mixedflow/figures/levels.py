@@ -30,6 +30,11 @@ def nesting(levels: Levels, labels: Labels) -> Figure:
     nested = _chains(levels)[:_MOST_PANELS]
     crossed = list(levels.topmost)[: _MOST_PANELS - len(nested)]
     heights = [0.55 * len(chain) + 0.55 for chain in nested]
+    if not nested and not crossed:
+        made = figure(6.6, 1.0)
+        note(made.subplots(), "withheld: too few clusters are large enough to be shown")
+        made.axes[0].set_axis_off()
+        return made
     heights += [_side(len(one.labels)) + 0.75 for one, _ in crossed]
     made = figure(6.6, sum(heights) + 0.35)
     made.subplots_adjust(left=1.25 / 6.6, top=1 - 0.3 / (sum(heights) + 0.35))

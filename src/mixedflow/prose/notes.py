@@ -12,6 +12,7 @@ from typing import Any
 from mixedflow.artifacts.formatting import count
 from mixedflow.errors import quote, told_apart
 from mixedflow.language.names import backquoted
+from mixedflow.prose import disclosure
 
 
 def sentences(card: Mapping[str, Any], grouping: frozenset[str] = frozenset()) -> list[str]:
@@ -20,7 +21,8 @@ def sentences(card: Mapping[str, Any], grouping: frozenset[str] = frozenset()) -
     ``grouping`` are columns that models group by already, of which a note that asks for them to be
     a level says nothing.
     """
-    return [
+    hidden = disclosure.withheld(card)
+    return [hidden] * bool(hidden) + [
         _WORDS[note["kind"]](note)
         for note in card.get("notes", [])
         if note["kind"] not in _LEVELS or not {note["column"], note["other"]} <= grouping

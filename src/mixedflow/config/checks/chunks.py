@@ -49,6 +49,9 @@ def check_dataset(where: str, values: Mapping[str, Any]) -> None:
                 f"{where}.{key}", "is not for data that are read in chunks",
                 "do it where the files are made",
             )  # fmt: skip
+    if values["suppress"]:
+        hint = "leave small clusters out with a filter where the files are made"
+        raise _all_rows(f"{where}.suppress", hint)
     if values["explore"]:
         hint = "explore a data set of some clusters beside this one"
         raise _all_rows(f"{where}.explore", hint)
