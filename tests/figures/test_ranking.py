@@ -28,7 +28,7 @@ def test_ranking_figures(ranked, tmp_path):
     labels = Labels({"x": HOSTILE, "g": HOSTILE})
     made = draw_rank.all_of(ranked.tables, ranked.verdict, labels, "g")
     figures = {f.artifact.name for f in made_by("rank", SLOPE) if f.suffix == "svg"}
-    assert set(made) == figures and len(figures) == 7
+    assert set(made) == figures and len(figures) == 8
     for name, drawn in made.items():
         save(drawn, tmp_path / f"{name}.svg", alt="<alt> & text")
         text = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")

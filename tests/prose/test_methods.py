@@ -70,6 +70,7 @@ def test_each_choice_brings_its_reference() -> None:
     assert "The fixed effects of b were tested by t tests with adjusted standard errors" in text
     ranked = {"a": [{"rank": 1}], "b": None}
     added = {"laird1989", "mogstad2024", "gu2023", "goldstein1995"}
+    added |= {"spiegelhalter2005", "dishoeck2011"}
     assert keys([FIT], [CARD], ranked) == keys([FIT], [CARD]) | added
     assert keys([FIT], [CARD], {"a": None}) == keys([FIT], [CARD])
 

@@ -21,13 +21,15 @@ from mixedflow.artifacts import formatting, tables
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.artifacts.storage import write_text
 from mixedflow.errors import RankingError, nearest, quote
+from mixedflow.inference.variance import finite
 from mixedflow.language.grouping import finest
 from mixedflow.language.names import INTERCEPT
-from mixedflow.prose import verdicts
+from mixedflow.prose import funnel, verdicts
 from mixedflow.prose.disclosure import unranked
 from mixedflow.ranking import distribution, swaps
 from mixedflow.ranking.confidence_sets import RankSets
 from mixedflow.ranking.distribution import By, Combination
+from mixedflow.ranking.funnel import ABOVE, BELOW, EXPECTED, Own
 from mixedflow.ranking.posterior import Posterior
 from mixedflow.ranking.together import Together
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 
 MOST_SHOWN = 100  # clusters in pairs, probabilities and figures, unless chosen
+_ENOUGH = 0.7  # reliability from which a cluster's own estimate is commonly published
 _BINS = 50  # of ranks, where there are more clusters than MOST_SHOWN
 
 
@@ -96,8 +99,10 @@ def rank_model(spec: RankSpec, posterior: Posterior, fit: ModelReport, noun: str
     selection = (spec.select.share, spec.select.fdr)
     ranks = distribution.table(posterior, combination, sign, drawn, sets, top, selection)
     pairs = _pairs(posterior, combination, sign, sets, chosen)
+    own = Own.of(combination.unshrunken, posterior.n, combination.prior_sd)
     made = {
         "ranking": ranks,
+        "funnel": own.table(posterior.names),
         "ranking_pairs": pairs,
         "ranking_probabilities": _probabilities(posterior, drawn.probabilities, shown, edges),
         "ranking_sensitivity": _sensitivity(posterior, combination, sign, top, ranks),
@@ -119,20 +124,49 @@ def rank_model(spec: RankSpec, posterior: Posterior, fit: ModelReport, noun: str
         "simultaneous_factor": round(drawn.band, 6),
         "unreliable": _reasons(fit),
         "swaps": crossing,
+        "bands": {band: int((ranks["band"] == band).sum()) for band in (ABOVE, EXPECTED, BELOW)},
+        "reliability": _reliability(own),
+        "funnel": _outside(own, made["funnel"]),
         **_withheld(posterior, fit),
         **_evaluated(posterior.covariates, by),
         **_factors(posterior, combination),
         **_separation(combination, sign, sets),
     }
     sentences = verdicts.of_ranking(numbers, made, noun or finest(posterior.group))
+    sentences["sentences"] += funnel.sentences(numbers)
     if "withheld" in numbers:
         sentences["cautions"].insert(0, unranked(numbers["withheld"], n))
     return League(made, {**numbers, **sentences})
 
 
+def _reliability(own: Own) -> dict[str, Any]:
+    """Reliability of the clusters' own estimates, and the rows for one that is enough."""
+    known = own.reliability[own.known]
+    return {
+        "rankability": finite(own.rankability),
+        "min": float(known.min()) if known.size else None,
+        "max": float(known.max()) if known.size else None,
+        "enough": _ENOUGH,
+        "clusters": int(known.size),
+        "unreliable": int((known < _ENOUGH).sum()),
+        "rows": own.rows_for(_ENOUGH),
+    }
+
+
+def _outside(own: Own, table: pd.DataFrame) -> dict[str, Any]:
+    """Names outside the 99.8% limits, without overdispersion and with it."""
+    names = {
+        f"{side}{suffix}": list(table.loc[table[f"band{suffix}"] == f"{side} 99.8%", "cluster"])
+        for suffix in ("", "_over")
+        for side in ("above", "below")
+    }
+    dispersion, added = finite(own.dispersion), float(np.sqrt(own.added))
+    return {"dispersion": dispersion, "added_sd": added, **names}
+
+
 def _withheld(posterior: Posterior, fit: ModelReport) -> dict[str, Any]:
     """How many clusters and rows are withheld, where any are."""
-    (told,) = (group.withheld for group in fit.groups if group.name == posterior.group)
+    told = {group.name: group.withheld for group in fit.groups}.get(posterior.group)
     return {"withheld": told} if told else {}
 
 

@@ -333,10 +333,16 @@ ARTIFACTS = (
         columns="cluster:text n estimate conf_low conf_high rank expected_rank percentile rank_low "
         "rank_high p_top p_bottom rank_set_low rank_set_high rank_set_low_marginal "
         "rank_set_high_marginal overlap_low overlap_high simultaneous_low simultaneous_high tier "
-        "surely:text selected:text",
+        "surely:text selected:text reliability band:text",
     ),
     Artifact("ranking", RANKING, JSON, ("rank",)),
     Artifact("caterpillar", RANKING, FIGURE, ("rank",), section=ORDER),
+    Artifact("funnel", RANKING, FIGURE, ("rank",), section=ORDER),
+    Artifact(
+        "funnel", RANKING, TABLE, ("rank",), section=ORDER,
+        columns="cluster:text n effective_n estimate std_error z low_95 high_95 low_998 high_998 "
+        "band:text z_over low_95_over high_95_over low_998_over high_998_over band_over:text",
+    ),
     Artifact("rank_intervals", RANKING, FIGURE, ("rank",), section=ORDER),
     Artifact("league", RANKING, FIGURE, ("rank",), section=ORDER),
     Artifact("pairs", RANKING, FIGURE, ("rank",), section=ORDER),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 from mixedflow.figures.rank_bars import caterpillar, rank_intervals
+from mixedflow.figures.rank_funnel import funnel
 from mixedflow.figures.rank_lines import bump, order_over
 from mixedflow.figures.rank_matrices import league, pairs
 from mixedflow.figures.rank_style import colours_of
@@ -30,6 +31,7 @@ def all_of(
     noun = labels.axis(cluster)
     made = {
         "caterpillar": caterpillar(ranks, noun, verdict, colours),
+        "funnel": funnel(tables["funnel"], verdict, colours),
         "rank_intervals": rank_intervals(ranks, noun, verdict, colours),
         "league": league(tables["ranking_probabilities"], ranks, noun, verdict, colours),
         "pairs": pairs(tables["ranking_pairs"], ranks, noun, verdict),

@@ -277,7 +277,20 @@ ALL = {
         "(simultaneous) or for one named beforehand (marginal), without any shrinkage. They answer "
         "different questions; the wider is the safer for publishing a league table. Surely: top or "
         "bottom where the simultaneous set lies among them; selected: the best and worst share "
-        "with a bound on false selections.",
+        "with a bound on false selections. Reliability: the share of the variance of the cluster's "
+        "own estimate that is not chance. Band: above or below the average with 95% confidence for "
+        "all clusters at once, because a table invites to look at all; as expected where the two "
+        "are not distinguishable.",
+    ),
+    "funnel": Caption(
+        "Funnel plot",
+        "Each cluster's own estimate, without shrinkage, against how precise it is. If clusters "
+        "differed by chance alone, 95% and 99.8% of them would lie between the dashed limits "
+        "around the average; between the drawn ones, if they differed by the usual spread between "
+        "clusters too (additive overdispersion, from z scores whose extreme tenths are drawn in; "
+        "Spiegelhalter 2005). Named are those outside 99.8% of the drawn limits, which are no "
+        "ranks.",
+        alt="own estimates against their precision, with limits around the average",
     ),
     "caterpillar": Caption(
         "Caterpillar plot",

@@ -392,6 +392,13 @@ def _ranking(ranks: Ranks) -> list[_Said]:
             "Bars that overlap where two clusters cannot be told apart were drawn ({}).",
             "goldstein1995",
         ),
+        _say(
+            "A funnel plot holds estimates without shrinkage against 95% and 99.8% limits, without "
+            "and with additive overdispersion ({}), and rankability is the share of their variance "
+            "between clusters at the median standard error ({}).",
+            "spiegelhalter2005",
+            "dishoeck2011",
+        ),
     ]
 
 

@@ -22,6 +22,7 @@ from mixedflow.arrays import Z95, Array
 from mixedflow.errors import RankingError, nearest, quote
 from mixedflow.language.names import INTERCEPT
 from mixedflow.ranking.confidence_sets import Estimates, RankSets, rank_sets
+from mixedflow.ranking.funnel import Own, bands
 from mixedflow.ranking.many_clusters import Crowd
 from mixedflow.ranking.posterior import Posterior
 from mixedflow.ranking.together import Together
@@ -401,7 +402,9 @@ def rank(
     ``p_bottom`` the probability of being among the ``top`` best and worst (``share`` of the
     clusters, rounded up, unless given); ``rank_set_*`` simultaneous and marginal confidence sets
     and ``tier`` (:class:`mixedflow.ranking.confidence_sets.RankSets`); ``surely`` top or bottom
-    where the simultaneous set lies among them; ``selected`` best, worst or empty.
+    where the simultaneous set lies among them; ``selected`` best, worst or empty; ``reliability``
+    that of the cluster's own estimate; ``band`` above, as expected or below: where the interval
+    that holds for all at once lies to the average.
 
     Raises
     ------
@@ -445,6 +448,7 @@ def table(
     sd = np.sqrt(combination.variance)
     expected = drawn.expected
     bar = combination.overlap_factor * np.sqrt(combination.conditional)
+    own = Own.of(combination.unshrunken, posterior.n, combination.prior_sd)
     selected = [select(combination, side * sign, *selection) for side in (1.0, -1.0)]
     frame = pd.DataFrame(
         {
@@ -471,6 +475,8 @@ def table(
             "tier": sets.tier,
             "surely": np.where(sets.high <= top, "top", np.where(sets.low > n - top, "bottom", "")),
             "selected": np.where(selected[0], "best", np.where(selected[1], "worst", "")),
+            "reliability": own.reliability,
         }
     )
+    frame["band"] = bands(frame)
     return frame.iloc[np.argsort(-sign * mean, kind="stable")].reset_index(drop=True)
