@@ -64,10 +64,11 @@ def data_sentence(card: Mapping[str, Any], fits: Sequence[ModelReport] = ()) -> 
         )
         for group, clusters in further(card, fits).values()
     )  # fmt: skip
-    return Markup("{} rows in {} clusters of {}, {} to {} rows each (mean {}){}.").format(
+    return Markup("{} rows in {} clusters of {}, {}{} to {} rows each (mean {}){}.").format(
         count(card["rows"]),
         count(card["clusters"]),
         Markup("<code>{}</code>").format(card["cluster"]),
+        "those shown " if card.get("withheld") else "",
         count(int(sizes["min"])),
         count(int(sizes["max"])),
         f"{sizes['mean']:.1f}",

@@ -70,9 +70,10 @@ def text(report: FitReport, fixed: pd.DataFrame, components: pd.DataFrame) -> st
 
 def _group_lines(group: GroupReport) -> list[str]:
     sizes = group.group_size
+    hidden = f"{group.withheld['clusters']:,} groups withheld" if group.withheld else ""
     return [
         f"Group variable: {plain(group.name):<22} Number of groups  = {group.n_groups:>9,}",
-        f"{'':39}Obs per group: min = {sizes.min:>8,}",
+        f"{hidden:39}Obs per group: min = {sizes.min:>8,}",
         f"{'':54}avg = {sizes.mean:>8,.1f}",
         f"{'':54}max = {sizes.max:>8,}",
     ]

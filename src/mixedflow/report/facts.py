@@ -71,7 +71,10 @@ def _group_facts(group: GroupReport) -> list[tuple[str, Any]]:
     spread = (count(sizes.min), number(sizes.mean), count(sizes.max))
     return [
         (f"Number of groups ({group.name})", count(group.n_groups)),
-        ("Rows a group: min, mean, max", ", ".join(spread)),
+        (
+            "Rows a group: min, mean, max" + (" (ends of those shown)" if group.withheld else ""),
+            ", ".join(spread),
+        ),
     ]
 
 
