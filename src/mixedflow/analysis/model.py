@@ -23,6 +23,7 @@ from mixedflow.inference import diagnostics, gee, robust
 from mixedflow.inference.influence import influence
 from mixedflow.inference.posterior import posterior
 from mixedflow.inference.results import Reporting, Results, known_df, known_intervals
+from mixedflow.model.fitted import Fitted
 from mixedflow.model.reduced import Products
 
 if TYPE_CHECKING:
@@ -108,18 +109,29 @@ def fit_model(
         made["bootstrap"] = found.bootstrap
     notes = (*axes.warnings, *(one.failure for one in gees if one.failure))
     beside = gee.beside_the_model(fitted, gees) if gees else None
-    sample = None
-    if products is not None and fitted.rows is not None:
-        rows = prepared.frame.iloc[fitted.rows]
-        sample = {"rows": len(rows), "clusters": rows[dataset.cluster].nunique()}
     ranked = posterior(fitted, dataset.derive) if fitted.random_terms else {}
-    report, hidden = _report(spec, found, axes, beside, notes, sample), axes.hidden
+    sample = None if products is None else _sample(fitted, prepared, dataset)
+    report = _report(spec, found, axes, beside, notes, sample)
+    return _published(ModelResult(found, report, made, ranked), axes)
+
+
+def _published(result: ModelResult, axes: Axes) -> ModelResult:
+    """The result without the withheld clusters; the fit itself has all."""
+    fitted, hidden = result.fit.fitted, axes.hidden
     return ModelResult(
-        found,
-        replace(report, groups=disclosure.groups(report.groups, fitted, hidden)),
-        disclosure.tables(made, fitted, hidden),
-        disclosure.posterior(ranked, hidden),
+        result.fit,
+        replace(result.report, groups=disclosure.groups(result.report.groups, fitted, hidden)),
+        disclosure.tables(result.tables, fitted, hidden),
+        disclosure.posterior(result.posterior, hidden),
     )
+
+
+def _sample(fitted: Fitted, prepared: Prepared, dataset: DatasetSpec) -> dict[str, int] | None:
+    """The rows and clusters at hand of a data set in chunks."""
+    if fitted.rows is None:
+        return None
+    rows = prepared.frame.iloc[fitted.rows]
+    return {"rows": len(rows), "clusters": rows[dataset.cluster].nunique()}
 
 
 def _report(

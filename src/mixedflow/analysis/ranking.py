@@ -8,6 +8,7 @@ uncertainty of the variance parameters adds.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,26 +85,24 @@ def rank_model(spec: RankSpec, posterior: Posterior, fit: ModelReport, noun: str
     combination = distribution.combine(posterior, by, where)
     n = len(combination.mean)
     top = distribution.top_of(spec.top, spec.select.share, n, where)
-    hides = any(group.withheld for group in fit.groups)
-    highlight = _places(posterior, spec.highlight, f"{where}.highlight", hides=hides)
+    highlight = _places(posterior, spec.highlight, f"{where}.highlight", fit)
     order = np.argsort(-sign * combination.mean, kind="stable")
     shown = _shown(order, highlight)
     chosen = (
         shown
         if spec.pairs is None
-        else _places(posterior, spec.pairs, f"{where}.pairs", order, hides)
+        else _places(posterior, spec.pairs, f"{where}.pairs", fit, order)
     )
     edges = np.arange(1, n + 1) if n <= MOST_SHOWN else np.unique(_spread(n))
     drawn = distribution.posterior_ranks(combination, sign, top, shown, edges)
     sets = combination.rank_sets(sign)
     selection = (spec.select.share, spec.select.fdr)
     ranks = distribution.table(posterior, combination, sign, drawn, sets, top, selection)
-    pairs = _pairs(posterior, combination, sign, sets, chosen)
     own = Own.of(combination.unshrunken, posterior.n, combination.prior_sd)
     made = {
         "ranking": ranks,
         "funnel": own.table(posterior.names),
-        "ranking_pairs": pairs,
+        "ranking_pairs": _pairs(posterior, combination, sign, sets, chosen),
         "ranking_probabilities": _probabilities(posterior, drawn.probabilities, shown, edges),
         "ranking_sensitivity": _sensitivity(posterior, combination, sign, top, ranks),
     }
@@ -124,19 +123,34 @@ def rank_model(spec: RankSpec, posterior: Posterior, fit: ModelReport, noun: str
         "simultaneous_factor": round(drawn.band, 6),
         "unreliable": _reasons(fit),
         "swaps": crossing,
-        "bands": {band: int((ranks["band"] == band).sum()) for band in (ABOVE, EXPECTED, BELOW)},
-        "reliability": _reliability(own),
-        "funnel": _outside(own, made["funnel"]),
+        **_league(own, made),
         **_withheld(posterior, fit),
         **_evaluated(posterior.covariates, by),
         **_factors(posterior, combination),
         **_separation(combination, sign, sets),
     }
-    sentences = verdicts.of_ranking(numbers, made, noun or finest(posterior.group))
-    sentences["sentences"] += funnel.sentences(numbers)
+    return League(made, {**numbers, **_said(numbers, made, noun or finest(posterior.group))})
+
+
+def _said(
+    numbers: Mapping[str, Any], made: Mapping[str, pd.DataFrame], noun: str
+) -> dict[str, list[str]]:
+    """What may be concluded and what may not, as :func:`mixedflow.prose.verdicts.of_ranking`."""
+    said = verdicts.of_ranking(numbers, made, noun)
+    said["sentences"] += funnel.sentences(numbers)
     if "withheld" in numbers:
-        sentences["cautions"].insert(0, unranked(numbers["withheld"], n))
-    return League(made, {**numbers, **sentences})
+        said["cautions"].insert(0, unranked(numbers["withheld"], len(made["ranking"])))
+    return said
+
+
+def _league(own: Own, made: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """What an official league table tells beside ranks."""
+    bands = made["ranking"]["band"]
+    return {
+        "bands": {band: int((bands == band).sum()) for band in (ABOVE, EXPECTED, BELOW)},
+        "reliability": _reliability(own),
+        "funnel": _outside(own, made["funnel"]),
+    }
 
 
 def _reliability(own: Own) -> dict[str, Any]:
@@ -219,18 +233,18 @@ def _reasons(fit: ModelReport) -> list[str]:
 
 
 def _places(
-    posterior: Posterior,
-    names: tuple[str, ...],
-    where: str,
-    order: Any = None,
-    hides: bool = False,
+    posterior: Posterior, names: tuple[str, ...], where: str, fit: ModelReport, order: Any = None
 ) -> Array:
     """Positions of named clusters, in the order of the ranking if it is given."""
     place = {name: j for j, name in enumerate(posterior.names)} if names else {}
     for name in names:
         if name not in place:
             what = f"unknown cluster {quote(name)}"
-            what += ", or one that the data set's suppress withholds" if hides else ""
+            what += (
+                ", or one that the data set's suppress withholds"
+                if any(group.withheld for group in fit.groups)
+                else ""
+            )
             raise RankingError(where, what, nearest(name, place, "clusters"))
     found = np.array([place[name] for name in names], dtype=int)
     return found if order is None else order[np.isin(order, found)]
