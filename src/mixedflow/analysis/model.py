@@ -98,6 +98,7 @@ def fit_model(
             fitted, found.covariance_inference, axes
         ),
         "contrasts": contrasts,
+        "term_tests": found.term_tests(),
         "alternatives": robust.alternatives(fitted, gee.as_methods(fitted, gees)),
     }
     if fitted.random_terms:

@@ -235,6 +235,10 @@ ARTIFACTS = (
         columns="method:text term:text estimate std_error robust_error apart ratio robust_ratio "
         "correlation failure:text",
     ),
+    Artifact(
+        "term_tests", MODEL, TABLE, ("fit",), twin="draw", section=FURTHER,
+        columns="term:text test:text statistic df_num df p_value",
+    ),
     Artifact("means", MODEL, FIGURE, ("draw",), section=PICTURES),
     Artifact("variance", MODEL, FIGURE, ("draw",), section=PICTURES),
     Artifact("shrinkage", MODEL, FIGURE, ("draw",), (EFFECTS,), section=PICTURES),

@@ -13,7 +13,7 @@ import numpy as np
 from mixedflow.arrays import Array
 from mixedflow.artifacts.fit_report import FitReport
 from mixedflow.errors import ModelError, nearest, quote
-from mixedflow.inference import fixed, robust, variance
+from mixedflow.inference import fixed, robust, term_tests, variance
 from mixedflow.inference.bootstrap import simulate, summary
 from mixedflow.inference.effects import cluster_effects
 from mixedflow.inference.gee import as_methods, estimates
@@ -251,6 +251,10 @@ class Results:
         return fixed.contrast_table(
             self.small_sample, self.terms, wanted, how.df, how.intervals == "profile"
         )
+
+    def term_tests(self) -> pd.DataFrame:
+        """Type III tests, one a term of the fixed part: :mod:`mixedflow.inference.term_tests`."""
+        return term_tests.term_tests(self.fitted, self.small_sample, self.reporting.df)
 
     def alternatives(self, gee: bool | Sequence[str | Mapping[str, str]] = False) -> pd.DataFrame:
         """Cluster-robust standard errors (:mod:`mixedflow.inference.robust`), and GEE if asked.

@@ -151,13 +151,15 @@ class SmallSample:
             return self.satterthwaite(contrasts)
         return np.array([self.kenward_roger(row[None])[0] for row in contrasts])
 
-    def test(self, contrasts: Array, method: Method = "satterthwaite") -> dict[str, Any]:
+    def test(
+        self, contrasts: Array, method: Method = "satterthwaite", as_given: bool = False
+    ) -> dict[str, Any]:
         """Joint test that ``contrasts`` (r, p) of the fixed effects are 0.
 
         ``normal`` gives chi-squared / r with infinite denominator df, ``kenward-roger`` the scaled
         F, ``satterthwaite`` lmerTest's F with the rows of ``contrasts`` brought to unit standard
-        error first: its denominator df would otherwise depend on their units. Raises ModelError if
-        the contrasts depend on each other.
+        error first: its denominator df would otherwise depend on their units. ``as_given`` leaves
+        rows of one unit as they are. Raises ModelError if the contrasts depend on each other.
         """
         contrasts = np.atleast_2d(np.asarray(contrasts, dtype=float))
         if contrasts.shape[1] != len(self.solution.beta) or not np.isfinite(contrasts).all():
@@ -169,6 +171,8 @@ class SmallSample:
         scale = np.sqrt(np.diag(covariance))
         if not (scale > 0).all():
             raise ModelError("test", "a contrast is 0 in every coefficient")
+        if as_given:
+            scale = np.full(len(contrasts), scale.max())
         covariance, estimate = covariance / np.outer(scale, scale), estimate / scale
         values, vectors = np.linalg.eigh(covariance)
         r = len(contrasts)

@@ -409,7 +409,23 @@ def _matrix(
             for term in terms
         ]
         return np.column_stack(parts), tuple(show(t) for t in terms)
+    built, used = coded(terms, atoms, n_rows, where)
+    names = []
+    for column in built.columns:
+        parts_shown = []
+        for atom, level in indicators(str(column), used):
+            shown = atom if level is None else f"{atom}[{atoms[atom].attrs['levels'][level]}]"
+            parts_shown.append(shown)
+        names.append(":".join(parts_shown) or INTERCEPT)
+    return np.ascontiguousarray(built.to_numpy(dtype="float64")), tuple(names)
+
+
+def coded(
+    terms: tuple[Term, ...], atoms: Mapping[str, pd.Series], n_rows: int, where: str
+) -> tuple[Any, list[str]]:
+    """formulaic's matrix of terms with categories, and the atoms that its columns number."""
     import formulaic
+    import pandas as pd
 
     used = list(dict.fromkeys(atom for term in terms for atom in term))
     safe = {atom: f"a{i}" for i, atom in enumerate(used)}
@@ -422,13 +438,11 @@ def _matrix(
     if () not in terms:
         text += " - 1"
     data = pd.DataFrame({safe[atom]: atoms[atom] for atom in used}, index=range(n_rows))
-    built = formulaic.model_matrix(text, data, na_action="raise", context={})
-    names = []
-    for column in built.columns:
-        parts_shown = []
-        for number, level in _CODED.findall(str(column)) if column != INTERCEPT else []:
-            atom = used[int(number)]
-            shown = f"{atom}[{atoms[atom].attrs['levels'][int(level)]}]" if level else atom
-            parts_shown.append(shown)
-        names.append(":".join(parts_shown) or INTERCEPT)
-    return np.ascontiguousarray(built.to_numpy(dtype="float64")), tuple(names)
+    return formulaic.model_matrix(text, data, na_action="raise", context={}), used
+
+
+def indicators(column: str, used: Sequence[str]) -> list[tuple[str, int | None]]:
+    """The atoms whose product a column of ``coded`` is, each with its level, None of a number."""
+    if column == INTERCEPT:
+        return []
+    return [(used[int(n)], int(level) if level else None) for n, level in _CODED.findall(column)]

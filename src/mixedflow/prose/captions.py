@@ -152,6 +152,13 @@ ALL = {
         "comparisons at one combination of the other factors; the intervals that go with Holm's "
         "p-values are Bonferroni's, which are a little wider.",
     ),
+    "term_tests": Caption(
+        "Tests of the terms",
+        "Type III: one test a term, of its marginal hypothesis. A factor beside an interaction is "
+        "tested by its means over the levels of the other factors, each level counting alike, and "
+        "not at their reference; beside an interaction with a covariate, where that covariate is "
+        "0. Wald chi-squared, or F where the model has degrees of freedom.",
+    ),
     "alternatives": Caption(
         "The fixed effects by other standard errors",
         "Beside the model's own: cluster-robust ones, which do not trust its covariances (CR0, and "
