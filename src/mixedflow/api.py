@@ -183,9 +183,17 @@ class Fit(Results):
         """
         return autocorrelation(self.fitted)
 
-    def summary(self) -> str:
-        """A Stata-like table of the fit, as text."""
-        return stata.text(self.report(), self.fixed_effects, self.variance_components)
+    def summary(self, sd: bool = False) -> str:
+        """A Stata-like table of the fit, as text; with ``sd`` SDs in place of variances."""
+        parsed = self.fitted.parsed
+        shown = stata.Tables(
+            self.fixed_effects,
+            self.variance_components,
+            self.term_tests() if parsed else None,
+            self.fixed_correlations,
+            parsed.outcome if parsed else "",
+        )
+        return stata.text(self.report(), shown, sd)
 
 
 def fit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ def test_show_of_what_is_not_there(visits: Path, tmp_path: Path, run: Run) -> No
     assert "did you mean 'random_intercept'?" in err
     folder = tmp_path / "results" / "models" / "random_intercept"
     folder.mkdir(parents=True)
-    for name in ("fit.json", "fixed_effects.csv", "variance_components.csv"):
+    tables_ = ("fixed_effects", "variance_components", "term_tests", "fixed_correlations")
+    for name in ("fit.json", *(f"{name}.csv" for name in tables_)):
         (folder / name).write_text("{", "utf-8")
     code, out, err = run("show", "random_intercept", "--config", config)
     assert (code, out, err.count("\n")) == (1, "", 1)
@@ -49,6 +51,8 @@ def finished(visits: Path, tmp_path: Path, run: Run) -> tuple[Path, Path]:
     fit = api.fit("score ~ severity + (1 | clinic)", frame().dropna())
     tables.write(fit.fixed_effects, folder / "fixed_effects.csv")
     tables.write(fit.variance_components, folder / "variance_components.csv")
+    tables.write(fit.term_tests(), folder / "term_tests.csv")
+    tables.write(fit.fixed_correlations, folder / "fixed_correlations.csv")
     return config, folder
 
 
@@ -90,3 +94,18 @@ def test_an_empty_end_of_a_profile_interval_is_explained(
         tables.write(table.assign(conf_high=end), path)
         out = run("show", "random_intercept", "--config", config)[1]
         assert ("An empty end of a profile interval was not found" in out) == told
+
+
+def test_standard_deviations_where_they_are_asked_for(
+    finished: tuple[Path, Path], run: Run
+) -> None:
+    config, folder = finished
+    fit = api.fit("score ~ severity + (1 | clinic)", frame().dropna())
+    model_report(group="clinic").write(folder / "fit.json")
+    shown = [
+        run("show", "random_intercept", "--config", config, *more)[1] for more in ((), ("--sd",))
+    ]
+    own = fit.variance_components.iloc[:2].set_index("scale")["estimate"]
+    for scale, other, text in zip(("var", "sd"), ("sd(", "var("), shown, strict=True):
+        (value,) = re.findall(rf"{scale}\(Intercept\) +(\S+)", text)
+        assert float(value) == pytest.approx(own[scale], rel=1e-6) and other not in text

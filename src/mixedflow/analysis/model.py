@@ -99,6 +99,7 @@ def fit_model(
         ),
         "contrasts": contrasts,
         "term_tests": found.term_tests(),
+        "fixed_correlations": found.fixed_correlations,
         "alternatives": robust.alternatives(fitted, gee.as_methods(fitted, gees)),
     }
     if fitted.random_terms:

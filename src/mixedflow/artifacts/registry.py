@@ -239,6 +239,10 @@ ARTIFACTS = (
         "term_tests", MODEL, TABLE, ("fit",), twin="draw", section=FURTHER,
         columns="term:text test:text statistic df_num df p_value",
     ),
+    Artifact(
+        "fixed_correlations", MODEL, TABLE, ("fit",), twin="draw", section=FURTHER,
+        columns="term1:text term2:text covariance correlation",
+    ),
     Artifact("means", MODEL, FIGURE, ("draw",), section=PICTURES),
     Artifact("variance", MODEL, FIGURE, ("draw",), section=PICTURES),
     Artifact("shrinkage", MODEL, FIGURE, ("draw",), (EFFECTS,), section=PICTURES),

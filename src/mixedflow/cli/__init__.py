@@ -71,7 +71,7 @@ def _check(given: argparse.Namespace) -> int:
 def _show(given: argparse.Namespace) -> int:
     from mixedflow.cli import show
 
-    print(show.show(given.model, given.config), end="")
+    print(show.show(given.model, given.config, given.sd), end="")
     return 0
 
 
@@ -119,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     add(*other, type=Path, dest="other", metavar="FILE", help="the same, as snakemake takes it")
     add = command("show", _show, "print the table of a finished model")
     add("model", metavar="MODEL")
+    add("--sd", action="store_true", help="standard deviations, not variances, of random effects")
     add(*other, type=Path, default=Path("config.yaml"), metavar="FILE")
     add = command("verify", _verify, "hold artifacts against what they were made from")
     add(*other, type=Path, metavar="FILE", help="that of the Snakefile by default")

@@ -11,11 +11,16 @@ from mixedflow.config import reading
 from mixedflow.errors import ConfigError, ModelError, nearest, plain, quote
 from mixedflow.prose import findings, residual_names, stata
 
-_FILES = ("fit.json", "fixed_effects.csv", "variance_components.csv")
+_FILES = (
+    "fit.json", "fixed_effects.csv", "variance_components.csv", "term_tests.csv",
+    "fixed_correlations.csv",
+)  # fmt: skip
 
 
-def show(model: str, config: Path) -> str:
+def show(model: str, config: Path, sd: bool = False) -> str:
     """The table and cautions of a model that a run of ``config`` has finished, from its artifacts.
+
+    ``sd`` asks for standard deviations and correlations in place of variances and covariances.
 
     Raises
     ------
@@ -35,8 +40,9 @@ def show(model: str, config: Path) -> str:
         raise ModelError(where, f"not finished: there is no {folder / missing[0]}", run)
     try:
         report = ModelReport.read(folder / "fit.json")
-        fixed, components = (stored.read(folder / name) for name in _FILES[1:])
-        shown = stata.text(replace(report, warnings=()), fixed, components)
+        fixed, components, tests, pairs = (stored.read(folder / name) for name in _FILES[1:])
+        tables = stata.Tables(fixed, components, tests, pairs, report.outcome)
+        shown = stata.text(replace(report, warnings=()), tables, sd)
         cautions = [text.striptags() for text in findings.of_model(report)]
         cautions += filter(None, [findings.empty_ends(report, fixed, components)])
     except (OSError, ValueError, KeyError, TypeError):

@@ -74,6 +74,31 @@ def contrasts(
     )
 
 
+def correlations(
+    small_sample: SmallSample, terms: tuple[str, ...], method: Method = "normal"
+) -> pd.DataFrame:
+    """Covariance and correlation of the estimates of each two fixed effects.
+
+    Columns term1, term2 (which comes before it), covariance, correlation; by the covariance that
+    goes with ``method``.
+    """
+    import pandas as pd
+
+    phi = small_sample.covariance(method)
+    error = np.sqrt(np.diag(phi))
+    later, former = np.tril_indices(len(terms), -1)
+    covariance = phi[later, former]
+    frame = pd.DataFrame(
+        {
+            "term1": [terms[k] for k in later],
+            "term2": [terms[k] for k in former],
+            "covariance": covariance,
+            "correlation": covariance / (error[later] * error[former]),
+        }
+    )
+    return frame.astype({"term1": "str", "term2": "str"})
+
+
 def wald(solution: Solution, terms: tuple[str, ...]) -> Wald | None:
     """Joint test of all terms but the intercept: b' phi^-1 b on their part, chi-squared."""
     kept = [k for k, term in enumerate(terms) if term != INTERCEPT]

@@ -252,6 +252,11 @@ class Results:
             self.small_sample, self.terms, wanted, how.df, how.intervals == "profile"
         )
 
+    @cached_property
+    def fixed_correlations(self) -> pd.DataFrame:
+        """How the estimates of fixed effects go together: a row for each two of them."""
+        return fixed.correlations(self.small_sample, self.terms, self.reporting.df)
+
     def term_tests(self) -> pd.DataFrame:
         """Type III tests, one a term of the fixed part: :mod:`mixedflow.inference.term_tests`."""
         return term_tests.term_tests(self.fitted, self.small_sample, self.reporting.df)

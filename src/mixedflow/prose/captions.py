@@ -159,6 +159,12 @@ ALL = {
         "not at their reference; beside an interaction with a covariate, where that covariate is "
         "0. Wald chi-squared, or F where the model has degrees of freedom.",
     ),
+    "fixed_correlations": Caption(
+        "Correlation of the fixed effects",
+        "How the estimates of each two coefficients go together. Two that are nearly -1 or 1 "
+        "correlated are known together and not apart: centre the covariate, or mind that each "
+        "standard error is about that term with the other held.",
+    ),
     "alternatives": Caption(
         "The fixed effects by other standard errors",
         "Beside the model's own: cluster-robust ones, which do not trust its covariances (CR0, and "

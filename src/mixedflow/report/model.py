@@ -29,7 +29,7 @@ from mixedflow.prose.captions import Caption
 from mixedflow.prose.latex import latex
 from mixedflow.prose.levels import described
 from mixedflow.prose.markup import number
-from mixedflow.prose.stata import text
+from mixedflow.prose.stata import Tables, text
 from mixedflow.report import facts
 from mixedflow.report.html import inline_svg
 from mixedflow.report.tables import (
@@ -203,7 +203,7 @@ class Model:
     @property
     def stata(self) -> str:
         """The fit as Stata prints it."""
-        return text(self.fit, self.fixed, self.components)
+        return text(self.fit, Tables(self.fixed, self.components, outcome=self.fit.outcome))
 
     @property
     def contrasts_table(self) -> Markup | None:
