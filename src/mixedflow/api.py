@@ -27,6 +27,7 @@ from mixedflow.model.design import Design, GroupDesign, fixed_matrix, random_mat
 from mixedflow.model.estimation import estimate, estimate_design
 from mixedflow.model.new_rows import as_fitted, codes_of
 from mixedflow.prose import stata
+from mixedflow.prose.glance import Glance
 from mixedflow.ranking import distribution
 from mixedflow.ranking.posterior import Posterior
 
@@ -182,6 +183,25 @@ class Fit(Results):
         As :func:`mixedflow.inference.diagnostics.autocorrelation` has it.
         """
         return autocorrelation(self.fitted)
+
+    def __repr__(self) -> str:
+        """One screen of the fit."""
+        return self._glance().text()
+
+    def _repr_html_(self) -> str:
+        """The same as a notebook shows it."""
+        return self._glance().html()
+
+    def _glance(self) -> Glance:
+        parsed = self.fitted.parsed
+        formula, outcome = (parsed.text, parsed.outcome) if parsed else ("", "")
+        how, shown, note = self.reporting, self, ""
+        if how.intervals == "bootstrap" and "bootstrap" not in vars(self):
+            # Nobody waits for a thousand refits to see what a fit is.
+            shown = Fit(self.fitted, Reporting(df=how.df))
+            note = "Wald intervals; those of the bootstrap are made for .fixed_effects"
+        tables = shown.fixed_effects, shown.variance_components
+        return Glance(formula, outcome, self.report(), *tables, note=note)
 
     def summary(self, sd: bool = False) -> str:
         """A Stata-like table of the fit, as text; with ``sd`` SDs in place of variances."""
