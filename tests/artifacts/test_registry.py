@@ -76,6 +76,7 @@ def configuration() -> dict[str, Any]:
                 },
             }
         },
+        "report": {"docx": True, "xlsx": True},
         "families": {
             "both": {
                 "dataset": "visits",

@@ -148,11 +148,53 @@ rule report:
         "../scripts/report.py"
 
 
+rule word:
+    input:
+        rules.report.input,
+    output:
+        **outputs("word"),
+    log:
+        f"{LOGS}/word.log",
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        task=lambda w: task("word", config=SETTINGS),
+    script:
+        "../scripts/word.py"
+
+
+rule workbook:
+    input:
+        [path for path in ARTIFACTS if path.endswith(".csv")],
+    output:
+        **outputs("workbook"),
+    log:
+        f"{LOGS}/workbook.log",
+    threads: 1
+    resources:
+        mem_mb=growing(1000, per_mb=30),
+        runtime=growing(10, per_mb=2),
+    params:
+        task=lambda w: task("workbook", report=SETTINGS.report),
+    script:
+        "../scripts/workbook.py"
+
+
+# What people look at in the end, and read elsewhere where the configuration asks for it.
+READ = [
+    rules.report,
+    *([rules.word] if SETTINGS.report.docx else []),
+    *([rules.workbook] if SETTINGS.report.xlsx else []),
+]
+
+
 rule manifest:
     input:
         ARTIFACTS,
         [expand(rule.output, **wildcards) for rule, wildcards in DRAWN],
-        rules.report.output,
+        [rule.output for rule in READ],
     output:
         path_of("manifest"),
     log:
@@ -169,7 +211,7 @@ rule manifest:
 
 # `mixedflow verify` asks what each job would rest on now, and needs no run for it.
 leave_plan(
-    lambda: [planned(*job) for job in [*WORK, *DRAWN, (rules.report, {})]],
+    lambda: [planned(*job) for job in [*WORK, *DRAWN, *((rule, {}) for rule in READ)]],
     RECORDS,
     # Made by jobs without records.
     others=[path for name in sorted(CHUNKED) for path in chunks_of(name)],

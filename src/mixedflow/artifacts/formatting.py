@@ -144,6 +144,18 @@ def heading(name: str) -> str:
     return _HEADINGS.get(name, name.replace("_", " "))
 
 
+def cells(frame: pd.DataFrame, most: int = MOST_ROWS) -> list[list[str]]:
+    """The first ``most`` rows as a person reads them, not yet escaped; the headings first."""
+    numeric = {name: is_numeric(frame[name]) for name in frame.columns}
+    return [
+        [heading(name) for name in frame.columns],
+        *(
+            [_shown(n, v, numeric[n]) for n, v in zip(frame.columns, row, strict=True)]
+            for row in frame.head(most).itertuples(index=False, name=None)
+        ),
+    ]
+
+
 def html_table(
     frame: pd.DataFrame,
     labels: Mapping[str, str] | None = None,

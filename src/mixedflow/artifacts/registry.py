@@ -14,6 +14,7 @@ from typing import NamedTuple
 # Formats. A table is a CSV, of which most have an HTML twin and some are printed as LaTeX.
 TABLE, FIGURE, PAGE = "table", "figure", "page"
 JSON, NPZ, PARQUET, TEXT = "json", "npz", "parquet", "text"
+DOCX, XLSX = "docx", "xlsx"
 _SUFFIX = {TABLE: "csv", FIGURE: "svg", PAGE: "html", TEXT: "txt"}
 _PRINTS = "publish"  # the rule that makes all LaTeX
 
@@ -397,6 +398,8 @@ ARTIFACTS = (
     Artifact("rank_moves", MOVES, JSON, ("moves",)),
     # Of everything.
     Artifact("report", REPORT, PAGE, ("report",)),
+    Artifact("report", REPORT, DOCX, ("word",)),
+    Artifact("tables", REPORT, XLSX, ("workbook",)),
     Artifact("manifest", REPORT, JSON, ("manifest",)),
 )  # fmt: skip
 

@@ -414,6 +414,8 @@ class ComparisonSpec(_Spec):
 class ReportSpec(_Spec):
     title: str
     author: str
+    docx: bool
+    xlsx: bool
 
 
 @dataclass(frozen=True)

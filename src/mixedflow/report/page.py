@@ -144,7 +144,7 @@ def page(results_dir: Path, config: Mapping[str, Any]) -> str:
     path = results_dir / "comparisons.csv"
     compared = stored.read(path) if config.get("comparisons") and path.exists() else None
     rows = [] if compared is None else records(compared)
-    datasets = _datasets(results_dir, config, rows)
+    datasets = read_datasets(results_dir, config, rows)
     models = [model for dataset in datasets for model in dataset.models]
     fits = {model.name: model.fit for model in models}
     report = config.get("report") or {}
@@ -170,7 +170,7 @@ def page(results_dir: Path, config: Mapping[str, Any]) -> str:
             datasets=datasets,
             models=models,
             overview=_overview(models),
-            headlines={d.name: _headlines(d, rows) for d in datasets},
+            headlines={d.name: headlines_of(d, rows) for d in datasets},
             families=families,
             structures=tried,
             cautions=[
@@ -201,7 +201,8 @@ def _hash(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
 
 
-def _headlines(dataset: Dataset, rows: list[dict[str, Any]]) -> list[Markup]:
+def headlines_of(dataset: Dataset, rows: list[dict[str, Any]]) -> list[Markup]:
+    """What the first screen says of a data set."""
     names = {model.name for model in dataset.models}
     return findings.headlines(
         dataset.card,
@@ -218,9 +219,10 @@ def _packages() -> Markup:
     return fragment([{"package": name, "version": text} for name, text in versions.items()])
 
 
-def _datasets(
+def read_datasets(
     results_dir: Path, config: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
 ) -> list[Dataset]:
+    """The data sets of a configuration; ``rows`` are those of the comparisons."""
     found = []
     for name in sorted(config["datasets"]):
         folder = results_dir / "datasets" / name

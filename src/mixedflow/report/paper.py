@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _RESIDUAL, _OF_RESIDUAL = "SD of the residual", "Residual "
 Cell = tuple[str, str]  # an estimate and its standard error, each empty where there is none
-_NOTE = "Standard errors in parentheses."
+NOTE = "Standard errors in parentheses."
 _RANKING = (
     "rank", "cluster", "n", "estimate", "conf_low", "conf_high", "rank_low", "rank_high",
     "rank_set_low", "rank_set_high", "selected",
@@ -189,7 +189,7 @@ def html(table: SideBySide) -> Markup:
         parts.append(Markup("<tbody>\n{}</tbody>\n").format(body))
     return Markup(
         '<table class="paper">\n<thead><tr><td></td>{}</tr></thead>\n{}</table>\n<p>{}</p>\n'
-    ).format(head, Markup("").join(parts), _NOTE)
+    ).format(head, Markup("").join(parts), NOTE)
 
 
 def latex(table: SideBySide, caption: str, label: str) -> str:
@@ -207,8 +207,36 @@ def latex(table: SideBySide, caption: str, label: str) -> str:
                 errors = [formatting.latex_text(error) for _, error in cells]
                 rows.append(formatting.latex_row(["", *errors]))
     head = ["", *map(formatting.latex_text, table.models)]
-    told = f"{caption}. {_NOTE}"
+    told = f"{caption}. {NOTE}"
     return formatting.latex_rows("l" + "r" * len(table.models), head, rows, told, label)
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A table for a paper: what it is, of which model (empty for those of all), and itself."""
+
+    name: str
+    model: str
+    frame: pd.DataFrame
+
+    @property
+    def caption(self) -> str:
+        title = ALL[self.name].title
+        return f"{title} of {self.model}" if self.model else title
+
+    @classmethod
+    def read(cls, path: Path) -> Printed:
+        """From the CSV of a table, with the columns that a paper prints."""
+        frame, name = stored.read(path), path.stem
+        wanted = _PRINTED.get(name)
+        if wanted is not None:
+            frame = frame[[column for column in wanted if column in frame.columns]]
+        if name not in ("ranking", "comparisons"):
+            frame = frame.dropna(axis="columns", how="all")
+        return cls(name, "" if name == "comparisons" else path.parent.name, frame)
+
+
+_PRINTED = {"ranking": _RANKING, "comparisons": _COMPARISONS, "structures": _STRUCTURES}
 
 
 def write(
@@ -232,22 +260,11 @@ def write(
     """
     try:
         found = sorted((read(path.parent) for path in fits), key=lambda one: order(one.fit))
-        for path in fits:
-            for name in (artifact.name for artifact in registry.published(registry.MODEL)):
-                frame = stored.read(path.parent / f"{name}.csv")
-                shown = frame.dropna(axis="columns", how="all")
-                _write(path.parent / f"{name}.tex", shown, name, path.parent.name)
-        for path in rankings:
-            frame = stored.read(path)
-            shown = frame[[name for name in _RANKING if name in frame.columns]]
-            _write(path.with_suffix(".tex"), shown, "ranking", path.parent.name)
-        if comparisons is not None:
-            frame = stored.read(comparisons)[list(_COMPARISONS)]
-            _write(comparisons.with_suffix(".tex"), frame, "comparisons")
-        for path in structures:
-            frame = stored.read(path)[list(_STRUCTURES)]
-            shown = frame.dropna(axis="columns", how="all")
-            _write(path.with_suffix(".tex"), shown, "structures", path.parent.name)
+        own = [artifact.name for artifact in registry.published(registry.MODEL)]
+        tables = [path.with_name(f"{name}.csv") for path in fits for name in own]
+        tables += [*rankings, *([comparisons] if comparisons else []), *structures]
+        for path in tables:
+            _write(path.with_suffix(".tex"), Printed.read(path))
         for path in cards:
             card = json.loads(path.read_text(encoding="utf-8"))
             name, title = card["dataset"], f"{card['title']}: models side by side"
@@ -261,7 +278,6 @@ def write(
         raise SourceError("publication tables", what, "run the workflow again") from error
 
 
-def _write(path: Path, frame: pd.DataFrame, name: str, model: str = "") -> None:
-    caption = f"{ALL[name].title} of {model}" if model else ALL[name].title
-    label = f"tab:{name}_{model}" if model else f"tab:{name}"
-    write_text(path, formatting.latex(frame, caption, label))
+def _write(path: Path, table: Printed) -> None:
+    label = f"tab:{table.name}_{table.model}" if table.model else f"tab:{table.name}"
+    write_text(path, formatting.latex(table.frame, table.caption, label))
