@@ -6,6 +6,7 @@ All runs happen in copies of the checkout; ``PYTHONPATH`` puts the copied packag
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import re
 import shutil
@@ -267,7 +268,19 @@ def test_lint_reports_nothing_but_the_single_environment(tmp_path: Path) -> None
 def test_snakemake_report(finished: Path) -> None:
     run = snakemake(finished, "--report", "snakemake-report.html")
     assert run.returncode == 0, run.stderr
-    assert (finished / "snakemake-report.html").stat().st_size > 100_000
+    page = (finished / "snakemake-report.html").read_text("utf-8")
+    text = page.split('<script id="results">', 1)[1].split("var results = ", 1)[1]
+    shown, _ = json.JSONDecoder().raw_decode(text)
+    labels = {path: shown[path]["labels"] for path in shown}
+    slopes = "results/models/school_slope"
+    assert labels[f"{slopes}/term_tests.html"] == {
+        "data set": "london", "model": "school_slope", "shows": "term tests", "as": "table",
+    }  # fmt: skip
+    assert labels[f"{slopes}/figures/caterpillar.svg"]["as"] == "figure"
+    assert labels["results/structures/growth/structures.html"]["data set"] == "children"
+    found = [path for path in labels if labels[path].get("data set") == "children"]
+    assert "results/datasets/children/models.html" in found
+    assert not [path for path in found if "school" in path]
 
 
 def test_committed_tables_are_those_of_a_fresh_run(finished: Path) -> None:

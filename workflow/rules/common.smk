@@ -237,11 +237,19 @@ def shown(file, labels=None, **of):
     if not file.reported:
         return path
     unit = artifact.stage.unit
-    usual = {
-        unit: f"{{{unit}}}",
+    kind = {
         "shows": artifact.name.replace("_", " "),
         "as": "figure" if artifact.format == registry.FIGURE else "table",
     }
+
+    def usual(wildcards):
+        """By what users find it: data set, then model, family or structures."""
+        name = wildcards[unit]
+        among = {"model": MODELS, "structures": SETTINGS.structures}.get(unit)
+        if among is not None:
+            return {"data set": among[name].dataset, unit: name} | kind
+        return {"data set" if unit == "dataset" else unit: name} | kind
+
     return report(
         path,
         caption=f"../report/{artifact.name}.rst",

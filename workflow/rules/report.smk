@@ -53,7 +53,7 @@ rule publish:
         [
             shown(
                 SIDE_BY_SIDE,
-                labels={"shows": f"models of {name} side by side", "as": "table"},
+                labels={"data set": name, "shows": "models side by side", "as": "table"},
                 dataset=name,
             )
             for name in sorted(DATASETS)
