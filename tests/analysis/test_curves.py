@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 CONFIG = reading.read(ROOT / "config.yaml")
+GROWTH = replace(CONFIG.models["growth"], inference=CONFIG.models["school_intercept"].inference)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +128,7 @@ def splined():
     frame["gender"] = frame["girl"] + 1
     frame["weight"] = 8 + (z * u[child]).sum(axis=1) + 0.3 * rng.normal(size=480)
     model = replace(
-        CONFIG.models["growth"],
+        GROWTH,
         formula="weight ~ age_c + age_sp + girl + (1 + age_c + age_sp | id)",
     )
     return fit_model(model, Prepared(frame, {}), CONFIG.datasets[model.dataset])
@@ -170,10 +171,9 @@ def test_a_column_that_should_follow_and_cannot_is_said():
     z = np.column_stack([np.ones(240), age, age**2])
     frame = pd.DataFrame({"id": child.astype(str), "age": age, "square": age**2})
     frame["weight"] = (z * u[child]).sum(axis=1) + 0.3 * rng.normal(size=240)
-    growth = CONFIG.models["growth"]
     dataset = replace(CONFIG.datasets["children"], derive=(), explore=None)
     for derive, said in (((), 1), ((("square", "age ** 2"),), 0)):
-        model = replace(growth, formula="weight ~ age + square + (1 + age + square | id)")
+        model = replace(GROWTH, formula="weight ~ age + square + (1 + age + square | id)")
         found = fit_model(model, Prepared(frame, {}), replace(dataset, derive=derive))
         about = [line for line in found.report.warnings if "'square' changes with 'age'" in line]
         assert len(about) == said
@@ -194,7 +194,7 @@ def test_a_covariate_centred_within_clusters_in_the_formula():
     frame["weight"] = u[child, 0] + u[child, 1] * centred + 0.3 * rng.normal(size=240)
     dataset = replace(CONFIG.datasets["children"], derive=(), explore=None)
     own = "I(age - mean(age, by=id))"
-    model = replace(CONFIG.models["growth"], formula=f"weight ~ {own} + (1 + {own} | id)")
+    model = replace(GROWTH, formula=f"weight ~ {own} + (1 + {own} | id)")
     found = fit_model(model, Prepared(frame, {}), dataset)
     assert found.report.x == "age"
     said = [line for line in found.report.warnings if "another number in each cluster" in line]
@@ -217,7 +217,7 @@ def test_mean_curves_are_of_no_cluster():
     frame["weight"] = frame["age"] + rng.normal(size=40)[child] + rng.normal(size=240)
     dataset = replace(CONFIG.datasets["children"], derive=(), explore=None, time="age")
     formula = "weight ~ I(age - mean(age, by=id)) + I(mean(w, by=room)) + (1 | id)"
-    model = replace(CONFIG.models["growth"], formula=formula)
+    model = replace(GROWTH, formula=formula)
     found = fit_model(model, Prepared(frame, {}), dataset)
     b = found.fit.fixed_effects["estimate"].to_numpy()
     line = found.tables["curves"].query("level == 'population'")
@@ -237,9 +237,7 @@ def test_factors_stand_at_their_reference_in_mean_curves():
     frame.loc[frame["f"] == "a", "weight"] = np.nan
     dataset = replace(CONFIG.datasets["children"], derive=(), explore=None)
     formula = "weight ~ age + C(k) + f + (1 + f | id)"
-    found = fit_model(
-        replace(CONFIG.models["growth"], formula=formula), Prepared(frame, {}), dataset
-    )
+    found = fit_model(replace(GROWTH, formula=formula), Prepared(frame, {}), dataset)
     assert (found.report.x, found.report.by) == ("age", None)
     b = found.fit.fixed_effects.set_index("term")["estimate"]
     assert "f[c]" in b and "f[b]" not in b and "C(k)[1]" not in b
@@ -271,7 +269,8 @@ def test_lines_of_each_of_several_factors():
     frame["y"] = rng.normal(size=6)[school] * (2 + frame["x"]) + rng.normal(size=24)[room]
     frame["y"] += rng.normal(size=120)
     fit = api.fit("y ~ x + (1 + x | school) + (1 | school:room)", frame)
-    dataset = replace(CONFIG.datasets["london"], derive=(), explore=None, cluster="school")
+    dataset = CONFIG.datasets["london"]
+    dataset = replace(dataset, derive=(), explore=None, cluster="school", suppress=None)
     axes = Axes.of(fit.fitted, Prepared(frame, {}), dataset)
     rows = curves.predictions(fit.fitted, axes)
     table = curves.curves(fit.fitted, axes)

@@ -131,6 +131,7 @@ def test_refused_in_one_line(path, value, message):
 
 def grouping(formula, **changes):
     config = changed("models/growth/formula", formula)
+    config["models"]["growth"]["inference"] = {}
     for key, value in changes.items():
         config["datasets"]["children"][key] = value
     found = reading.load(config).datasets

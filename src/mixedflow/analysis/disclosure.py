@@ -50,7 +50,7 @@ def tables(
         if "cluster" in table:
             group = table["group"] if "group" in table else [first] * len(table)
             pairs = zip(group, table["cluster"].astype(str), strict=True)
-            shown &= [name not in names.get(of, ()) for of, name in pairs]
+            shown &= np.array([name not in names.get(of, ()) for of, name in pairs], bool)
         for of, hidden_names in names.items():
             if f"cluster_{of}" in table:
                 shown &= [str(name) not in hidden_names for name in table[f"cluster_{of}"]]
