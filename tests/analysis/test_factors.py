@@ -41,7 +41,8 @@ def results(tmp_path_factory):
     found = {name: fit_model(model, prepared, dataset) for name, model in config.models.items()}
     for name, result in found.items():
         result.write(folder / name)
-        assert ModelReport.read(folder / name / "fit.json") == result.report
+        read = ModelReport.read(folder / name / "fit.json")
+        assert read.to_json() == result.report.to_json()
     return found
 
 
