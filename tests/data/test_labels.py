@@ -19,6 +19,7 @@ from mixedflow.analysis.adding import added
 from mixedflow.analysis.gathering import gather
 from mixedflow.data.preparation import prepare
 from mixedflow.data.sources import read_dataset
+from mixedflow.language.asked import Asked
 
 LONG = [123456789012345678 + k for k in range(6)]
 
@@ -187,7 +188,7 @@ def test_chunks_keep_long_numbers_of_other_grouping_columns_apart(
     text = "y ~ 1 + (1 | g) + (1 | h)"
     dataset = configured([path], 3, text, filter=None, levels={}, derive={})
     gathered = gather(dataset, reduced(dataset, tmp_path, {"m": text}))
-    found = added(gathered, "m", text).factors[1]
+    found = added(gathered, "m", Asked(text)).factors[1]
     assert found.labels.tolist() == [*map(str, numbers)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import gzip
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -142,9 +143,12 @@ def test_computed_values_of_formulas_are_read(tmp_path: Path) -> None:
         for name in old.namelist():
             text = old.read(name)
             if name.endswith("sheet1.xml"):  # as Excel leaves them
-                text = text.replace(b"<f>1+1</f><v />", b"<f>1+1</f><v>2</v>")
-                text = text.replace(
-                    b'<c r="B3"><f>1/0</f><v />', b'<c r="B3" t="e"><f>1/0</f><v>#DIV/0!</v>'
+                # An empty element may be written in two ways.
+                text = re.sub(rb"<f>1\+1</f><v( ?/|></v)>", rb"<f>1+1</f><v>2</v>", text)
+                text = re.sub(
+                    rb'<c r="B3"><f>1/0</f><v( ?/|></v)>',
+                    rb'<c r="B3" t="e"><f>1/0</f><v>#DIV/0!</v>',
+                    text,
                 )
                 assert b"<v>2</v>" in text and b"<v>#DIV/0!</v>" in text
             new.writestr(name, text)

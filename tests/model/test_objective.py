@@ -103,6 +103,12 @@ class Crossed:
     def on_boundary(self, t, most=1e-2):
         return np.where(np.abs(t) < most * np.abs(t).max(), 0.0, t)
 
+    def doubled(self, t):
+        return 2.0 * t
+
+    def elsewhere(self, best):
+        return []
+
     def canonical(self, t):
         return np.abs(t)
 

@@ -32,6 +32,7 @@ Value = float | str  # of a covariate: a number, or the level of a factor
 class Covariates:
     """What the columns of one grouping factor's random part are computed of.
 
+    It is long because a place in the covariates is asked for in many ways, each of a few lines.
     ``formula`` is None for a fit from arrays, whose columns are their own covariates. ``means`` and
     ``quantiles`` (5%, 50%, 95%) are the numbers' over the rows of the fit, or the ends where 5% and
     95% are one; ``factors`` the levels of columns of text, ``levels`` those of each atom that is
