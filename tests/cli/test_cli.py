@@ -75,7 +75,7 @@ def test_show_prints_what_the_fit_itself_prints(finished: Path, run: Run) -> Non
         # The tables that it reads have eight digits, of which it shows seven.
         words, numbers = parted(shown[-len(summary) :])
         assert words == parted(summary)[0]
-        assert numbers == pytest.approx(parted(summary)[1], rel=2e-7)
+        assert numbers == pytest.approx(parted(summary)[1], rel=1e-6)  # one of the last
         assert f"leaves out {report.n_missing} rows" in careful
         assert "P>|z|" in out
 
