@@ -77,6 +77,13 @@ def start(
     """Snakemake in a process group of its own, with the workflow and package of ``code``."""
     code = code or ROOT
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(code / "Snakefile")]
+
+    def begin() -> None:
+        # What a shell runs in the background ignores interrupts, and so would all that it starts.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if limit:
+            limit()
+
     return subprocess.Popen(
         [*command, "--cores", "2", *options],
         cwd=folder,
@@ -85,7 +92,7 @@ def start(
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        preexec_fn=limit,
+        preexec_fn=begin,
     )
 
 
