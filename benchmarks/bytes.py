@@ -56,6 +56,7 @@ def difference(one: Path, two: Path) -> str:
         for pair in zip(*texts, strict=True)
         if pair[0] != pair[1]
     ]
+    pairs = [(a, b) for a, b in pairs if a != b]  # -0 is 0
     most = max((abs(a - b) / max(abs(a), abs(b)) for a, b in pairs), default=0.0)
     return f"{len(pairs)} of {len(texts[0])} numbers, the largest difference {most:.0e}"
 

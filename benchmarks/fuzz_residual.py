@@ -13,15 +13,8 @@ below the best of these; ``--keep`` writes its data.
 
 from __future__ import annotations
 
-import argparse
-import collections
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
-import time
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,12 +23,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy
 
 import numpy as np
 import pandas as pd
+from fuzz_beside import run
 
 import mixedflow
-from mixedflow.errors import MixedflowError
-from mixedflow.model.searches import of_searches, search_problems
+from mixedflow.api import Fit
 
-BELOW = 1e-6
 VISITS = 4
 # The structure here and in nlme's words, from its own start and from another.
 CORRELATIONS: dict[str, tuple[dict[str, Any] | None, str, str]] = {
@@ -80,7 +72,15 @@ class Case:
     residual: dict[str, Any]
     method: str
     frame: pd.DataFrame
-    line: str
+    told: str
+
+    def fit(self) -> Fit:
+        return mixedflow.fit(
+            self.formula, self.frame, self.method, residual=self.residual, cluster="g"
+        )
+
+    def kinds(self) -> list[str]:
+        return self.name.split(", ")
 
 
 def correlated(rng: np.random.Generator, kind: str, k: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -146,68 +146,6 @@ def case_of(seed: int) -> Case:
     return Case(name, formula, kept, method, frame, line)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--designs", type=int, default=100)
-    parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--keep", type=Path, help="folder for the data of failures")
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    script = Path(__file__).with_name("fuzz_residual.R")
-    worker = subprocess.Popen(
-        ["Rscript", str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert worker.stdin is not None and worker.stdout is not None
-    counted: collections.Counter[str] = collections.Counter()
-    gaps, wrong, spent = [], [], 0.0
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "data.csv"
-        seed = options.first - 1
-        while len(gaps) < options.designs:
-            seed += 1
-            case = case_of(seed)
-            start = time.process_time()
-            try:
-                fit = mixedflow.fit(
-                    case.formula, case.frame, case.method, residual=case.residual, cluster="g"
-                )
-            except MixedflowError as error:
-                counted["refused"] += 1
-                print(f"{seed} {case.name}: {error}", file=sys.stderr)
-                continue
-            spent += time.process_time() - start
-            case.frame.to_csv(path, index=False)
-            worker.stdin.write(f"{path}\t{case.line}\n")
-            worker.stdin.flush()
-            words = worker.stdout.readline().split()[1:]
-            four = np.array([np.nan if word == "NA" else float(word) for word in words])
-            counted["runs of nlme that fail"] += int(np.isnan(four).sum())
-            if np.isnan(four).all():
-                counted["nlme fails"] += 1
-                print(f"{seed} {case.name}: nlme fails", flush=True)
-                continue
-            gaps.append(fit.log_likelihood - np.nanmax(four))
-            for part in case.name.split(", "):
-                counted[part] += 1
-            counted["singular"] += fit.singular
-            counted["nlme's runs apart by 1e-6"] += bool(np.nanmax(four) - np.nanmin(four) > BELOW)
-            found = search_problems(of_searches(fit.solution, fit.fitted.searches))
-            counted["searches that say they are not sure"] += bool(found)
-            if gaps[-1] < -BELOW:
-                wrong.append(seed)
-                print(f"--- {seed} {case.method} {case.name}: {gaps[-1]:+.3e} {found}", flush=True)
-                if options.keep:
-                    options.keep.mkdir(exist_ok=True)
-                    shutil.copy(path, options.keep / f"{seed}.csv")
-            elif gaps[-1] > 1e-5 or found:
-                print(f"{seed} {case.method} {case.name}: {gaps[-1]:+.3e} {found}", flush=True)
-    worker.stdin.close()
-    for name, count in sorted(counted.items()):
-        print(f"{count:5d} {name}")
-    print(f"{len(gaps)} designs, {len(wrong)} below by 1e-6: {wrong}")
-    print(f"difference from {min(gaps):+.1e} to {max(gaps):+.1e}; {spent:.1f} s in mixedflow")
-    return bool(wrong)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    script = Path(__file__).with_name("fuzz_residual.R")
+    sys.exit(run(__doc__, script, "nlme", 100, case_of))

@@ -11,15 +11,8 @@ whose log-likelihood is more than 1e-6 below the best of these; ``--keep`` write
 
 from __future__ import annotations
 
-import argparse
-import collections
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
-import time
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,12 +20,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy
 
 import numpy as np
 import pandas as pd
+from fuzz_beside import run
 
 import mixedflow
-from mixedflow.errors import MixedflowError
-from mixedflow.model.searches import of_searches, search_problems
+from mixedflow.api import Fit
 
-BELOW = 1e-6
 # Factors by their columns; codes that hold those of the outer ones are nested.
 STRUCTURES = {
     "nested": ("a", "ab"),
@@ -54,6 +46,21 @@ class Case:
     formula: str
     method: str
     frame: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        return self.formula
+
+    @property
+    def told(self) -> str:
+        return f"{self.formula}\t{self.method}"
+
+    def fit(self) -> Fit:
+        return mixedflow.fit(self.formula, self.frame, self.method)
+
+    def kinds(self) -> list[str]:
+        sloped = "x |" in self.formula or "w |" in self.formula
+        return [self.structure, "slopes"] if sloped else [self.structure]
 
 
 def codes(rng: np.random.Generator, levels: int, rows: int) -> np.ndarray:
@@ -97,68 +104,6 @@ def case_of(seed: int) -> Case:
     return Case(structure, f"y ~ x + w + {' + '.join(parts)}", method, frame)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--designs", type=int, default=200)
-    parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--keep", type=Path, help="folder for the data of failures")
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    script = Path(__file__).with_name("fuzz_several.R")
-    worker = subprocess.Popen(
-        ["Rscript", str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert worker.stdin is not None and worker.stdout is not None
-    counted: collections.Counter[str] = collections.Counter()
-    gaps, wrong, spent = [], [], 0.0
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "data.csv"
-        seed = options.first - 1
-        while len(gaps) < options.designs:
-            seed += 1
-            case = case_of(seed)
-            start = time.process_time()
-            try:
-                fit = mixedflow.fit(case.formula, case.frame, case.method)
-            except MixedflowError as error:
-                counted["refused"] += 1
-                print(f"{seed} {case.formula}: {error}", file=sys.stderr)
-                continue
-            spent += time.process_time() - start
-            case.frame.to_csv(path, index=False)
-            worker.stdin.write(f"{path}\t{case.formula}\t{case.method}\n")
-            worker.stdin.flush()
-            words = worker.stdout.readline().split()[1:]
-            four = np.array([np.nan if word == "NA" else float(word) for word in words])
-            if np.isnan(four).all():
-                counted["lme4 fails"] += 1
-                continue
-            gaps.append(fit.log_likelihood - np.nanmax(four))
-            counted[case.structure] += 1
-            counted["singular"] += fit.singular
-            counted["slopes"] += "x |" in case.formula or "w |" in case.formula
-            counted["lme4's searches apart by 1e-6"] += bool(
-                np.nanmax(four) - np.nanmin(four) > BELOW
-            )
-            found = search_problems(of_searches(fit.solution, fit.fitted.searches))
-            counted["searches that say they are not sure"] += bool(found)
-            if gaps[-1] < -BELOW:
-                wrong.append(seed)
-                print(
-                    f"--- {seed} {case.method} {case.formula}: {gaps[-1]:+.3e} {found}", flush=True
-                )
-                if options.keep:
-                    options.keep.mkdir(exist_ok=True)
-                    shutil.copy(path, options.keep / f"{seed}.csv")
-            elif gaps[-1] > 1e-5:
-                print(f"{seed} {case.method} {case.formula}: {gaps[-1]:+.3e} above", flush=True)
-    worker.stdin.close()
-    for name, count in sorted(counted.items()):
-        print(f"{count:5d} {name}")
-    print(f"{len(gaps)} designs, {len(wrong)} below by 1e-6: {wrong}")
-    print(f"difference from {min(gaps):+.1e} to {max(gaps):+.1e}; {spent:.1f} s in mixedflow")
-    return bool(wrong)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    script = Path(__file__).with_name("fuzz_several.R")
+    sys.exit(run(__doc__, script, "lme4", 200, case_of))
