@@ -3,7 +3,7 @@
 from mixedflow.cli import config_file
 from snakemake.utils import min_version
 
-min_version("9.12")
+min_version("9.14")
 
 
 # A user's own file stands alone: Snakemake would merge it with this one.

@@ -80,6 +80,11 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
 
 
+def unexpected(error: Exception) -> str:
+    """A fault that is not of a user's making, in one line."""
+    return f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
+
+
 def quote(value: object) -> str:
     """A value from a stranger, on one line and cut to a length that leaves the message readable."""
     text = repr(value)

@@ -12,6 +12,7 @@ from mixedflow.figures.over_time import residual_structure
 from mixedflow.figures.style import Labels, save
 from mixedflow.inference import over_time
 from mixedflow.inference.implied import implied
+from mixedflow.inference.over_time import course
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +36,9 @@ def test_a_line_for_each_structure(rows, tmp_path):
         HOSTILE: api.fit("y ~ 1 + (1 | g)", rows),
         "CAR(1)": api.fit("y ~ 1", rows, residual={"correlation": {"car1": "t"}}, cluster="g"),
     }
-    tables = [
-        (name, implied(fit.fitted, rows["t"].to_numpy(), visit)) for name, fit in fits.items()
-    ]
+    groups, time = fits[HOSTILE].fitted.groups, rows["t"].to_numpy()
+    seen = course(groups[0].codes, time, visit)
+    tables = [(name, implied(fit.fitted, *seen)) for name, fit in fits.items()]
     empirical = told(rows, visit)
     made = residual_structure(empirical, tables, "t", Labels({"t": HOSTILE}))
     assert len(made.axes) == 4

@@ -207,7 +207,8 @@ def test_implied_is_the_dense_matrix(grown, random, residual):
         own = sd(part)
         return Z @ G @ Z.T + own[:, None] * correlations(fit, part, kind) * own
 
-    found = implied(fit.fitted, grown["t"].to_numpy(), grown["visit"].to_numpy())
+    time, visit = grown["t"].to_numpy(), grown["visit"].to_numpy()
+    found = implied(fit.fitted, *over_time.course(fit.fitted.groups[0].codes, time, visit))
     pairs = dense(grown, V)
     for quantity, column in (("correlation", 1), ("semivariance", 2)):
         for row in of(found, quantity).itertuples():
@@ -231,7 +232,8 @@ def test_implied_by_visit_is_the_unstructured_matrix():
         cluster="Subject",
     )  # fmt: skip
     assert fit.report().log_likelihood == pytest.approx(-212.2734001, abs=1e-6)
-    found = implied(fit.fitted, frame["age"].to_numpy(float), frame["visit"].to_numpy())
+    age, visit = frame["age"].to_numpy(float), frame["visit"].to_numpy()
+    found = implied(fit.fitted, *over_time.course(fit.fitted.groups[0].codes, age, visit))
     rows = fit.variance_components.query("group == 'Residual'").set_index(
         ["term1", "term2", "scale"]
     )

@@ -21,7 +21,7 @@ from mixedflow.data import preparation, sources
 from mixedflow.data.disclosure import Rule
 from mixedflow.data.download import DOWNLOADS
 from mixedflow.data.prepared import Prepared, load
-from mixedflow.errors import DataError, MixedflowError
+from mixedflow.errors import DataError, MixedflowError, unexpected
 from mixedflow.inference.results import Reporting, Results, known_df
 from mixedflow.language import evaluation
 from mixedflow.language.formula import parse
@@ -76,7 +76,7 @@ def fit_batch(
         except Exception as error:
             # Not of a user's making, and still no reason to lose the other members.
             logger.exception("%s", member.where)
-            _fail(folder, f"unexpected {type(error).__name__}: {' '.join(str(error).split())}")
+            _fail(folder, unexpected(error))
         else:
             report.write(folder / "fit.json")
             for name, frame in made.items():
@@ -88,7 +88,6 @@ def _fail(folder: Path, reason: str) -> None:
 
 
 def _prepared(dataset: DatasetSpec, file: str) -> Prepared:
-
     source = replace(dataset.source, file=file, rdataset=None, url=None, sha256=None)
     # Counts and pictures belong to the data set's own source.
     spec = replace(dataset, source=source, expect={}, explore=None)

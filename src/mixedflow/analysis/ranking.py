@@ -19,7 +19,7 @@ from scipy.stats import rankdata
 
 from mixedflow.arrays import Z95, Array
 from mixedflow.artifacts import formatting, tables
-from mixedflow.artifacts.fit_report import ModelReport
+from mixedflow.artifacts.fit_report import ModelReport, meaningful
 from mixedflow.artifacts.storage import write_text
 from mixedflow.errors import RankingError, nearest, quote
 from mixedflow.inference.variance import finite
@@ -66,7 +66,7 @@ class League:
             digits = {"ranking": 8, "ranking_pairs": 5}.get(name, 6)
             tables.write(table, folder / f"{name}.csv", digits)
             formatting.write_page(table, folder / f"{name}.html", shown)
-        text = json.dumps(self.verdict, indent=1, sort_keys=True, ensure_ascii=False)
+        text = json.dumps(meaningful(self.verdict), indent=1, sort_keys=True, ensure_ascii=False)
         write_text(folder / "ranking.json", text + "\n")
 
 

@@ -11,7 +11,7 @@ from mixedflow.arrays import Array
 from mixedflow.config.specs import DatasetSpec, ModelSpec
 from mixedflow.errors import DataError, nearest, quote
 from mixedflow.inference.diagnostics import autocorrelation
-from mixedflow.inference.implied import implied_over
+from mixedflow.inference.implied import implied
 from mixedflow.inference.over_time import course, empirical
 from mixedflow.language.quantities import numbers_of
 
@@ -51,7 +51,7 @@ def tables(
     visit, visits = _visits(fitted, rows, dataset)
     of, at = course(fitted.groups[0].codes, time, visit, visits)
     left = fitted.y - fitted.X @ fitted.solution.beta
-    shown, told = empirical(of, left[at]), implied_over(fitted, of, at)
+    shown, told = empirical(of, left[at]), implied(fitted, of, at)
     shown = shown.rename(columns={"estimate": "empirical"}).assign(implied=told["estimate"])
     return {"residual_structure": shown, "normalised_acf": autocorrelation(fitted, time)}
 

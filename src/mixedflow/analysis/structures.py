@@ -20,11 +20,12 @@ from mixedflow.errors import (
     ModelError,
     nearest,
     quote,
+    unexpected,
 )
 from mixedflow.inference import over_time
 from mixedflow.inference.comparison import lr_test
 from mixedflow.inference.fixed import contrasts
-from mixedflow.inference.implied import implied_over
+from mixedflow.inference.implied import implied
 from mixedflow.inference.results import Reporting, Results, known_df
 from mixedflow.language.contrasts import parse as parse_contrast
 from mixedflow.language.formula import Parsed, parse
@@ -174,7 +175,7 @@ def _one(
     except Exception as error:
         # Not of a user's making, and still no reason to lose the other structures.
         logger.exception("structures.%s.fits.%s", spec.name, one.name)
-        return f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
+        return unexpected(error)
 
 
 def _fitted(spec: StructuresSpec, one: StructureSpec, rows: pd.DataFrame) -> Results:
@@ -321,7 +322,7 @@ def _course(spec: StructuresSpec, tried: Sequence[_Tried]) -> pd.DataFrame | Non
     for one in tried:
         # Rows that are alike by several factors, or by clusters of another, have no one course.
         if [group.name for group in one.results.groups] == [spec.cluster]:
-            found = implied_over(one.results.fitted, of, rows)
+            found = implied(one.results.fitted, of, rows)
             parts.append(found.assign(structure=one.name))
     whole = pd.concat(parts, ignore_index=True)
     return whole[["structure", *(name for name in whole.columns if name != "structure")]]

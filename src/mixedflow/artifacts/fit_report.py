@@ -22,19 +22,19 @@ _OTHER_DIGITS = {
 }  # fmt: skip
 
 
-def _meaningful(value: Any, digits: int = _DIGITS) -> Any:
+def meaningful(value: Any, digits: int = _DIGITS) -> Any:
     """``value`` with the digits that mean something, in all of its parts."""
     if isinstance(value, float):
         return float(f"{value:.{digits}g}") + 0.0  # -0 is 0
     if isinstance(value, Mapping):
-        parts = {key: _meaningful(v, _OTHER_DIGITS.get(key, _DIGITS)) for key, v in value.items()}
+        parts = {key: meaningful(v, _OTHER_DIGITS.get(key, _DIGITS)) for key, v in value.items()}
         if parts.get("difference") is not None and parts.get("tolerance"):
             # Of an audit: what is far below its tolerance is rounding.
             decimals = 2 - math.floor(math.log10(parts["tolerance"]))
             parts["difference"] = round(parts["difference"], decimals) + 0.0
         return parts
     if isinstance(value, list | tuple):
-        return [_meaningful(part, digits) for part in value]
+        return [meaningful(part, digits) for part in value]
     return value
 
 
@@ -255,7 +255,7 @@ class FitReport:
         for rare in rarely:
             if values.get(rare, ...) is None:
                 del values[rare]
-        values = _meaningful(values)
+        values = meaningful(values)
         return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
     def write(self, path: Path) -> None:

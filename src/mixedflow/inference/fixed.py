@@ -21,6 +21,8 @@ from mixedflow.model.solution import Solution
 if TYPE_CHECKING:
     import pandas as pd
 
+_ROUNDING = 1e-12  # correlations of estimates that are 0 but for rounding
+
 
 def fixed_effects(
     small_sample: SmallSample,
@@ -88,12 +90,14 @@ def correlations(
     error = np.sqrt(np.diag(phi))
     later, former = np.tril_indices(len(terms), -1)
     covariance = phi[later, former]
+    scale = error[later] * error[former]
+    covariance[np.abs(covariance) < _ROUNDING * scale] = 0.0
     frame = pd.DataFrame(
         {
             "term1": [terms[k] for k in later],
             "term2": [terms[k] for k in former],
             "covariance": covariance,
-            "correlation": covariance / (error[later] * error[former]),
+            "correlation": covariance / scale,
         }
     )
     return frame.astype({"term1": "str", "term2": "str"})

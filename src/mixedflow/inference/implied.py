@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedflow.arrays import Array
-from mixedflow.errors import ModelError
-from mixedflow.inference.over_time import Course, course, expected
+from mixedflow.inference.over_time import Course, expected
 from mixedflow.model.fitted import Fitted
 from mixedflow.model.residual_covariance import alike
 
@@ -23,29 +22,13 @@ if TYPE_CHECKING:
 _Rows = NDArray[np.int64]
 
 
-def implied(
-    fitted: Fitted, time: Array, visit: Array | None = None, visits: tuple[str, ...] = ()
-) -> pd.DataFrame:
-    """What ``fitted`` implies over ``time`` (N,), to lay over what residuals show.
+def implied(fitted: Fitted, of: Course, rows: _Rows) -> pd.DataFrame:
+    """What ``fitted``, with one grouping factor, implies over a course of its ``rows`` (n,).
 
     The table of :func:`mixedflow.inference.over_time.empirical` for the same rows: each entry is
     the mean of the model's variance, correlation or semivariance over the rows of a visit or bin of
-    time, or over the pairs of rows of a bin of time apart or of two visits. ``visit`` (N,) and
-    ``visits`` are those of :func:`mixedflow.inference.over_time.course`; rows are those of the fit.
-
-    Raises
-    ------
-    ModelError
-        Several grouping factors.
+    time, or over the pairs of rows of a bin of time apart or of two visits.
     """
-    if len(fitted.groups) != 1:
-        what = f"rows are alike by {len(fitted.groups)} grouping factors"
-        raise ModelError("implied", what, "it needs a model with one")
-    return implied_over(fitted, *course(fitted.groups[0].codes, time, visit, visits))
-
-
-def implied_over(fitted: Fitted, of: Course, rows: _Rows) -> pd.DataFrame:
-    """The same over a course of the fit's ``rows``, of a fit with one grouping factor."""
     first, second = of.pairs
     covariance = marginal_covariance(fitted, rows[first], rows[second])
     return expected(of, marginal_variance(fitted)[rows], covariance)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mixedflow.artifacts.storage import remove_partial, write_text
-from mixedflow.errors import MixedflowError, SourceError, quote
+from mixedflow.errors import MixedflowError, SourceError, quote, unexpected
 from mixedflow.jobs import provenance
 
 logger = logging.getLogger(__name__)
@@ -115,13 +115,13 @@ def _failing_in_one_line(rule: str, log: Path, outputs: list[Path]) -> Iterator[
         line = f"{rule}: cannot read or write: {reason}{place}"
         _fail(f"{line}; mend that (space, permissions), and run again", log, outputs)
     except Exception as error:
-        what = " ".join(str(error).split())
-        if isinstance(error, ImportError) and "failed to map" in what:  # a library did not fit in
+        # A library that did not fit into memory.
+        if isinstance(error, ImportError) and "failed to map" in str(error):
             _fail(_NO_MEMORY.format(rule), log, outputs)
         # Not of a user's making, so the log keeps what a report of the fault needs.
         with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as stream:
             traceback.print_exc(file=stream)
-        _fail(f"{rule}: unexpected {type(error).__name__}: {what}", log, outputs)
+        _fail(f"{rule}: {unexpected(error)}", log, outputs)
 
 
 @contextmanager
