@@ -53,7 +53,7 @@ def tables(
             shown &= np.array([name not in names.get(of, ()) for of, name in pairs], bool)
         for of, hidden_names in names.items():
             if f"cluster_{of}" in table:
-                shown &= [str(name) not in hidden_names for name in table[f"cluster_{of}"]]
+                shown &= ~table[f"cluster_{of}"].astype(str).isin(hidden_names).to_numpy(bool)
         found[key] = table if shown.all() else table[shown].reset_index(drop=True)
     if "predictions" in found:
         rows = found["predictions"]
