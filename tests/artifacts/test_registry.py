@@ -17,9 +17,19 @@ import pytest
 import yaml
 from markupsafe import escape
 from pandas.api.types import is_numeric_dtype
+from parsed_page import everything
 
 from mixedflow.artifacts import registry, stored
-from mixedflow.artifacts.registry import ARTIFACTS, FAMILY, FIGURE, PAGE, TABLE, Artifact, File
+from mixedflow.artifacts.registry import (
+    APPENDIX,
+    ARTIFACTS,
+    FAMILY,
+    FIGURE,
+    PAGE,
+    TABLE,
+    Artifact,
+    File,
+)
 from mixedflow.jobs import digest
 from mixedflow.prose import captions
 
@@ -132,7 +142,8 @@ def left(results: Path) -> list[str]:
 
 
 def test_what_is_seen_has_a_caption_and_every_caption_is_of_something() -> None:
-    seen = {a.name for a in ARTIFACTS if a.format in (TABLE, FIGURE, PAGE)}
+    shown = [a for a in ARTIFACTS if a.stage is not APPENDIX]
+    seen = {a.name for a in shown if a.format in (TABLE, FIGURE, PAGE)}
     assert seen == set(captions.ALL)
     described = {name for name, caption in captions.ALL.items() if caption.alt}
     assert described == {a.name for a in ARTIFACTS if a.format == FIGURE}
@@ -216,10 +227,22 @@ def test_tables_have_the_columns_of_the_registry(results: Path) -> None:
 
 
 def test_the_report_shows_every_figure(results: Path) -> None:
-    page = (results / "report.html").read_text("utf-8")
+    page = everything(results)
     shown = re.findall(r'<figure id="[^"]+"(?: class="wide")?>.*?</figure>', page, re.DOTALL)
     titles = {str(escape(captions.ALL[a.name].title)) for a in ARTIFACTS if a.format == FIGURE}
-    assert {title for title in titles if not any(f"<b>{title}." in one for one in shown)} == set()
+    told = {title for title in titles if any(f">{title}</a></b>" in one for one in shown)}
+    assert told == titles
+
+
+def test_a_caption_is_told_once(results: Path) -> None:
+    """In the glossary, to which every table and figure links."""
+    glossary = (results / "appendix" / "glossary.html").read_text("utf-8")
+    texts = [str(escape(c.text)) for n, c in captions.ALL.items() if n != "report"]
+    assert [text for text in texts if f"<dd>{text}</dd>" not in glossary] == []
+    others = everything(results).replace(glossary, "")
+    assert [text for text in texts if text in others] == []
+    linked = set(re.findall(r'appendix/glossary.html#([^"]+)"', others))
+    assert linked and linked <= set(re.findall(r'id="([^"]+)"', glossary))
 
 
 def test_an_apostrophe_that_guards_a_label_is_not_shown(results: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from parsed_page import everything
 from visits import Run, frame
 
 from mixedflow import api, cli
@@ -47,7 +48,7 @@ def finished(visits: Path) -> Path:
 
 
 def test_a_file_of_spss_becomes_a_report(finished: Path) -> None:
-    page = (finished / "results" / "report.html").read_text("utf-8")
+    page = everything(finished / "results")
     assert "Besuche" in page and "<b>" not in page.split("Klinik", 1)[1][:40]
     ranking = pd.read_csv(finished / "results/models/random_intercept/ranking.csv")
     assert set(ranking["cluster"]) == set(frame()["clinic"])

@@ -18,6 +18,14 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def html(results: Path) -> str:
+def pages(results: Path) -> dict[str, str]:
+    """Every page by its place."""
     page.render(results, CONFIG, results / "report.html")
-    return (results / "report.html").read_text(encoding="utf-8")
+    places = ["report.html", *(f"appendix/{p.name}" for p in (results / "appendix").iterdir())]
+    return {place: (results / place).read_text(encoding="utf-8") for place in places}
+
+
+@pytest.fixture(scope="module")
+def html(pages: dict[str, str]) -> str:
+    """The report itself."""
+    return pages["report.html"]

@@ -22,7 +22,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("default", "hostile")
+PAGES = ("default", "default model", "hostile", "hostile model", "hostile data")
 PHONE, DESK = 390, 1440
 
 
@@ -35,7 +35,14 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     given = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     config = json.loads(reading.load(given, origin="config.yaml").to_json())
     report_page.render(ROOT / "results", config, root / "default.html")
-    return {"default": root / "default.html", "hostile": root / "hostile" / "report.html"}
+    hostile = root / "hostile" / "appendix"
+    return {
+        "default": root / "default.html",
+        "default model": root / "appendix" / "model-school_value_added.html",
+        "hostile": root / "hostile" / "report.html",
+        "hostile model": hostile / "model-good.html",
+        "hostile data": hostile / "data-schools.html",
+    }
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +108,7 @@ def test_every_picture_says_what_it_shows(opened: Any, name: str) -> None:
              !(one.alt || one.getAttribute('aria-label')
                || one.querySelector(':scope > title')?.textContent.trim())).length"""
     )
-    assert page.locator("figure svg").count() > 10 and without == 0
+    assert page.locator("figure svg").count() > 3 and without == 0
 
 
 def first_column(page: Any, name: str) -> list[str]:
@@ -181,17 +188,19 @@ def test_without_scripts_it_is_a_plain_table(opened: Any) -> None:
 
 @pytest.mark.parametrize(
     ("name", "width", "scheme"),
-    [("default", DESK, "light"), ("default", DESK, "dark"), ("hostile", PHONE, "light")],
+    [
+        ("default", DESK, "light"),
+        ("default", DESK, "dark"),
+        ("default model", DESK, "light"),
+        ("hostile", PHONE, "light"),
+        ("hostile model", PHONE, "light"),
+    ],
 )
 def test_axe_finds_nothing(opened: Any, name: str, width: int, scheme: str) -> None:
     page = opened(name, width, color_scheme=scheme).page
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     # A picture is one image to a reader: its thousands of strokes only take time.
     page.evaluate("document.querySelectorAll('figure svg > g').forEach(one => one.remove())")
-    # Nor does a third model of a data set show anything that two do not.
-    page.evaluate(
-        "document.querySelectorAll('article ~ article ~ article').forEach(a => a.remove())"
-    )
     # Nor the seventh row of a table anything that six do not.
     page.evaluate("document.querySelectorAll('tr:nth-child(n + 7)').forEach(r => r.remove())")
     # Below a gradient, the shade at a table's edge, axe would not judge.
@@ -208,7 +217,7 @@ def test_axe_finds_nothing(opened: Any, name: str, width: int, scheme: str) -> N
 
 
 def test_it_prints_what_is_folded(opened: Any) -> None:
-    page = opened("default").page
+    page = opened("default model").page
     folded = "document.querySelectorAll('details:not([open]):not(.raw)').length"
     assert page.evaluate(folded) > 0
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")

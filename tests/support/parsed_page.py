@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html.parser import HTMLParser
+from pathlib import Path
 
 
 class Page(HTMLParser):
@@ -21,3 +22,9 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.words.append(data)
+
+
+def everything(results: Path) -> str:
+    """The report of a run and the pages behind it, one after another."""
+    places = [results / "report.html", *sorted((results / "appendix").glob("*.html"))]
+    return "\n".join(path.read_text(encoding="utf-8") for path in places)

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 from chunk_data import damaged, write_files
+from parsed_page import everything
 from scipy.stats import chi2
 
 from mixedflow import api
@@ -132,7 +133,7 @@ def compared_as_all_rows(run: Path, frame: pd.DataFrame) -> None:
     assert dict(found["distribution"]) == {
         "size": "chi2(2)", "slope": "half chi2(1), half chi2(2)",
     }  # fmt: skip
-    page = (run / "results/report.html").read_text("utf-8")
+    page = everything(run / "results")
     assert "Likelihood-ratio tests" in page
 
 

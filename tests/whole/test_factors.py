@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from parsed_page import everything
 
 from mixedflow import cli
 from mixedflow.artifacts import stored
@@ -72,7 +73,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(run: Path) -> str:
-    return (run / "results" / "report.html").read_text("utf-8")
+    return everything(run / "results")
 
 
 @pytest.fixture(scope="module")

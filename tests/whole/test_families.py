@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from family_data import HOSTILE, OUTCOMES, SUBSETS, benjamini_hochberg, configuration, dataset, holm
+from parsed_page import everything
 
 from mixedflow import api
 from mixedflow.artifacts import stored
@@ -77,7 +78,7 @@ def test_a_member_that_fails_says_why_and_loses_no_other(run: Path) -> None:
     assert failures["y9.boys"].startswith("unknown variable 'y9'; known: ")
     assert "no row is left" in failures["y0.nobody"]
     assert (failures[[f"{y}.{s}" for y in OUTCOMES[:3] for s in ("girls", "boys")]] == "").all()
-    page = (run / "results/report.html").read_text("utf-8")
+    page = everything(run / "results")
     assert "could not be fitted" in page and "constant" in page
 
 
@@ -89,7 +90,7 @@ def test_a_file_is_read_as_the_source_would_be(run: Path) -> None:
 
 
 def test_names_are_escaped_and_everything_has_a_record(run: Path, monkeypatch) -> None:
-    page = (run / "results/report.html").read_text("utf-8")
+    page = everything(run / "results")
     assert HOSTILE not in page and "&lt;b&gt;a &amp; \N{SHEEP}&lt;/b&gt;" in page
     svg = (run / "results/families/scores/family.svg").read_text("utf-8")
     assert "<b>" not in svg

@@ -11,6 +11,7 @@ import faults
 import numpy as np
 import pytest
 import yaml
+from parsed_page import everything
 
 from mixedflow import cli
 from mixedflow.artifacts import stored
@@ -124,7 +125,7 @@ def test_artifacts_are_those_that_a_model_has(run: Path) -> None:
         assert figures & drawn == (set() if marginal else figures)
         assert {"means.svg", "variance.svg", "residual_qq.svg", "influence.svg"} <= drawn
     assert (run / MODELS / "opposites_ar1" / "bootstrap.csv").exists()
-    page = (run / "results" / "report.html").read_text("utf-8")
+    page = everything(run / "results")
     assert 'id="opposites_un-variance"' in page and 'id="opposites_un-shrinkage"' not in page
 
 

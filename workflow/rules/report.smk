@@ -130,11 +130,23 @@ DRAWN = [
 ]
 
 
+# The page itself, and those behind it.
+HAS = [*([registry.STRUCTURED] if STRUCTURES else []), *([registry.FAMILIAR] if FAMILIES else [])]
+PAGE, *APPENDIX = registry.made_by("report", *HAS)
+APPENDED = {
+    path
+    for file in APPENDIX
+    for path in expand(f"{RESULTS}/{file.path}", model=sorted(MODELS), dataset=sorted(DATASETS))
+}
+
+
 rule report:
     input:
         [path for path in ARTIFACTS if not path.startswith(RECORDS)],
     output:
-        **outputs("report", labels={"shows": "the whole analysis", "as": "page"}),
+        sorted(APPENDED),
+        record=f"{RECORDS}/report.json",
+        report_html=shown(PAGE, labels={"shows": "the whole analysis", "as": "page"}),
     log:
         f"{LOGS}/report.log",
     threads: 1

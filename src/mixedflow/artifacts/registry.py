@@ -48,6 +48,7 @@ STRUCTURES = Stage("structures/{structures}", "structures", "Comparisons")
 RANKING = Stage("models/{model}", "model", "Rankings", figures="figures")
 MOVES = Stage("datasets/{dataset}", "dataset", "Rankings")
 REPORT = Stage("", category="Report")
+APPENDIX = Stage("appendix")  # pages behind the report, which alone links to them
 
 # What a data set or model may lack (``Artifact.needs``).
 TIME = "time"  # a column that orders the rows of a cluster
@@ -61,6 +62,7 @@ COURSE = "course"  # a residual structure, and a time over which it can be looke
 EFFECTS = "effects"  # random ones, which a marginal model has not
 FACTORS = "factors"  # a model with several grouping factors
 SLOPE = "slope"  # a random one, with which an order depends on the covariate
+STRUCTURED, FAMILIAR = "structured", "familiar"  # lists of structures, families: of an analysis
 
 # Parts of the report that show all of theirs, in the order of ARTIFACTS.
 EXPLORATION, PICTURES, DIAGNOSTICS = "exploration", "pictures", "diagnostics"
@@ -136,7 +138,7 @@ class File(NamedTuple):
     @property
     def reported(self) -> bool:
         """Whether Snakemake's own report shows it, with its caption."""
-        return self.suffix in ("html", "svg")
+        return self.suffix in ("html", "svg") and self.artifact.stage is not APPENDIX
 
     @property
     def place(self) -> str:
@@ -400,6 +402,12 @@ ARTIFACTS = (
     Artifact("report", REPORT, PAGE, ("report",)),
     Artifact("report", REPORT, DOCX, ("word",)),
     Artifact("tables", REPORT, XLSX, ("workbook",)),
+    Artifact("model-{model}", APPENDIX, PAGE, ("report",)),
+    Artifact("data-{dataset}", APPENDIX, PAGE, ("report",)),
+    Artifact("structures", APPENDIX, PAGE, ("report",), (STRUCTURED,)),
+    Artifact("families", APPENDIX, PAGE, ("report",), (FAMILIAR,)),
+    Artifact("methods", APPENDIX, PAGE, ("report",)),
+    Artifact("glossary", APPENDIX, PAGE, ("report",)),
     Artifact("manifest", REPORT, JSON, ("manifest",)),
 )  # fmt: skip
 

@@ -6,6 +6,7 @@ made from them (:func:`rst`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +23,11 @@ class Caption(NamedTuple):
     title: str
     text: str
     alt: str = ""
+
+    @property
+    def anchor(self) -> str:
+        """Where the glossary of the report has it."""
+        return "-".join(re.findall(r"[a-z0-9]+", self.title.casefold()))
 
 
 ALL = {
@@ -467,6 +473,14 @@ _STRUCTURED = {
 def of_model(marginal: bool, structured: bool) -> dict[str, Caption]:
     """The captions of a marginal model, and of one with a residual structure."""
     return {**ALL, **(_STRUCTURED if structured else {}), **(_MARGINAL if marginal else {})}
+
+
+def variants() -> dict[str, list[Caption]]:
+    """Every caption by its artifact: the usual one, then those that some models have instead."""
+    return {
+        name: [caption, *(other[name] for other in (_STRUCTURED, _MARGINAL) if name in other)]
+        for name, caption in ALL.items()
+    }
 
 
 # A table that the page alone has: of variance_components, what a residual structure adds.

@@ -31,7 +31,7 @@ def marks(fit: ModelReport) -> list[str]:
 
 def marked(fit: ModelReport) -> Markup:
     """The model's name with its marks."""
-    name = Markup('<a href="#model-{0}"><code>{0}</code></a>').format(fit.model)
+    name = Markup('<a href="appendix/model-{0}.html"><code>{0}</code></a>').format(fit.model)
     badges = (Markup(' <span class="mark">{}</span>').format(mark) for mark in marks(fit))
     return name + Markup("").join(badges)
 

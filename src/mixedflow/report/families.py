@@ -49,7 +49,9 @@ class Section:
 
     @property
     def link(self) -> Markup:
-        return Markup('<a href="#family-{0}"><code>{0}</code></a>').format(self.spec["name"])
+        return Markup('<a href="appendix/families.html#family-{0}"><code>{0}</code></a>').format(
+            self.spec["name"]
+        )
 
     @property
     def sentence(self) -> Markup:

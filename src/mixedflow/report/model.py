@@ -189,6 +189,10 @@ class Model:
         return residual_names.written(self.fit)
 
     @property
+    def structure(self) -> str:
+        return self.residual.removeprefix("residual: ") or "independent"
+
+    @property
     def empty_ends(self) -> str:
         return findings.empty_ends(self.fit, self.fixed, self.components)
 

@@ -46,7 +46,9 @@ class Section:
 
     @property
     def link(self) -> Markup:
-        return Markup('<a href="#structures-{0}"><code>{0}</code></a>').format(self.spec["name"])
+        return Markup(
+            '<a href="appendix/structures.html#structures-{0}"><code>{0}</code></a>'
+        ).format(self.spec["name"])
 
     @property
     def sentences(self) -> list[Markup]:

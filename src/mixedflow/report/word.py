@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from mixedflow.artifacts import formatting, office, registry, stored
+from mixedflow.artifacts import formatting, office, registry
 from mixedflow.errors import SourceError, plain
 from mixedflow.prose import findings
-from mixedflow.report import page, paper
-from mixedflow.report.tables import records
+from mixedflow.report import paper
+from mixedflow.report import run as runs
 
 if TYPE_CHECKING:
     import docx.document
@@ -95,28 +95,26 @@ class _Writer:
 def _fill(to: _Writer, results_dir: Path, config: Mapping[str, Any]) -> None:
     report = config.get("report") or {}
     title, author = report.get("title") or "Multilevel analysis", report.get("author") or ""
-    compared = results_dir / "comparisons.csv" if config.get("comparisons") else None
-    rows = records(stored.read(compared)) if compared else []
-    datasets = page.read_datasets(results_dir, config, rows)
+    run = runs.read(results_dir, config)
     to.properties(title, author)
     to.heading(title, 0)
     if author:
         to.paragraph(author)
     to.heading("Main findings", 1)
-    for dataset in datasets:
+    for dataset in run.datasets:
         to.heading(dataset.card["title"], 2)
         to.paragraph(dataset.sentence)
-        for sentence in page.headlines_of(dataset, rows) if dataset.models else ():
+        for sentence in dataset.headlines(run.rows) if dataset.models else ():
             to.paragraph(sentence, "List Bullet")
-    fits = [model.fit for dataset in datasets for model in dataset.models]
-    cautions = findings.cautions([one.card for one in datasets], fits, rows)
+    cards = [dataset.card for dataset in run.datasets]
+    cautions = findings.cautions(cards, list(run.fits.values()), run.rows)
     if cautions:
         to.heading("What to be careful about", 2)
         for caution in cautions[:_MOST_CAUTIONS]:
             to.paragraph(caution, "List Bullet")
         if len(cautions) > _MOST_CAUTIONS:
             to.paragraph(f"{len(cautions) - _MOST_CAUTIONS} more are in report.html.")
-    ranked = [m for dataset in datasets for m in dataset.models if m.ranks is not None]
+    ranked = [model for model in run.models if model.ranks is not None]
     if ranked:
         to.heading("Rankings", 1)
     for model in ranked:
@@ -125,7 +123,7 @@ def _fill(to: _Writer, results_dir: Path, config: Mapping[str, Any]) -> None:
         to.paragraph(findings.ranking_sentence(model.fit, model.ranks))
         to.printed(paper.Printed.read(model.folder / "ranking.csv"))
     to.heading("Tables", 1)
-    for dataset in datasets:
+    for dataset in run.datasets:
         if dataset.models:
             fitted = [paper.Fitted(m.fit, m.fixed, m.components) for m in dataset.models]
             to.table(
@@ -135,7 +133,7 @@ def _fill(to: _Writer, results_dir: Path, config: Mapping[str, Any]) -> None:
     names = [artifact.name for artifact in registry.published(registry.MODEL)]
     files = [
         model.folder / f"{name}.csv"
-        for dataset in datasets
+        for dataset in run.datasets
         for model in dataset.models
         for name in names
     ]
