@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import limits
+import pandas as pd
 import pytest
 import yaml
 from report_run import CONFIG, HOSTILE, write_run
@@ -144,7 +146,7 @@ def test_the_ranking_is_searched(opened: Any) -> None:
     page.get_by_label("Find in this table").first.fill("RIGHT-TO-LEFT עברית")
     assert page.locator("[data-sortable]").first.locator("tbody tr:visible").count() == 1
     assert page.locator(".search output").first.inner_text() == "1 of 5"
-    assert first_column(page, "selected") == ["best"]
+    assert first_column(page, "rank") == ["1"]
     page.get_by_label("Find in this table").first.fill("")
     assert len(first_column(page, "cluster")) == 5
 
@@ -152,7 +154,7 @@ def test_the_ranking_is_searched(opened: Any) -> None:
 @pytest.mark.parametrize("how", ["hover", "tap", "keys"])
 def test_a_point_of_the_ranking_is_named(opened: Any, how: str) -> None:
     phone = {"width": PHONE, "has_touch": True} if how == "tap" else {}
-    page = opened("hostile", **phone).page
+    page = opened("hostile model", **phone).page
     figure = page.locator("#good-caterpillar")
     told = figure.get_by_role("status")
     assert not told.is_visible()
@@ -169,6 +171,43 @@ def test_a_point_of_the_ranking_is_named(opened: Any, how: str) -> None:
     assert told.is_visible()
     box = told.bounding_box()
     assert box["x"] >= 0 and box["x"] + box["width"] <= page.viewport_size["width"]
+
+
+def test_the_report_answers_within_its_limits(opened: Any) -> None:
+    """Of the default run: what a reader has the patience for."""
+    found = limits.measured(opened("default").page)
+    assert found["first words"] <= 150 and found["first height"] <= 900
+    assert found["words"] <= 2500
+    assert found["height"] <= 9000, "ten screens"
+    assert found["printed"] <= 15
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_names_in_the_ranking_can_be_read(opened: Any, width: int) -> None:
+    page = opened("default", width).page
+    sizes = page.evaluate(
+        """() => [...document.querySelectorAll('.order .chart .bar text')]
+             .filter(text => text.getClientRects().length)
+             .map(text => parseFloat(getComputedStyle(text).fontSize)
+               * text.getScreenCTM().a)"""
+    )
+    assert len(sizes) == 65 and min(sizes) >= 11
+
+
+def test_a_picked_cluster_says_what_it_can_be_told_from(opened: Any) -> None:
+    page = opened("default").page
+    told = page.locator(".picked")
+    page.get_by_label("Pick a cluster").fill("59")
+    assert "Rank 65" in told.inner_text() and "it is better than 0 and worse than" in (
+        told.inner_text()
+    )
+    assert page.locator("tr.on td:nth-child(2)").all_inner_texts() == ["59"]
+    page.locator(".order .columns .bar").first.locator("rect").click()
+    pairs = pd.read_csv(ROOT / "results/models/school_value_added/ranking_pairs.csv", dtype=str)
+    of = (pairs["first"] == "53") | (pairs["second"] == "53")
+    apart = int((of & (pairs["separable"] == "all")).sum())
+    assert f"it is better than {apart} (" in told.inner_text()
+    assert page.locator("polyline.on").count() == 1
 
 
 def test_strangers_words_are_intact(opened: Any) -> None:

@@ -245,6 +245,12 @@ class Model:
             shown["method"] = shown["method"].replace("mixed model", "model")
         return table(shown[["term", "method", "estimate", "std_error", "conf_low", "conf_high"]])
 
+    def pictures(self, *names: str) -> list[Markup]:
+        """Those of these figures that the model has, once more on another page."""
+        found = {shown.key: shown.body for shown in [*self.figures, *self.diagnostics]}
+        keys = [f"{self.name}-{name}" for name in names]
+        return [found[key] for key in keys if key in found]
+
     @property
     def figures(self) -> list[Shown]:
         return self._figures(registry.PICTURES)

@@ -24,7 +24,6 @@ from mixedflow.prose import captions, findings, methods
 from mixedflow.report import run as runs
 from mixedflow.report.card import fragment
 from mixedflow.report.html import environment
-from mixedflow.report.ranking import Ranking
 from mixedflow.report.run import Run
 from mixedflow.report.tables import table
 
@@ -127,7 +126,7 @@ def _together(run: Run) -> dict[str, Any]:
         "headlines": {dataset.name: dataset.headlines(run.rows) for dataset in run.datasets},
         "comparison_sentences": [findings.comparison_sentence(row, run.fits) for row in run.rows],
         "comparisons_table": _comparisons(run),
-        "rankings": [Ranking(model) for dataset in run.datasets if (model := dataset.ranking)],
+        "rankings": [one for dataset in run.datasets if (one := dataset.shown_ranking)],
     }
 
 

@@ -17,6 +17,7 @@ from mixedflow.prose.markup import synthetic
 from mixedflow.report import families, paper, structures
 from mixedflow.report.card import card_parts
 from mixedflow.report.model import Model, Shown, read_json, shown_of
+from mixedflow.report.ranking import Ranking
 from mixedflow.report.tables import records
 
 if TYPE_CHECKING:
@@ -122,8 +123,21 @@ class Dataset:
         found = [shown for key in wanted for shown in pictures if shown.key == key]
         return [replace(shown, wide=False) for shown in found[:_MOST_LOOKS]]
 
-    @property
-    def picture(self) -> Markup | None:
+    @cached_property
+    def shown_ranking(self) -> Ranking | None:
+        lead = self.ranking
+        others = [model for model in self.models if model.ranks is not None and model is not lead]
+        return Ranking(lead, self.folder, others, self.moves_sentences) if lead else None
+
+    @cached_property
+    def pictured(self) -> tuple[Markup, str, str] | None:
+        """The one picture of the first screen, where there is more of it, and its style."""
+        if self.shown_ranking:
+            at = f"#ranking-{self.shown_ranking.model.name}"
+            return self.shown_ranking.small, at, "order"
+        for model in reversed(self.models):
+            for shown in model.pictures("means"):
+                return shown, f"appendix/model-{model.name}.html#{model.name}-means", "plot"
         return None
 
     @property
