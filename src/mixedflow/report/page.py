@@ -30,6 +30,10 @@ from mixedflow.report.tables import table
 RESOURCES = ("templates/report/*.j2",)
 MAIN = "report.html"
 APPENDIX = "appendix"
+_COMPARED = (
+    "comparison", "null", "alternative", "statistic", "df", "p_value", "distribution",
+    "p_bootstrap", "warning",
+)  # fmt: skip
 
 
 def render(results_dir: Path, config: Mapping[str, Any], out: Path) -> None:
@@ -134,12 +138,13 @@ def _comparisons(run: Run) -> Markup | None:
     """The table, models with their marks; a column of warnings only where there is one."""
     if run.compared is None:
         return None
-    shown = run.compared.copy()
+    shown = run.compared[[name for name in _COMPARED if name in run.compared.columns]].copy()
     for column in ("null", "alternative"):
         shown[column] = [
             findings.named(run.fits[name]) if name in run.fits else name for name in shown[column]
         ]
-    return table(shown.dropna(axis="columns", how="all"))
+    empty = shown.isna() | (shown == "")
+    return table(shown.loc[:, ~empty.all()])
 
 
 def _methods(run: Run, config: Mapping[str, Any]) -> dict[str, Any]:

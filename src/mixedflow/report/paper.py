@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,15 +68,19 @@ def order(fit: ModelReport) -> tuple[int, str]:
     return fit.n_parameters, fit.model
 
 
-def side_by_side(fits: Sequence[Fitted]) -> SideBySide:
+def side_by_side(fits: Sequence[Fitted], digits: tuple[int, int] = (4, 4)) -> SideBySide:
     """Models of one data set in columns: fixed part, variance part, fit.
+
+    ``digits`` are those of estimates and of their standard errors.
 
     A term that a model does not have is an empty cell. Variance parts are standard deviations and
     correlations, which are in the units of the outcome or none.
     """
-    fixed = [{row["term"]: _cell(row) for row in one.fixed.to_dict("records")} for one in fits]
+    fixed = [
+        {row["term"]: _cell(row, digits) for row in one.fixed.to_dict("records")} for one in fits
+    ]
     several = any(len(one.fit.groups) > 1 for one in fits)
-    random = [_random(one.components, several) for one in fits]
+    random = [_random(one.components, several, digits) for one in fits]
     # The residual's rows come last, whichever model has the most terms.
     every = [name for name in _union(random) if name != _RESIDUAL]
     names = sorted(every, key=lambda name: name.startswith(_OF_RESIDUAL))
@@ -98,24 +102,24 @@ def _union(columns: Sequence[Mapping[str, Cell]]) -> list[str]:
     return list(dict.fromkeys(name for column in columns for name in column))
 
 
-def _cell(row: Mapping[Any, Any]) -> Cell:
-    error = formatting.number(row["std_error"])
-    return formatting.number(row["estimate"]), f"({error})" if error else ""
+def _cell(row: Mapping[Any, Any], digits: tuple[int, int]) -> Cell:
+    error = formatting.number(row["std_error"], digits[1])
+    return formatting.number(row["estimate"], digits[0]), f"({error})" if error else ""
 
 
-def _random(components: pd.DataFrame, several: bool) -> dict[str, Cell]:
+def _random(components: pd.DataFrame, several: bool, digits: tuple[int, int]) -> dict[str, Cell]:
     """The SDs and correlations; where models have several factors, in blocks by factor."""
     found = {}
     for row in components.to_dict("records"):
         if row["group"] == RESIDUAL and (row["term1"] or row["scale"] in SCALES):
             if row["scale"] not in ("var", "cov"):
-                found[f"{_OF_RESIDUAL}{parameter(row)}"] = _cell(row)
+                found[f"{_OF_RESIDUAL}{parameter(row)}"] = _cell(row, digits)
         elif row["scale"] == "sd":
             what = f"SD of {row['term1']}: {row['group']}" if row["term1"] else _RESIDUAL
-            found[what] = _cell(row)
+            found[what] = _cell(row, digits)
         elif row["scale"] == "corr":
             whose = f": {row['group']}" if several else ""
-            found[f"Correlation of {row['term1']} and {row['term2']}{whose}"] = _cell(row)
+            found[f"Correlation of {row['term1']} and {row['term2']}{whose}"] = _cell(row, digits)
     return found
 
 
@@ -166,8 +170,12 @@ def _of(found: Mapping[str, Any] | None, name: str) -> str:
     return formatting.share(found[name]) if found else ""
 
 
-def html(table: SideBySide) -> Markup:
-    """The table as HTML; standard errors stand below their estimates."""
+def html(table: SideBySide, between: str = "<br>", called: Callable[[str], str] = str) -> Markup:
+    """The table as HTML.
+
+    Standard errors stand below their estimates, or where ``between`` puts them; ``called`` gives
+    rows other names than those of their terms.
+    """
     row, cell = Markup("<tr{}>{}</tr>\n"), Markup('<td class="number">{}{}</td>')
     head = Markup("").join(
         Markup('<th scope="col" class="number">{}</th>').format(
@@ -182,10 +190,12 @@ def html(table: SideBySide) -> Markup:
         )
         for name, cells in rows:
             shown = Markup("").join(
-                cell.format(value, Markup("<br><small>{}</small>").format(error) if error else "")
+                cell.format(
+                    value, Markup(between + "<small>{}</small>").format(error) if error else ""
+                )
                 for value, error in cells
             )
-            body += row.format("", Markup('<th scope="row">{}</th>').format(name) + shown)
+            body += row.format("", Markup('<th scope="row">{}</th>').format(called(name)) + shown)
         parts.append(Markup("<tbody>\n{}</tbody>\n").format(body))
     return Markup(
         '<table class="paper">\n<thead><tr><td></td>{}</tr></thead>\n{}</table>\n<p>{}</p>\n'

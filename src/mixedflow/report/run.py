@@ -82,6 +82,37 @@ class Dataset:
         return paper.html(paper.side_by_side(fitted)) if fitted else None
 
     @property
+    def models_at_once(self) -> Markup | None:
+        """The same with labels and fewer digits, for a reader of the report."""
+        fitted = [paper.Fitted(m.fit, m.fixed, m.components) for m in self.models]
+        if not fitted:
+            return None
+        names = {v["name"]: v["label"] for v in self.card["variables"] if v.get("label")}
+
+        def called(row: str) -> str:
+            """A term by the labels of its columns; other rows as they are."""
+            if any(row in set(one.fixed["term"]) for one in fitted):
+                return " \N{MULTIPLICATION SIGN} ".join(map(labelled, row.split(":")))
+            return row
+
+        def labelled(factor: str) -> str:
+            column, _, level = factor.rstrip("]").partition("[")
+            return f"{names.get(column, column)}{': ' if level else ''}{level}"
+
+        return paper.html(paper.side_by_side(fitted, (3, 2)), " ", called)
+
+    @property
+    def lead(self) -> Model | None:
+        """The model whose assumptions the report looks at."""
+        return self.ranking or (self.models[-1] if self.models else None)
+
+    @property
+    def looked_at(self) -> list[Shown]:
+        """The first diagnostics of that model; its page has all of them."""
+        found = self.lead.diagnostics if self.lead else []
+        return [replace(one, key=f"{one.key}-seen", wide=False) for one in found[:_MOST_LOOKS]]
+
+    @property
     def synthetic(self) -> bool:
         return synthetic(self.card)
 
@@ -171,6 +202,18 @@ class Run:
     @cached_property
     def fits(self) -> dict[str, ModelReport]:
         return {model.name: model.fit for model in self.models}
+
+    @property
+    def convergence(self) -> str:
+        """Of all fits, in one line."""
+        n, stuck = len(self.models), [m.name for m in self.models if not m.fit.converged]
+        singular = [m.name for m in self.models if m.fit.singular and m.fit.converged]
+        said = f"{n - len(stuck)} of {n} fits are at their optimum"
+        if stuck:
+            said += f"; not {', '.join(f'{name} (not converged)' for name in stuck)}"
+        if singular:
+            said += f"; at a boundary {', '.join(f'{name} (singular)' for name in singular)}"
+        return said + "."
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
