@@ -77,8 +77,8 @@ def test_aic_chooses_among_structures_of_one_mean() -> None:
     ]
     fit, evidence = findings.supported(fits, [])
     assert fit is not None and (fit.model, evidence) == ("serial", None)
-    card = {"variables": [], "cluster": "school"}
-    told = findings.headlines(card, fits, {one.model: [] for one in fits}, [], {})[0]
+    card = {"dataset": "d", "variables": [], "cluster": "school"}
+    told = findings.headlines(card, fits, {one.model: [] for one in fits}, [], {})[0].answer
     assert "Of 3 models with the same fixed part, serial" in told.striptags()
     assert told.striptags().startswith("Of 3 models") and "smallest AIC" in told
     # Other coefficients, or another method: AIC does not compare them, and size decides as ever.

@@ -12,6 +12,7 @@ from mixedflow.artifacts.fit_report import ModelReport, ShareAt
 from mixedflow.language import terms
 from mixedflow.language.names import INTERCEPT
 from mixedflow.prose import notes, outcomes
+from mixedflow.prose.answers import Headline
 from mixedflow.prose.levels import Called, further
 from mixedflow.prose.markup import conjoined, count, isolated, number, p_value, synthetic
 
@@ -82,30 +83,38 @@ def headlines(
     fixed: Mapping[str, Sequence[Row]],
     comparisons: Sequence[Row],
     ranks: Mapping[str, pd.DataFrame],
-) -> list[Markup]:
-    """The two or three findings of a data set that matter most, in words with numbers.
+) -> list[Headline]:
+    """What a data set was asked, and its answers, those that matter most first.
 
     The model that the comparisons support with its leading coefficient, the share of variance
     between clusters, and the ranking. ``fits`` are ordered from simple to complex, ``fixed``
     are rows of fixed_effects by model, and ``ranks`` the tables of rankings.
     """
     fit, evidence = supported(fits, comparisons)
+    nothing, link = Markup(), f"#data-{card['dataset']}"
     if fit is None:
-        return [Markup("No findings: no fit is at its optimum.")]
+        said = Markup("No findings: no fit is at its optimum.")
+        return [Headline(nothing, said, nothing, link)]
+    link = f"#model-{fit.model}"
     found = []
     told = _choice(fit, evidence, fits) + _coefficient(card, fit, fixed[fit.model])
     if told:
-        found.append(told)
+        found.append(Headline(nothing, told, nothing, link))
     share = share_between(fit, card)
     if share:
-        found.append(Markup("{}{}.").format(share[0].upper(), share[1:]))
+        said = Markup("{}{}.").format(share[0].upper(), share[1:])
+        found.append(Headline(nothing, said, nothing, link))
     ranked = [fit.model] if fit.model in ranks else []
     ranked += [one.model for one in reversed(fits) if one.model in ranks]
     by_name = {one.model: one for one in fits}
     for name in ranked[:1]:
         if by_name[name].converged:
-            found.append(ranking_sentence(by_name[name], ranks[name]))
-    return found or [Markup("{}: no covariates and no share between clusters.").format(marked(fit))]
+            said = ranking_sentence(by_name[name], ranks[name])
+            found.append(Headline(nothing, said, nothing, f"#ranking-{name}"))
+    if found:
+        return found
+    said = Markup("{}: no covariates and no share between clusters.").format(marked(fit))
+    return [Headline(nothing, said, nothing, link)]
 
 
 def supported(
