@@ -34,7 +34,7 @@ from mixedflow.errors import ConfigError, MixedflowError
         ("models/school_slope/rank/top", 0, "0 is less than the minimum of 1"),
         ("models/school_slope/rank/best", "hihg", "did you mean 'high'"),
         ("comparisons/gender/null", "school_slop", "unknown model 'school_slop'; did you mean"),
-        ("comparisons/gender/null", "school_gender", "compares a model with itself"),
+        ("comparisons/gender_reading/null", "school_gender", "compares a model with itself"),
         ("comparisons/gender/null", "growth", "different data sets"),
         (
             "comparisons/slope",
@@ -42,9 +42,9 @@ from mixedflow.errors import ConfigError, MixedflowError
             "comparisons.slope: null and alternative are swapped: 'school_intercept' is nested in",
         ),
         (
-            "models/school_gender/formula",
+            "models/school_gender_main/formula",
             CONFIG["models"]["school_slope_ml"]["formula"],
-            "'school_slope_ml' and 'school_gender' are the same model",
+            "'school_slope_ml' and 'school_gender_main' are the same model",
         ),
         ("comparisons/gender/null", "school_slope", "fit both by the same method"),
         ("datasets/london/derive/x", "lrt.__class__", "datasets.london.derive.x"),

@@ -21,7 +21,7 @@ def test_both_configurations_load():
         config = reading.read(ROOT / name)
         assert set(config.models) == {
             "growth", "school_intercept", "school_slope", "school_value_added", "school_slope_ml",
-            "school_gender", "school_type",
+            "school_gender_main", "school_gender", "school_type_main", "school_type",
         }  # fmt: skip
     assert config.datasets["london"].expect == {"rows_read": 4059, "rows": 4059, "clusters": 65}
 

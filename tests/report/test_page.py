@@ -58,14 +58,16 @@ def test_sentences_and_cautions_of_a_ranking_are_shown(pages: dict[str, str]) ->
 
 def test_ranks_in_a_sentence_are_whole_numbers(html: str) -> None:
     words = " ".join("".join(Page(html).words).split())
-    told = "has rank 1 to 2 with posterior probability 95%, and 1 to 2 in the simultaneous"
-    assert words.count(told) >= 1 and not re.search(r"has rank \d+\.", words)
+    assert words.count("has rank 1 to 2 (posterior probability 95%)") >= 1 and not re.search(
+        r"has rank \d+\.", words
+    )
 
 
 def test_the_first_screen_has_few_findings(html: str) -> None:
     top = html[html.index('class="headlines"') : html.index("<nav")]
     assert 1 <= top.count("<li>") <= 4
-    assert "of 5 clusters ranked" in top.casefold()
+    words = "".join(Page(top).words)
+    assert "Which school is above average, which below? Of 5, 1 is above average" in words
 
 
 def test_nothing_comes_from_outside(pages: dict[str, str], results: Path) -> None:
@@ -143,7 +145,8 @@ def test_the_report_says_what_to_be_careful_about(html: str) -> None:
 def test_a_fit_that_is_not_the_optimum_has_no_findings(html: str) -> None:
     found = re.search(r'<ul class="answers">(.*?)</ul>', html, re.DOTALL)
     assert found is not None
-    assert "good" in found[1] and "stuck" not in found[1]
+    # The question is asked of both; the fit that is no optimum answers nothing.
+    assert "Not answered: not converged: x." in "".join(Page(found[1]).words)
 
 
 def test_equations_number_coefficients_alike_on_both_levels(pages: dict[str, str]) -> None:

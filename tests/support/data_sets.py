@@ -33,7 +33,8 @@ def dataset(**given: Any) -> Any:
     nothing: dict[str, Any] = {"name": "d", "title": "", "cluster": "g", "time": None}
     nothing |= {"rename": {}, "derive": (), "filter": None, "first_per": ()}
     nothing |= {"reshape": None, "join": (), "grouping": ()}
-    nothing |= {"levels": {}, "labels": {}, "expect": {}, "categories": {}, "suppress": None}
+    nothing |= {"levels": {}, "labels": {}, "steps": {}, "expect": {}, "categories": {}}
+    nothing |= {"suppress": None}
     return SimpleNamespace(**nothing | given)
 
 

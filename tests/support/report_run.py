@@ -168,6 +168,8 @@ def _write_ranking(folder: Path) -> None:
     frame = pd.DataFrame({"cluster": clusters, "n": [2, 8, 12, 10, 8]})
     frame["estimate"] = [3.0, 1.0, 0.0, -1.0, -3.0]
     frame["conf_low"], frame["conf_high"] = frame["estimate"] - 1, frame["estimate"] + 1
+    frame["simultaneous_low"] = frame["estimate"] - 2
+    frame["simultaneous_high"] = frame["estimate"] + 2
     frame["rank"] = range(1, 6)
     frame["expected_rank"] = [1.2, 2.1, 3.0, 3.9, 4.8]
     frame["percentile"] = [90.0, 70.0, 50.0, 30.0, 10.0]

@@ -19,7 +19,15 @@ from mixedflow.analysis.chunk_sample import CLUSTER, ROW, SAMPLED, smallest, thi
 from mixedflow.arrays import Array
 from mixedflow.artifacts.packing import unpacked, unpacked_labels
 from mixedflow.config.specs import DatasetSpec
-from mixedflow.data.card import alike, assumed, check_expected, check_sizes, moments, rounded
+from mixedflow.data.card import (
+    alike,
+    assumed,
+    check_expected,
+    check_sizes,
+    moments,
+    rounded,
+    step_of,
+)
 from mixedflow.data.prepared import Prepared
 from mixedflow.data.raw import as_text
 from mixedflow.errors import DataError, quote
@@ -156,6 +164,7 @@ class Gathered:
             "min": rounded(found.get("min")),
             "max": rounded(found.get("max")),
             "levels": [{"value": v, "label": None, "n": number} for v, number in counts.items()],
+            **step_of(spec, name),
         }
 
 

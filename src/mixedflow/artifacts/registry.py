@@ -310,7 +310,7 @@ ARTIFACTS = (
         "comparisons", COMPARISON, TABLE, ("compare",), published=True,
         columns="comparison:text null:text alternative:text statistic df p_value distribution:text "
         "p_bootstrap draws log_likelihood_null log_likelihood_alternative aic_null aic_alternative "
-        "method:text n_obs warning:text",
+        "method:text n_obs warning:text question:text",
     ),
     Artifact("structures_course", STRUCTURES, FIGURE, ("structures",), (TIME,)),
     Artifact(

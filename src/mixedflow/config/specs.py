@@ -155,6 +155,7 @@ class DatasetSpec(_Spec):
     categories: dict[str, bool] = field(default_factory=dict)
     grouping: tuple[str, ...] = ()  # other columns that name clusters of its models
     suppress: dict[str, int] | None = None
+    steps: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -408,6 +409,7 @@ class ComparisonSpec(_Spec):
     alternative: str
     bootstrap: int
     seed: int
+    question: str = ""
 
 
 @dataclass(frozen=True)

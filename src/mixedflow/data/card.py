@@ -143,7 +143,13 @@ def _variable(
         "distinct": int(present.nunique()),
         **(moments(present) if numeric else nothing),
         "levels": _levels(labels, present, shown[name]) if counted else [],
+        **step_of(spec, name),
     }
+
+
+def step_of(spec: DatasetSpec, name: str) -> dict[str, float]:
+    """The ``step`` of a column that sentences speak of, where the configuration names one."""
+    return {"step": spec.steps[name]} if name in spec.steps else {}
 
 
 def _kind(labels: dict[Any, str], present: pd.Series, cluster: bool) -> str:

@@ -177,12 +177,8 @@ class _Preparation:
     def check_columns(self) -> None:
         spec = self.spec
         self.require(spec.cluster, "cluster")
-        for key, names in (
-            ("first_per", spec.first_per),
-            ("levels", spec.levels),
-            ("labels", spec.labels),
-        ):
-            for name in names:
+        for key in ("first_per", "levels", "labels", "steps"):
+            for name in getattr(spec, key):
                 self.require(name, key)
         if spec.time is not None:
             self.require(spec.time, "time")

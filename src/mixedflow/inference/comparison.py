@@ -49,7 +49,7 @@ def compare(
         "comparison", "null", "alternative", "statistic", "df", "p_value", "distribution",
         "p_bootstrap", "draws",
         "log_likelihood_null", "log_likelihood_alternative", "aic_null", "aic_alternative",
-        "method", "n_obs", "warning",
+        "method", "n_obs", "warning", "question",
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
@@ -107,6 +107,7 @@ def _compare(spec: ComparisonSpec, null: ModelReport, alternative: ModelReport) 
         "method": null.method,
         "n_obs": null.n_obs,
         "warning": f"not converged: {', '.join(doubtful)}" if doubtful else "",
+        "question": spec.question,
     }
 
 

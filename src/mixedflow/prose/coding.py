@@ -144,6 +144,10 @@ class CodedModel:
                         found.setdefault(c.name, c)
         return list(found.values())
 
+    def ordered(self, found: Iterable[Covariate]) -> list[Covariate]:
+        """An interaction's covariates: the slope whose dependence on the others is told first."""
+        return sorted(found, key=lambda c: (not self.varies.get(c.name, True), not c.a_slope))
+
     def sharing(self, c: Covariate) -> list[Covariate]:
         """Other covariates with a coefficient of their own on the same column of the data."""
         root = self.data.root(c) or (c.base, 1.0, 0.0)

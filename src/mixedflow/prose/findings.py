@@ -11,7 +11,7 @@ from mixedflow.artifacts import formatting
 from mixedflow.artifacts.fit_report import ModelReport, ShareAt
 from mixedflow.language import terms
 from mixedflow.language.names import INTERCEPT
-from mixedflow.prose import notes, outcomes
+from mixedflow.prose import answers, notes, outcomes
 from mixedflow.prose.answers import Headline
 from mixedflow.prose.levels import Called, further
 from mixedflow.prose.markup import conjoined, count, isolated, number, p_value, synthetic
@@ -86,35 +86,58 @@ def headlines(
 ) -> list[Headline]:
     """What a data set was asked, and its answers, those that matter most first.
 
-    The model that the comparisons support with its leading coefficient, the share of variance
-    between clusters, and the ranking. ``fits`` are ordered from simple to complex, ``fixed``
-    are rows of fixed_effects by model, and ``ranks`` the tables of rankings.
+    The ranking, each comparison, and how much clusters differ; the leading coefficient of the model
+    that the comparisons support, if none of them tests a fixed effect. ``fits`` are ordered from
+    simple to complex, ``fixed`` are rows of fixed_effects by model, and ``ranks`` the tables of
+    rankings.
     """
-    fit, evidence = supported(fits, comparisons)
-    nothing, link = Markup(), f"#data-{card['dataset']}"
+    fit, _ = supported(fits, comparisons)
+    nothing = Markup()
     if fit is None:
         said = Markup("No findings: no fit is at its optimum.")
-        return [Headline(nothing, said, nothing, link)]
-    link = f"#model-{fit.model}"
-    found = []
-    told = _choice(fit, evidence, fits) + _coefficient(card, fit, fixed[fit.model])
-    if told:
-        found.append(Headline(nothing, told, nothing, link))
+        return [Headline(nothing, said, nothing, f"#data-{card['dataset']}")]
+    by_name = {one.model: one for one in fits}
+    found = [answers.ranked(one, ranks[one.model], card) for one in leading_ranking(fits, ranks)]
+    found += [
+        answers.tested(row, by_name, fixed, card)
+        for row in comparisons
+        if row["null"] in by_name and row["alternative"] in by_name
+    ]
+    if by_aic(fits) and fit.aic == min(one.aic for one in fits):
+        asked = Markup("Which covariance structure describes the data best?")
+        said = Markup("Of {} with the same fixed part, {} has the smallest AIC.").format(
+            count(len(fits)), marked(fit)
+        )
+        found.append(Headline(asked, said, nothing, "#models"))
+    row = _leading(fit, fixed[fit.model])
+    if row is not None and not _tests_coefficients(comparisons, by_name):
+        found.append(answers.effect(fit, fixed[fit.model], card, row))
+    fit = next(iter(leading_ranking(fits, ranks)), fit)
     share = share_between(fit, card)
     if share:
         said = Markup("{}{}.").format(share[0].upper(), share[1:])
-        found.append(Headline(nothing, said, nothing, link))
-    ranked = [fit.model] if fit.model in ranks else []
-    ranked += [one.model for one in reversed(fits) if one.model in ranks]
-    by_name = {one.model: one for one in fits}
-    for name in ranked[:1]:
-        if by_name[name].converged:
-            said = ranking_sentence(by_name[name], ranks[name])
-            found.append(Headline(nothing, said, nothing, f"#ranking-{name}"))
+        asked = Markup("How much do clusters differ?")
+        found.append(Headline(asked, said, nothing, f"#model-{fit.model}"))
     if found:
         return found
     said = Markup("{}: no covariates and no share between clusters.").format(marked(fit))
-    return [Headline(nothing, said, nothing, link)]
+    return [Headline(nothing, said, nothing, f"#model-{fit.model}")]
+
+
+def _tests_coefficients(comparisons: Sequence[Row], fits: Mapping[str, ModelReport]) -> bool:
+    return any(
+        set(fits[row["alternative"]].fixed_terms) - {*fits[row["null"]].fixed_terms}
+        for row in comparisons
+        if row["null"] in fits and row["alternative"] in fits
+    )
+
+
+def leading_ranking(
+    fits: Sequence[ModelReport], ranks: Mapping[str, pd.DataFrame]
+) -> list[ModelReport]:
+    """The model whose ranking is told first, none or one."""
+    left = [fit for fit in fits if fit.model in ranks and fit.converged]
+    return left[-1:]
 
 
 def supported(
@@ -149,50 +172,6 @@ def by_aic(fits: Sequence[ModelReport]) -> bool:
 
 def _clear(row: Row) -> bool:
     return row["p_value"] is not None and row["p_value"] < 0.05
-
-
-def _choice(fit: ModelReport, evidence: Row | None, fits: Sequence[ModelReport]) -> Markup:
-    if len(fits) == 1:
-        return Markup("")
-    if evidence is None and by_aic(fits) and fit.aic == min(one.aic for one in fits):
-        return Markup("Of {} models with the same fixed part, {} has the smallest AIC. ").format(
-            count(len(fits)), marked(fit)
-        )
-    if evidence is None:
-        return Markup("Of {} models, {} is shown here. ").format(count(len(fits)), marked(fit))
-    by_name = {one.model: one for one in fits}
-    null = by_name.get(evidence["null"])
-    return Markup("Of {} models, the comparisons support {}: it fits better than {} ({}). ").format(
-        count(len(fits)),
-        marked(fit),
-        marked(null) if null else Markup("<code>{}</code>").format(evidence["null"]),
-        p_value(evidence["p_value"]),
-    )
-
-
-def _coefficient(card: Mapping[str, Any], fit: ModelReport, fixed: Sequence[Row]) -> Markup:
-    row = _leading(fit, fixed)
-    if row is None:
-        return Markup("")
-    return Markup("{} goes with {} of {} ({}){}.").format(
-        _step(card, row["term"]),
-        _signed(row["estimate"]),
-        label(card, fit.outcome),
-        interval(row),
-        _where_others_are_0(row["term"], fixed),
-    )
-
-
-def _step(card: Mapping[str, Any], term: str) -> Markup:
-    """The step in a term that its coefficient is for: a unit, or from one category to another."""
-    column, _, level = term.rstrip("]").partition("[")
-    kinds = {variable["name"]: variable["kind"] for variable in card["variables"]}
-    if level and ":" not in term:
-        words = "{} {}, against the reference category,"
-        return Markup(words).format(label(card, column), isolated(level))
-    if kinds.get(term) == "indicator":
-        return Markup("{} (1 against 0)").format(label(card, term))
-    return Markup("One more unit of {}").format(label(card, term))
 
 
 def label(card: Mapping[str, Any], name: str) -> Markup:
@@ -423,22 +402,6 @@ def _leading(fit: ModelReport, fixed: Sequence[Row]) -> Row | None:
         if row["term"] == fit.x:
             return row
     return max(others, key=lambda row: abs(row["statistic"] or 0.0), default=None)
-
-
-def _where_others_are_0(term: str, fixed: Sequence[Row]) -> Markup:
-    partners: list[str] = []
-    for row in fixed:
-        factors = row["term"].split(":")
-        if term in factors and len(factors) > 1:
-            partners += [factor for factor in factors if factor != term]
-    if not partners:
-        return Markup("")
-    shown = listed(Markup("<code>{}</code>").format(name) for name in dict.fromkeys(partners))
-    return Markup(" where {} {} 0").format(shown, "is" if len(set(partners)) == 1 else "are")
-
-
-def _signed(value: float) -> str:
-    return f"{'−' if value < 0 else '+'}{number(abs(value))}"
 
 
 def _names(clusters: Sequence[str]) -> Markup:

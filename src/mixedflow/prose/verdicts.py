@@ -62,9 +62,9 @@ def of_ranking(
         *(_of_interest(ranks, name, noun, sets) for name in numbers["highlight"]),
         _surely(ranks, numbers) if sets else "",
         _selected(ranks, numbers),
+        _disagreeing(ranks, numbers),
         _average(ranks),
         _apart(numbers) if sets else "",
-        _tiers(numbers["tiers"]) if sets else "",
     ]
     cautions = [
         f"This ranking is not reliable: {reason}." for reason in numbers["unreliable"]
@@ -141,8 +141,8 @@ def _apart(numbers: Mapping[str, Any]) -> str:
     return (
         f"Of {count(numbers['pairs'])} pairs, {count(numbers['separable'])} "
         f"({_percent(numbers['separable'], numbers['pairs'])}) can be told apart with 95% "
-        "confidence for all pairs at once; one pair named beforehand could be in "
-        f"{count(numbers['separable_alone'])}."
+        "confidence for all pairs at once; a pair that was chosen before anybody saw the estimates "
+        f"could be in {count(numbers['separable_alone'])}."
     )
 
 
@@ -181,16 +181,20 @@ def _extreme(ranks: pd.DataFrame, pairs: pd.DataFrame | None, noun: str, first: 
 
 
 def _of_interest(ranks: pd.DataFrame, name: str, noun: str, sets: bool) -> str:
+    """A highlighted cluster; of those at the ends, that came to notice by it, is told before."""
     row = ranks[ranks["cluster"] == name].iloc[0]
+    if name in (ranks["cluster"].iloc[0], ranks["cluster"].iloc[-1]):
+        return ""
     text = (
-        f"{called(noun, name)}, named beforehand, has rank {count(row['rank'])} of "
-        f"{count(len(ranks))} by the estimate"
+        f"{called(noun, name)} has rank {count(row['rank'])} of {count(len(ranks))} by the estimate"
     )
     if not sets:
         return f"{text}."
+    together = _ranks(row["rank_set_low"], row["rank_set_high"])
+    alone = _ranks(row["rank_set_low_marginal"], row["rank_set_high_marginal"])
     return (
-        f"{text}; with 95% confidence for it alone, its rank is "
-        f"{_ranks(row['rank_set_low_marginal'], row['rank_set_high_marginal'])}."
+        f"{text}; its rank is {together} with 95% confidence for all clusters at once, and {alone} "
+        "for it alone, if it was chosen before anybody saw the ranks."
     )
 
 
@@ -199,10 +203,9 @@ def _surely(ranks: pd.DataFrame, numbers: Mapping[str, Any]) -> str:
     for side, word in (("top", "best"), ("bottom", "last")):
         found = list(ranks.loc[ranks["surely"] == side, "cluster"])
         if found:
-            verb = "is" if len(found) == 1 else "are"
             texts.append(
-                f"{listed(found)} {verb} surely among the {word} {count(numbers['top'])} (95% "
-                "confidence for all at once)"
+                f"{listed(found)} {_is(len(found))} surely among the {word} "
+                f"{count(numbers['top'])} (95% confidence for all at once)"
             )
         else:
             texts.append(f"none is surely among the {word} {count(numbers['top'])}")
@@ -225,23 +228,53 @@ def side_share(share: float) -> str:
     return f"best and worst {100 * share:g}%"
 
 
+def apart(ranks: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """The clusters above and those below the average, with 95% confidence for all at once."""
+    above = ranks.loc[ranks["simultaneous_low"] > 0, "cluster"]
+    below = ranks.loc[ranks["simultaneous_high"] < 0, "cluster"]
+    return list(above), list(below)
+
+
 def _average(ranks: pd.DataFrame) -> str:
-    n = len(ranks)
-    inside = int(((ranks["conf_low"] <= 0) & (ranks["conf_high"] >= 0)).sum())
-    together = int(((ranks["simultaneous_low"] <= 0) & (ranks["simultaneous_high"] >= 0)).sum())
+    """How many clusters are above and below the average, and how many cannot be told from it."""
+    above, below = map(len, apart(ranks))
+    alone = (int((ranks["conf_low"] > 0).sum()), int((ranks["conf_high"] < 0).sum()))
     return (
-        f"{count(inside)} of {count(n)} cannot be told from the average when each is looked at "
-        f"alone, {count(together)} when all are looked at."
+        f"{count(above)} of {count(len(ranks))} are above average, {count(below)} below, and "
+        f"{count(len(ranks) - above - below)} are not distinguishable from it with 95% confidence "
+        f"for all at once; each looked at alone, it is {count(alone[0])}, {count(alone[1])} and "
+        f"{count(len(ranks) - sum(alone))}."
     )
 
 
-def _tiers(tiers: int) -> str:
-    if tiers <= 1:
-        return "The data support no order at all: no cluster is shown to be better than another."
+def _disagreeing(ranks: pd.DataFrame, numbers: Mapping[str, Any]) -> str:
+    """Why the selection and the probability of being among the best do not name the same."""
+    texts = []
+    for side, column, word in (("best", "p_top", "best"), ("worst", "p_bottom", "last")):
+        likely, chosen = ranks[column] > 0.5, ranks["selected"] == side
+        place = f"among the {word} {count(numbers['top'])}"
+        for rows, verb in ((likely & ~chosen, "not selected"), (chosen & ~likely, "selected")):
+            found = ranks[rows]
+            if len(found):
+                names = ", ".join(
+                    f"{named(cluster)} ({p:.2f})"
+                    for cluster, p in zip(found["cluster"][:_LISTED], found[column], strict=False)
+                )
+                size = "more" if verb.startswith("not") else "less"
+                texts.append(
+                    f"{names} {_is(len(found))} {size} likely than not {place}, and {verb}"
+                )
+    if not texts:
+        return ""
     return (
-        f"At most {count(tiers)} clusters stand in an order in which each is shown to be better "
-        f"than the next: the data support {count(tiers)} tiers, not a full order."
+        f"{'; '.join(texts)}. The probability counts places among these {count(len(ranks))}; the "
+        f"selection asks for a value in the {side_share(numbers['share'])} of all clusters that "
+        "the model describes, and keeps down how many of the whole list are false."
     )
+
+
+def _is(n: int) -> str:
+    return "is" if n == 1 else "are"
 
 
 def _neighbours(ranks: pd.DataFrame, pairs: pd.DataFrame, n: int) -> str:

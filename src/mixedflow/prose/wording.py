@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
 from mixedflow.artifacts import formatting
+from mixedflow.prose import steps
 from mixedflow.prose.coding import CodedModel, Row
 from mixedflow.prose.covariates import Covariate, key
 from mixedflow.prose.markup import conjoined, isolated, p_value
+from mixedflow.prose.steps import exact, unit_of
 
 _DIGITS = 3
-_UNIT = re.compile(r"^(?P<name>.*\S)\s*\((?P<unit>[^()]+)\)$", re.DOTALL)
-_NO_UNITS = frozenset(("log", "z", "z-score", "score", "yes", "no", "dummy", "binary", "synthetic"))
-_MOST_WORDS = 3  # of a unit
 _NEAR = 0.05  # of a column's range: so far beyond its ends a value still counts as among the data
 
 
@@ -23,9 +21,10 @@ def number(value: float) -> str:
     return formatting.number(value, _DIGITS)
 
 
-def exact(value: float) -> str:
-    """A number that somebody chose, such as a knot: as short as it is."""
-    return f"{value:.6g}".replace("-", formatting.MINUS)
+def signed(value: float, unit: str = "") -> Markup:
+    """``+5.55 points``: a difference with its sign and unit."""
+    shown = f"{formatting.MINUS if value < 0 else '+'}{number(abs(value))}"
+    return Markup("{} {}").format(shown, isolated(unit)) if unit else Markup(shown)
 
 
 def interval(row: Row, times: float = 1.0) -> str:
@@ -82,17 +81,6 @@ def sentences(*parts: Markup | str) -> Markup:
 def capital(text: Markup) -> Markup:
     """A sentence begins with a capital, unless a name does not."""
     return text if text[:1] in "<&" else Markup(text[:1].upper() + text[1:])
-
-
-def unit_of(label: str) -> tuple[str, str]:
-    """``Weight (kg)`` as its name and unit; no unit where the brackets hold another remark."""
-    match = _UNIT.match(label)
-    words = match["unit"].split() if match else []
-    if match is None or not 0 < len(words) <= _MOST_WORDS:
-        return label, ""
-    last = words[-1].casefold()
-    remark = last in _NO_UNITS or last.endswith("ed") or "=" in match["unit"]
-    return (label, "") if remark or last[0].isdigit() else (match["name"], match["unit"])
 
 
 class Words:
@@ -153,9 +141,18 @@ class Words:
                 return Markup("{} is {}").format(base, self.level(c, c.reference))
         return Markup("{} is 0").format(self.name(c.name))
 
-    def step(self, c: Covariate) -> Markup:
-        """The comparison that a coefficient of the covariate makes."""
+    def step(self, c: Covariate, size: float = 1.0, units: bool = False) -> Markup:
+        """The comparison that a coefficient of the covariate makes, times ``size``.
+
+        ``units``: a step of one is told by the unit too.
+        """
         own, base = self.name(c.name), self.name(c.base)
+        if more := steps.more(self.model.data, c, size, units):
+            if c.kind == "within":
+                return Markup("within a {}, {}").format(self.cluster, more)
+            between = self.model.varies.get(c.name) is False
+            where = Markup("between {}, ").format(self.model.between(c.name)) if between else ""
+            return Markup("{}{}").format(where, more)
         match c.kind:
             case "within":
                 return Markup("within a {}, for one unit more of {}").format(
@@ -201,7 +198,7 @@ class Words:
             case "spline" if c.scale == 1.0:
                 return Markup("the change of slope at {} = {}").format(base, exact(c.at or 0.0))
             case "power" if c.scale == 1.0:
-                return Markup("the coefficient of {}").format(self.raised(c))
+                return Markup("the coefficient of {}").format(raised(self, c))
             case "spline" | "power":
                 return Markup("the coefficient of {}").format(own)
             case "log":
@@ -233,16 +230,6 @@ class Words:
             case "indicator" | "pair":
                 return self.name(c.name)
         return Markup("one unit more of {}").format(self.name(c.name))
-
-    def raised(self, c: Covariate) -> Markup:
-        base = self.name(c.base)
-        inner = base
-        if c.scale != 1.0:
-            return self.name(c.name)
-        if c.at:
-            sign = formatting.MINUS if c.at > 0 else "+"
-            inner = Markup("({} {} {})").format(base, sign, exact(abs(c.at)))
-        return Markup("{} to the power {}").format(inner, c.degree)
 
     def outside(self, c: Covariate) -> Markup | None:
         """That no row is near the covariate's 0, if that is so."""
@@ -292,3 +279,14 @@ class Words:
         if self.unit:
             shown = Markup("{} {}").format(number, isolated(self.unit))
         return Markup("{} per unit").format(shown) if slope else shown
+
+
+def raised(words: Words, c: Covariate) -> Markup:
+    """``(Age − 1) to the power 2``."""
+    base = inner = words.name(c.base)
+    if c.scale != 1.0:
+        return words.name(c.name)
+    if c.at:
+        sign = formatting.MINUS if c.at > 0 else "+"
+        inner = Markup("({} {} {})").format(base, sign, exact(abs(c.at)))
+    return Markup("{} to the power {}").format(inner, c.degree)

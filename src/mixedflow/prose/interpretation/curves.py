@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 from mixedflow.prose.coding import Row
 from mixedflow.prose.covariates import Covariate
-from mixedflow.prose.wording import Words, capital, exact, number, sentences, supported
+from mixedflow.prose.steps import exact
+from mixedflow.prose.wording import Words, capital, number, raised, sentences, supported
 
 
 def knot(words: Words, row: Row, c: Covariate, at: Markup, others: Sequence[Covariate]) -> Markup:
@@ -51,7 +52,7 @@ def bend(words: Words, row: Row, c: Covariate, at: Markup, others: Sequence[Cova
         return Markup(
             "{} has the coefficient {}{} {}: it bends the curve over {}, and is to be read "
             "together with the lower powers."
-        ).format(capital(words.raised(c)), words.amount(q), at, supported(row), base)
+        ).format(capital(raised(words, c)), words.amount(q), at, supported(row), base)
     turn = "upwards" if q > 0 else "downwards"
     change = 2.0 * q * c.scale**2
     text = Markup(

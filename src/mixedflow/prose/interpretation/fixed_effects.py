@@ -6,21 +6,14 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from mixedflow.prose import steps
 from mixedflow.prose.coding import Row
 from mixedflow.prose.covariates import Covariate
 from mixedflow.prose.interpretation.curves import bend, knot
 from mixedflow.prose.interpretation.logarithms import doubling, median, ratio
 from mixedflow.prose.markup import conjoined
-from mixedflow.prose.wording import (
-    Words,
-    capital,
-    exact,
-    interval,
-    located,
-    number,
-    sentences,
-    supported,
-)
+from mixedflow.prose.steps import exact
+from mixedflow.prose.wording import Words, capital, interval, located, number, sentences, supported
 
 
 class Coefficients:
@@ -85,8 +78,7 @@ class Coefficients:
         where: list[Markup],
     ) -> Markup:
         """The coefficient of one covariate, where those in its interactions are 0."""
-        b = row["estimate"]
-        sharing = self.model.sharing(c)
+        b, sharing = row["estimate"], self.model.sharing(c)
         random = c.factor.shown in self.model.fit.random_terms
         average = " on average over clusters" if random else ""
         at = located(where)
@@ -104,7 +96,8 @@ class Coefficients:
                 conjoined(there), self.words.name(c.name), self.words.amount(b, True), average,
                 supported(row),
             )  # fmt: skip
-        step = self.words.step(c)
+        size = steps.size(self.model.data, c)
+        b, step = size * b, self.words.step(c, size)
         if self.model.has_cluster_mean(c):
             step = Markup("within a {}, {}").format(self.words.cluster, step)
         if c.kind == "cluster mean":
@@ -120,7 +113,7 @@ class Coefficients:
         equal = ", other covariates being equal" if set(self.model.alone) - held else ""
         text = Markup("{}, the expected value of {} is {}{}{} {}{}.").format(
             capital(step), self.words.outcome, self.words.more(b), average, at,
-            supported(row, signed=True), equal,
+            supported(row, signed=True, times=size), equal,
         )  # fmt: skip
         remarks = [doubling(self.words, row, c), ratio(self.words, row)]
         if [o for o in sharing if not (o.kind == c.kind == "indicator")]:
@@ -139,10 +132,7 @@ class Coefficients:
 
     def _interaction(self, row: Row, found: Sequence[Covariate], where: list[Markup]) -> Markup:
         """How much one covariate's coefficient depends on another; of three, how much that does."""
-        ordered = sorted(
-            found, key=lambda c: (not self.model.varies.get(c.name, True), not c.a_slope)
-        )
-        first, *moderators = ordered
+        first, *moderators = self.model.ordered(found)
         about = self.words.dependence([first, *moderators[:-1]])
         at = located(where)
         slope = any(c.a_slope for c in found)

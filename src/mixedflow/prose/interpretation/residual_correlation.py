@@ -11,7 +11,8 @@ from mixedflow.prose.coding import Row
 from mixedflow.prose.interpretation.residual_words import MOST, ResidualWords, ends
 from mixedflow.prose.markup import conjoined
 from mixedflow.prose.residual_parts import vague
-from mixedflow.prose.wording import exact, interval, number, sentences
+from mixedflow.prose.steps import exact
+from mixedflow.prose.wording import interval, number, sentences
 
 _GONE = 0.05  # a correlation at a tenth of the data's span that is none
 _TWO = "The correlation of two rows of one cluster is"

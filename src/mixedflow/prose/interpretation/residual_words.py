@@ -9,7 +9,8 @@ from markupsafe import Markup
 from mixedflow.prose.coding import Row
 from mixedflow.prose.markup import isolated
 from mixedflow.prose.residual_parts import ResidualParts
-from mixedflow.prose.wording import Words, exact, number, unit_of
+from mixedflow.prose.steps import exact, unit_of
+from mixedflow.prose.wording import Words, number
 
 MOST = 4  # levels, visits or distances that a sentence lists
 
