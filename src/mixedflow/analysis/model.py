@@ -20,6 +20,7 @@ from mixedflow.config.specs import DatasetSpec, ModelSpec
 from mixedflow.data.prepared import Prepared
 from mixedflow.errors import FormulaError, ModelError
 from mixedflow.inference import diagnostics, gee, robust
+from mixedflow.inference.contextual import contextual
 from mixedflow.inference.influence import influence
 from mixedflow.inference.posterior import posterior
 from mixedflow.inference.results import Reporting, Results, known_df, known_intervals
@@ -161,4 +162,5 @@ def _report(
         variance_function=variance_curve.variance_parts(fitted, axes),
         sample=sample,
         robust=robust.note(fitted) or None,
+        contextual=contextual(fitted) or None,
     )

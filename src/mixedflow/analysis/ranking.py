@@ -25,7 +25,7 @@ from mixedflow.errors import RankingError, nearest, quote
 from mixedflow.inference.variance import finite
 from mixedflow.language.grouping import finest
 from mixedflow.language.names import INTERCEPT
-from mixedflow.prose import funnel, verdicts
+from mixedflow.prose import contextual, funnel, verdicts
 from mixedflow.prose.disclosure import unranked
 from mixedflow.ranking import distribution, swaps
 from mixedflow.ranking.confidence_sets import RankSets
@@ -125,6 +125,7 @@ def rank_model(spec: RankSpec, posterior: Posterior, fit: ModelReport, noun: str
         "swaps": crossing,
         **_league(own, made),
         **_withheld(posterior, fit),
+        "left_out": contextual.of_ranking(fit),
         **_evaluated(posterior.covariates, by),
         **_factors(posterior, combination),
         **_separation(combination, sign, sets),

@@ -149,6 +149,28 @@ class ResidualParameter:
 
 
 @dataclass(frozen=True)
+class Contextual:
+    """A covariate's means in the clusters of ``group``, added to the model and tested (Wald).
+
+    ``estimate`` is that of a single column. ``centred``: the covariate does not differ between
+    clusters and the model holds nothing in place of its means, so that there is no test.
+    """
+
+    term: str
+    group: str
+    centred: bool
+    estimate: float | None = None
+    std_error: float | None = None
+    statistic: float | None = None
+    df: int | None = None
+    p_value: float | None = None
+
+    @property
+    def matters(self) -> bool:
+        return self.p_value is not None and self.p_value < 0.05
+
+
+@dataclass(frozen=True)
 class ShareAt:
     """The share of the variance that lies between clusters at ``mean_x`` of ``predictor``.
 
@@ -251,7 +273,15 @@ class FitReport:
         for rare in ("held", "parts"):
             if (values.get("vpc") or {}).get(rare, ...) is None:
                 del values["vpc"][rare]
-        rarely = ("sample", "shares", "robust", "outcome_doubt", "residual", "residual_parameters")
+        rarely = (
+            "sample",
+            "shares",
+            "robust",
+            "outcome_doubt",
+            "residual",
+            "residual_parameters",
+            "contextual",
+        )
         for rare in rarely:
             if values.get(rare, ...) is None:
                 del values[rare]
@@ -286,6 +316,9 @@ class FitReport:
         if known["residual_parameters"] is not None:
             each = known["residual_parameters"]
             typed["residual_parameters"] = tuple(ResidualParameter(**values) for values in each)
+        left_out = known.get("contextual")
+        if left_out:
+            typed["contextual"] = tuple(Contextual(**one) for one in left_out)
         for name, kind in _PARTS.items():
             part = known.get(name)
             if part is not None:
@@ -306,7 +339,7 @@ class ModelReport(FitReport):
     its tables are; ``gee`` the correlation of GEE beside the model's, empty if there are not both;
     ``vpc`` is that at the mean of x where one ICC does not exist; ``sample`` the rows and clusters
     kept of a data set that was read in chunks; ``robust`` says, of several factors, whose clusters
-    robust errors are by.
+    robust errors are by; ``contextual`` are the means of covariates that the model leaves out.
     """
 
     model: str
@@ -322,6 +355,7 @@ class ModelReport(FitReport):
     variance_function: Parabola | None
     sample: dict[str, int] | None = None
     robust: str | None = None
+    contextual: tuple[Contextual, ...] | None = None
 
 
 @dataclass(frozen=True)

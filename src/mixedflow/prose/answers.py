@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.language.names import INTERCEPT
-from mixedflow.prose import steps, verdicts
+from mixedflow.prose import contextual, steps, verdicts
 from mixedflow.prose.coding import CodedModel, Row
 from mixedflow.prose.covariates import Covariate
 from mixedflow.prose.markup import conjoined, count, isolated, p_value
@@ -22,6 +22,7 @@ from mixedflow.prose.wording import (
     interval,
     located,
     number,
+    sentences,
     signed,
     strength,
 )
@@ -100,10 +101,11 @@ def ranked(fit: ModelReport, ranks: pd.DataFrame, card: Row) -> Headline:
         count(len(ranks) - len(above) - len(below)),
     )  # fmt: skip
     first = ranks.iloc[0]
-    sure = Markup(
-        "95% intervals for all at once. The first, {}, has rank {} to {} (posterior probability "
-        "95%)."
-    ).format(isolated(first["cluster"]), *(count(first[k]) for k in ("rank_low", "rank_high")))
+    text = "95% for all at once. The first, {}, has rank {} to {} (posterior probability 95%)."
+    places = (count(first[k]) for k in ("rank_low", "rank_high"))
+    sure = sentences(
+        Markup(text).format(isolated(first["cluster"]), *places), contextual.leaves_out(fit, card)
+    )
     return Headline(question, answer, sure, f"#ranking-{fit.model}")
 
 

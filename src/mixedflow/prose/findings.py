@@ -11,7 +11,7 @@ from mixedflow.artifacts import formatting
 from mixedflow.artifacts.fit_report import ModelReport, ShareAt
 from mixedflow.language import terms
 from mixedflow.language.names import INTERCEPT
-from mixedflow.prose import answers, notes, outcomes
+from mixedflow.prose import answers, contextual, notes, outcomes
 from mixedflow.prose.answers import Headline
 from mixedflow.prose.levels import Called, further
 from mixedflow.prose.markup import conjoined, count, isolated, number, p_value, synthetic
@@ -135,9 +135,13 @@ def _tests_coefficients(comparisons: Sequence[Row], fits: Mapping[str, ModelRepo
 def leading_ranking(
     fits: Sequence[ModelReport], ranks: Mapping[str, pd.DataFrame]
 ) -> list[ModelReport]:
-    """The model whose ranking is told first, none or one."""
+    """The model whose ranking is told first, none or one.
+
+    One that allows for what clusters differ by in its covariates, before one that has them centred.
+    """
     left = [fit for fit in fits if fit.model in ranks and fit.converged]
-    return left[-1:]
+    adjusted = [fit for fit in left if not any(one.centred for one in fit.contextual or ())]
+    return (adjusted or left)[-1:]
 
 
 def supported(
@@ -303,6 +307,13 @@ def cautions(
         Markup("{}: {}").format(isolated(card["title"]), text)
         for card in cards
         for text in notes.sentences(card, _grouping(fits, card))
+    ]
+    found += [
+        Markup("{}: {}").format(marked(fit), text)
+        for card in cards
+        for fit in fits
+        if fit.dataset == card["dataset"]
+        for text in contextual.cautions(fit, card)
     ]
     found += [caution for card in cards for caution in _incomplete(card)]
     return found + [text for fit in fits for text in _left_out(fit)]

@@ -78,6 +78,7 @@ def of_ranking(
             f"{count(numbers['unknown'])} of {count(n)} clusters have too few rows for an estimate "
             f"of their own: no rank from 1 to {count(n)} can be ruled out for them."
         )
+    cautions += numbers.get("left_out", [])
     if numbers["swaps"]:
         cautions.append(_swaps(numbers["swaps"], numbers["pairs"]))
     cautions.append(_uncertain(tables["ranking_sensitivity"], numbers["variances_counted"]))

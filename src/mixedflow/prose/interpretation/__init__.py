@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.language.names import RESIDUAL
+from mixedflow.prose import contextual
 from mixedflow.prose.coding import CodedModel, Row
 from mixedflow.prose.covariates import Variables
 from mixedflow.prose.interpretation.comparisons import against_linear, comparison
@@ -106,7 +107,7 @@ def variance(
 def tests(
     fit: ModelReport, comparisons: Sequence[Row], card: Mapping[str, Any]
 ) -> list[Interpretation]:
-    """The test against the linear model, and the comparisons in which ``fit`` is the larger model.
+    """The test against the linear model, comparisons in which ``fit`` is the larger model, means.
 
     ``comparisons`` are rows of comparisons.csv, those of other models among them or not.
     """
@@ -118,4 +119,5 @@ def tests(
         for row in comparisons
         if row["alternative"] == fit.model
     ]
+    found += [Interpretation("contextual", text) for text in contextual.sentences(fit, card)]
     return found
