@@ -150,6 +150,29 @@ def test_the_variance_is_that_of_the_columns_at_the_covariate(splined):
     assert vpc.estimate == pytest.approx(z @ G @ z / (z @ G @ z + s2))
 
 
+def test_lines_of_small_and_extreme_clusters_are_fine_also_with_one_row():
+    """Of 20 schools: the two of one row, with lines over all of x, and both ends of the order."""
+    rng = np.random.default_rng(6)
+    school = np.repeat(np.arange(20), [1, 1, *[12] * 18])
+    frame = pd.DataFrame({"school": school.astype(str), "x": rng.normal(size=len(school)).round(1)})
+    frame["y"] = np.linspace(-5, 5, 20)[school] + frame["x"] + rng.normal(size=len(school))
+    fit = api.fit("y ~ x + (1 | school)", frame)
+    dataset = replace(CONFIG.datasets["london"], derive=(), explore=None, cluster="school")
+    axes = Axes.of(fit.fitted, Prepared(frame, {}), dataset)
+    lines = curves.curves(fit.fitted, axes).query("level == 'eb'")
+    named = set(lines["cluster"])
+    assert {"0", "1"} <= named and len(named) == 8
+    by_effect = np.argsort(fit.solution.effects[0].u[:, 0])
+    clusters = np.array(fit.groups[0].clusters)[by_effect]
+    clusters = [name for name in clusters if name not in ("0", "1")]
+    assert {*clusters[:2], *clusters[-2:]} <= named
+    one = lines[lines["cluster"] == "0"].sort_values("x")
+    assert (one["x"].min(), one["x"].max()) == (frame["x"].min(), frame["x"].max())
+    assert len(one) == min(31, frame["x"].nunique())
+    slope = fit.solution.beta[1]
+    np.testing.assert_allclose(np.diff(one["estimate"]), slope * np.diff(one["x"]))
+
+
 def test_lines_of_clusters_bend_where_the_model_does(splined):
     lines = splined.tables["curves"].query("level == 'eb' and cluster != ''")
     fit = splined.fit
@@ -280,8 +303,10 @@ def test_lines_of_each_of_several_factors():
     assert lines["cluster"].nunique() == 4
     for name, line in lines.groupby("cluster"):
         own = rows[rows["cluster_school:room"] == name].sort_values("x")
-        np.testing.assert_allclose(line["x"], own["x"])
-        np.testing.assert_allclose(line["estimate"], own["conditional"])
+        assert (line["x"].iloc[0], line["x"].iloc[-1]) == (own["x"].iloc[0], own["x"].iloc[-1])
+        assert len(line) == min(31, frame["x"].between(own["x"].min(), own["x"].max()).sum())
+        ends = np.interp(own["x"], line["x"], line["estimate"])
+        np.testing.assert_allclose(ends, own["conditional"])  # a straight line between values
     schools = table[(table["group"] == "school") & (table["level"] == "eb")]
     for name, line in schools.groupby("cluster"):
         j = list(fit.groups[0].clusters).index(name)

@@ -13,7 +13,7 @@ from report_run import CONFIG
 
 from mixedflow.artifacts import stored
 from mixedflow.errors import SourceError, plain
-from mixedflow.report import page, word
+from mixedflow.report import run, word
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +27,10 @@ def test_it_has_the_findings_and_the_rankings(made: Path, results: Path) -> None
     headings = [p.text for p in document.paragraphs if p.style.name == "Heading 1"]
     assert headings == ["Main findings", "Rankings", "Tables"]
     bullets = [p.text for p in document.paragraphs if p.style.name == "List Bullet"]
-    rows = stored.read(results / "comparisons.csv").to_dict("records")
-    for dataset in page.read_datasets(results, CONFIG, rows):
-        for told in page.headlines_of(dataset, rows) if dataset.models else ():
-            assert plain(told.striptags()) in bullets
+    made_of = run.read(results, CONFIG)
+    for dataset in made_of.datasets:
+        for told in dataset.headlines(made_of.rows) if dataset.models else ():
+            assert plain(told.told.striptags()) in bullets
 
 
 def test_every_table_has_a_number_and_its_cells(made: Path, results: Path) -> None:

@@ -53,7 +53,8 @@ class Axes:
     """x and by of a model's figures, what moves with each, and the rows of the fit.
 
     ``references`` are the values of factors, and of numbers that are coded as such; ``hidden``
-    which clusters of each grouping factor are withheld, and have no line.
+    which clusters of each grouping factor are withheld, and have no line. ``alone``: what moves
+    with x is a function of x, row by row, and the same in every cluster.
     """
 
     x: str | None
@@ -65,6 +66,7 @@ class Axes:
     covariates: tuple[Covariates, ...]
     references: dict[str, Any]
     hidden: tuple[Array, ...]
+    alone: bool = False
 
     @classmethod
     def of(cls, fit: Fitted, prepared: Prepared, dataset: DatasetSpec) -> Axes:
@@ -114,7 +116,8 @@ class Axes:
         with_by = moving(by) if by else ()
         references = _references(parsed, fit.frame, rows)
         hidden = tuple(withheld(fit, Rule.of(dataset), prepared.frame))
-        return cls(x, by, with_x, with_by, rows, examples, covariates, references, hidden)
+        alone = x is not None and _functions(x, with_x, dataset)
+        return cls(x, by, with_x, with_by, rows, examples, covariates, references, hidden, alone)
 
     @property
     def free(self) -> tuple[str, ...]:
@@ -165,6 +168,15 @@ def _ancestors(dataset: DatasetSpec) -> dict[str, set[str]]:
         direct = expressions.names(text)
         found[name] = set(direct).union(*(found.get(d, set()) for d in direct)) - {name}
     return found
+
+
+def _functions(x: str, moved: tuple[str, ...], dataset: DatasetSpec) -> bool:
+    """Whether columns are made of x and of nothing else, and without summaries of rows."""
+    ancestors, derived = _ancestors(dataset), {name for name, _ in dataset.derive}
+    summed = {name for name, text in dataset.derive if expressions.summaries(text)}
+    given = {x, *ancestors.get(x, ())}
+    behind = {name: {name, *ancestors.get(name, ())} - given for name in moved if name != x}
+    return all(not names & summed and names <= derived for names in behind.values())
 
 
 def _whole(name: str, used: list[str], dataset: DatasetSpec, there: set[str]) -> str:
@@ -361,16 +373,31 @@ def _above(fit: Fitted, g: int, j: int) -> list[tuple[int, int]]:
 
 
 def _cluster_grid(fit: Fitted, axes: Axes, g: int, j: int) -> pd.DataFrame:
-    """A cluster's own rows along x, its other covariates held at what is usual in it."""
+    """The range of x in a cluster, its other covariates held at what is usual in it.
+
+    Over values of x that any row has, with what goes with them; over all of them for a cluster that
+    has only one. Over its own rows where what goes with x is another thing in each cluster.
+    """
     rows = axes.rows.iloc[np.flatnonzero(fit.groups[g].codes == j)]
-    order = np.argsort(rows[axes.x].to_numpy(), kind="stable")
-    grid = rows.iloc[thin(order, _POINTS)].reset_index(drop=True)
+    own = rows[axes.x].to_numpy()
+    grid = rows.iloc[thin(np.argsort(own, kind="stable"), _POINTS)].reset_index(drop=True)
+    if axes.alone:
+        everywhere, first = np.unique(axes.rows[axes.x].to_numpy(), return_index=True)
+        if own.min() < own.max():
+            first = first[(everywhere >= own.min()) & (everywhere <= own.max())]
+        donors = axes.rows.iloc[thin(first, _POINTS)].reset_index(drop=True)
+        moved = {name: donors[name] for name in {str(axes.x), *axes.with_x}}
+        grid = rows.iloc[[0] * len(donors)].reset_index(drop=True).assign(**moved)
     usual = {name: rows[name].mode().iloc[0] for name in axes.references}
     return _held(rows, grid, (str(axes.x), *axes.with_x), usual)
 
 
 def _panel(fit: Fitted, axes: Axes, g: int) -> list[int]:
-    """The named examples, then clusters spread over the order of the first EB effect."""
+    """The named examples, then clusters that shrink: the smallest, and those with extreme effects.
+
+    The smallest of those that have a line of their own; the extremes are from both ends of the
+    order of the first EB effect.
+    """
     group, size = fit.groups[g], _PANEL if len(fit.groups) == 1 else _SHARED_PANEL
     if not group.random_terms:  # of a marginal model
         return []
@@ -379,4 +406,13 @@ def _panel(fit: Fitted, axes: Axes, g: int) -> list[int]:
     order = np.argsort(fit.solution.effects[g].u[:, 0], kind="stable")
     # Of a data set in chunks only the clusters of the sample have rows.
     order = order[np.isin(order, group.codes) & ~np.isin(order, chosen) & ~axes.hidden[g][order]]
-    return sorted([*chosen, *thin(order, size - len(chosen)).tolist()])
+    effects = fit.solution.effects[g]
+    known = np.isfinite(own_estimates(fit.solution, effects)[0])
+    lined = np.asarray(known.all(axis=1))
+    left = max(0, size - len(chosen))
+    small = order[np.lexsort((order, effects.n[order], ~lined[order]))][: left // 2]
+    order = order[~np.isin(order, small)]
+    low = (left - len(small)) // 2
+    high = left - len(small) - low
+    ends = order if len(order) <= low + high else np.append(order[:low], order[len(order) - high :])
+    return sorted(map(int, {*chosen, *small, *ends}))

@@ -92,7 +92,8 @@ ALL = {
     "intercepts_slopes": Caption(
         "Own slopes against own intercepts",
         "A trend in the cloud is what the covariance of intercept and slope will describe. The "
-        "cloud is wider than the true effects are, because each point carries its own error.",
+        "cloud is wider than the true effects are, because each point carries its own error; the "
+        "errors of a cluster's intercept and slope are correlated, and make a trend of their own.",
         alt="intercepts slopes",
     ),
     "residual_correlation": Caption(
@@ -270,7 +271,8 @@ ALL = {
         "Points of each cluster with its own least-squares line, its empirical-Bayes line and the "
         "population's. The empirical-Bayes line lies between the other two, nearer to the "
         "population's where a cluster has little to say. Other covariates are at the cluster's own "
-        "mean or most frequent level.",
+        "mean or most frequent level. The panel has the examples of the configuration, the "
+        "smallest clusters, and those with the most extreme effects: they shrink most.",
         alt="own, empirical-Bayes and population lines of a panel of clusters",
     ),
     "means": Caption(

@@ -137,7 +137,7 @@ def _fill(to: _Writer, results_dir: Path, config: Mapping[str, Any]) -> None:
         for model in dataset.models
         for name in names
     ]
-    files += [compared] if compared else []
+    files += [results_dir / "comparisons.csv"] if run.compared is not None else []
     files += [
         results_dir / "structures" / name / "structures.csv"
         for name in sorted(config.get("structures") or {})

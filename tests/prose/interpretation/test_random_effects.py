@@ -94,6 +94,13 @@ def test_random_slope() -> None:
         "zero the correlation is another. Clusters differ least at Reading test = −19.2: their "
         "lines fan out over most of the data."
     )
+    assert found["empirical-Bayes intercept"] == (
+        "A cluster’s empirical-Bayes intercept is how far its line lies from the average one where "
+        "Reading test is 0, pulled towards the average; at another value of Reading test the "
+        "distance is the intercept plus the slope’s deviation times the way there, and the order "
+        "of clusters another. Because the two are correlated, each is estimated with what the data "
+        "tell of the other: neither alone says which clusters are high everywhere."
+    )
     assert found["VPC"] == (
         "Where Reading test is at its mean, 0, 24% of the variance that the covariates leave lies "
         "between clusters (VPC 0.244, 95% CI 0.180 to 0.320). With a random slope this share is "
@@ -225,8 +232,9 @@ def test_nested_factors_are_told_apart() -> None:
         "school being average (70.0 ± 1.96 × 2.00)."
     )
     assert told[3].startswith("school clusters with a higher intercept tend to have ")
-    assert told[4].startswith("Rows that share all their clusters scatter about their common ")
-    assert told[5].startswith(
+    assert "the order of school clusters another" in told[4]
+    assert told[5].startswith("Rows that share all their clusters scatter about their common ")
+    assert told[6].startswith(
         "Where Reading test is at its mean, 0, 29% of the variance that the covariates leave lies "
         "between clusters: 23% between school clusters and 6% between room clusters of one school "
         "(VPC 0.290, 95% CI 0.200 to 0.400)."

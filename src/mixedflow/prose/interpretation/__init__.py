@@ -86,6 +86,12 @@ def variance(
         for row in components
         if row["scale"] == "corr" and row["group"] != RESIDUAL
     ]
+    found += [
+        Interpretation("empirical-Bayes intercept", text)
+        for row in components
+        if row["scale"] == "corr" and row["group"] != RESIDUAL
+        if (text := correlations.intercept(row))
+    ]
     for group in fit.groups:
         if group.correlated or len(group.random_terms) < 2:
             continue

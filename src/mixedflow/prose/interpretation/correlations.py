@@ -13,6 +13,8 @@ from mixedflow.prose.interpretation.random_effects import RandomEffects
 from mixedflow.prose.markup import conjoined
 from mixedflow.prose.wording import capital, interval, number, sentences
 
+_RELATED = 0.1  # a correlation from which the estimates of the two effects borrow from each other
+
 
 class Correlations:
     """How a cluster's random effects go together."""
@@ -64,6 +66,29 @@ class Correlations:
             zero.format(conjoined(self.words.zero(c) for c in other)),
             self.words.empty(other),
             self._narrowest(other),
+        )
+
+    def intercept(self, row: Row) -> Markup:
+        """What a cluster's empirical-Bayes intercept is, beside its slope; else empty."""
+        group, rho, random = str(row["group"]), row["estimate"], self.model.random
+        terms = [random.get(str(row[key]), []) for key in ("term1", "term2")]
+        parts = [found for found in terms if found]
+        if rho is None or len(parts) != 1 or len(parts[0]) != 1 or not parts[0][0].a_slope:
+            return Markup("")
+        (c,) = parts[0]
+        text = Markup(
+            "A cluster’s empirical-Bayes intercept is how far its line lies from the average one "
+            "where {}, pulled towards the average; at another value of {} the distance is the "
+            "intercept plus the slope’s deviation times the way there, and the order of {} another."
+        ).format(self.words.zero(c), self.words.name(c.name), self.model.called.clusters(group))
+        if abs(rho) < _RELATED:
+            return text
+        return sentences(
+            text,
+            Markup(
+                "Because the two are correlated, each is estimated with what the data tell of the "
+                "other: neither alone says which clusters are high everywhere."
+            ),
         )
 
     def _narrowest(self, other: Sequence[Covariate]) -> Markup:
