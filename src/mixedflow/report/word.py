@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from mixedflow.artifacts import formatting, office, registry
 from mixedflow.errors import SourceError, plain
@@ -104,8 +104,8 @@ def _fill(to: _Writer, results_dir: Path, config: Mapping[str, Any]) -> None:
     for dataset in run.datasets:
         to.heading(dataset.card["title"], 2)
         to.paragraph(dataset.sentence)
-        for sentence in dataset.headlines(run.rows) if dataset.models else ():
-            to.paragraph(sentence, "List Bullet")
+        for headline in dataset.headlines(run.rows) if dataset.models else ():
+            to.paragraph(escape(headline), "List Bullet")
     cards = [dataset.card for dataset in run.datasets]
     cautions = findings.cautions(cards, list(run.fits.values()), run.rows)
     if cautions:
