@@ -49,7 +49,7 @@ def test_a_ranking_says_what_it_does_not_allow_for() -> None:
     short = plain(contextual.leaves_out(_fit(CENTRED), CARD))
     assert short == "Not adjusted for the clusters’ means of Reading test."
     short = plain(contextual.leaves_out(_fit(MATTERS), CARD))
-    assert short == "Leaves the clusters’ means of Reading test out, which matter (p = 0.006)."
+    assert short == "Leaves the clusters’ means of Reading test out (p = 0.006)."
     assert not contextual.leaves_out(_fit(OPEN), CARD) and not contextual.of_ranking(_fit())
 
 

@@ -85,7 +85,8 @@ def effect(fit: ModelReport, fixed: Sequence[Row], card: Row, row: Row) -> Headl
     question = Markup("How does {} go with {}?").format(
         words.outcome, conjoined(_named(words, c) for c in words.model.covariates[row["term"]])
     )
-    sure = Markup("{}.").format(capital(Markup(p_value(row.get("p_value")))))
+    p = p_value(row.get("p_value")).capitalize()
+    sure = Markup() if row.get("conf_low") is not None else Markup("{}.").format(p)
     answer = Markup("{}.").format(capital(_effects(words, [row])))
     return Headline(question, answer, sure, f"#model-{fit.model}")
 
@@ -95,13 +96,15 @@ def ranked(fit: ModelReport, ranks: pd.DataFrame, card: Row) -> Headline:
     noun = isolated(_noun(card, fit, len(ranks)))
     question = Markup("Which {} is above average, which below?").format(noun)
     above, below = verdicts.apart(ranks)
-    answer = Markup("Of {}, {} above average{} and {} below{}; {} cannot be told from it.").format(
+    answer = Markup(
+        "Of {}, {} above average{} and {} below{}; {} cannot be told from it (95%, simultaneously)."
+    ).format(
         count(len(ranks)),
         _are(len(above)), _names(above), count(len(below)) if below else "none", _names(below),
         count(len(ranks) - len(above) - len(below)),
     )  # fmt: skip
     first = ranks.iloc[0]
-    text = "95% for all at once. The first, {}, has rank {} to {} (posterior probability 95%)."
+    text = "The first, {}, has rank {} to {} (probability 95%)."
     places = (count(first[k]) for k in ("rank_low", "rank_high"))
     sure = sentences(
         Markup(text).format(isolated(first["cluster"]), *places), contextual.leaves_out(fit, card)

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from mixedflow.arrays import Z95
 from mixedflow.artifacts import formatting
 from mixedflow.artifacts.fit_report import Contextual, ModelReport
+from mixedflow.prose import steps
 from mixedflow.prose.markup import isolated, p_value
 
 
@@ -59,14 +60,14 @@ def of_ranking(fit: ModelReport) -> list[str]:
 
 def leaves_out(fit: ModelReport, card: Mapping[str, Any]) -> Markup:
     """The same in a few words: of centred covariates first, else of means that matter."""
-    names = _names(card)
+    names = _names(card, units=False)
     centred = [names(one.term) for one in fit.contextual or () if one.centred]
     if centred:
         words = "Not adjusted for the clusters’ means of {}."
         return Markup(words).format(Markup(", ").join(centred))
     apart = [one for one in fit.contextual or () if one.matters]
     if apart:
-        words = "Leaves the clusters’ means of {} out, which matter ({})."
+        words = "Leaves the clusters’ means of {} out ({})."
         shown = Markup(", ").join(names(one.term) for one in apart)
         return Markup(words).format(shown, p_value(min(one.p_value or 0.0 for one in apart)))
     return Markup()
@@ -86,7 +87,7 @@ def _sentence(one: Contextual, names: Any) -> Markup:
             "The data do not show that the mean of {} in a cluster of {} goes with the outcome "
             "beside a row’s own value{}."
         )
-    return Markup(text).format(name, isolated(one.group), Markup(_bracket(one)))
+    return Markup(text).format(name, isolated(one.group), _bracket(one))
 
 
 def _bracket(one: Contextual) -> str:
@@ -105,11 +106,12 @@ def _figures(one: Contextual) -> str:
     )
 
 
-def _names(card: Mapping[str, Any]) -> Any:
+def _names(card: Mapping[str, Any], units: bool = True) -> Any:
     labels = {str(one["name"]): str(one.get("label") or "") for one in card["variables"]}
 
     def name(column: str) -> Markup:
-        label = labels.get(column)
+        label = labels.get(column) or ""
+        label = label if units else steps.unit_of(label)[0]
         return isolated(label) if label else Markup("<code>{}</code>").format(column)
 
     return name

@@ -11,7 +11,7 @@ from mixedflow.artifacts import formatting
 from mixedflow.artifacts.fit_report import ModelReport, ShareAt
 from mixedflow.language import terms
 from mixedflow.language.names import INTERCEPT
-from mixedflow.prose import answers, contextual, notes, outcomes
+from mixedflow.prose import answers, contextual, notes, outcomes, steps
 from mixedflow.prose.answers import Headline
 from mixedflow.prose.levels import Called, further
 from mixedflow.prose.markup import conjoined, count, isolated, number, p_value, synthetic
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 _MOST_NAMED = 6
+_SAID = (" of the residual variance lies between clusters", " of the residual variance lies")
+_ASKED = ("", "")  # the question has said it
 
 
 def marks(fit: ModelReport) -> list[str]:
@@ -113,10 +115,10 @@ def headlines(
     if row is not None and not _tests_coefficients(comparisons, by_name):
         found.append(answers.effect(fit, fixed[fit.model], card, row))
     fit = next(iter(leading_ranking(fits, ranks)), fit)
-    share = share_between(fit, card)
+    share = share_between(fit, card, _ASKED)
     if share:
         said = Markup("{}{}.").format(share[0].upper(), share[1:])
-        asked = Markup("How much do clusters differ?")
+        asked = Markup("How much residual variance lies between clusters?")
         found.append(Headline(asked, said, nothing, f"#model-{fit.model}"))
     if found:
         return found
@@ -186,15 +188,26 @@ def label(card: Mapping[str, Any], name: str) -> Markup:
     return Markup("<code>{}</code>").format(name)
 
 
-def share_between(fit: ModelReport, card: Mapping[str, Any]) -> Markup | None:
-    """The ICC, or the VPC at the mean of the covariate whose slope is random; a share a factor."""
+def quantity(card: Mapping[str, Any], name: str) -> Markup:
+    """A variable by its label without the unit, else its name."""
+    found = {v["name"]: steps.unit_of(v.get("label") or "")[0] for v in card["variables"]}
+    return isolated(found[name]) if found.get(name) else label(card, name)
+
+
+def share_between(
+    fit: ModelReport, card: Mapping[str, Any], said: tuple[str, str] = _SAID
+) -> Markup | None:
+    """The ICC, or the VPC at the mean of the covariate whose slope is random; a share a factor.
+
+    ``said`` is what follows the share: of one factor, and of the first of several.
+    """
     icc, vpc, called = fit.icc, fit.vpc, Called(fit)
     shares = [(one.group, one.share) for one in fit.shares or () if one.group and one.share]
     if shares:
         told = [
             Markup("{}%{} between {} ({})").format(
                 count(round(100 * (share.estimate or 0.0))),
-                "" if k else " of the residual variance lies",
+                "" if k else said[1],
                 called.clusters(name),
                 _percents(vars(share)).removeprefix(", ") or "no interval",
             )
@@ -202,18 +215,18 @@ def share_between(fit: ModelReport, card: Mapping[str, Any]) -> Markup | None:
         ]
         return conjoined(told)
     if icc and icc.estimate is not None:
-        return Markup("{}% of the residual variance lies between clusters (ICC {}{})").format(
-            count(round(100 * icc.estimate)), formatting.share(icc.estimate), _percents(vars(icc))
-        )
+        return Markup("{}%{} (ICC {}{})").format(
+            count(round(100 * icc.estimate)), said[0], formatting.share(icc.estimate),
+            _percents(vars(icc)),
+        )  # fmt: skip
     if vpc and vpc.estimate is not None:
         at = Markup("mean of {}").format(_mean_of(vpc, card))
         if not any(term != INTERCEPT for term in fit.random_terms):
             at = Markup("mean residual variance of the rows")
-        return Markup(
-            "at the {}, {}% of the residual variance lies between clusters{} (VPC {}{})"
-        ).format(
+        return Markup("at the {}, {}%{}{} (VPC {}{})").format(
             at,
             count(round(100 * vpc.estimate)),
+            said[0],
             called.parts(vpc),
             formatting.share(vpc.estimate),
             _percents(vars(vpc)),
@@ -223,7 +236,7 @@ def share_between(fit: ModelReport, card: Mapping[str, Any]) -> Markup | None:
 
 def _mean_of(vpc: ShareAt, card: Mapping[str, Any]) -> Markup:
     """The covariate, and the level of a factor that the share depends on too."""
-    name = label(card, vpc.predictor) if vpc.predictor else Markup("the covariates")
+    name = quantity(card, vpc.predictor) if vpc.predictor else Markup("the covariates")
     levels = {key: x for key, x in (vpc.held or {}).items() if isinstance(x, str)}
     said = [Markup("{} = {}").format(label(card, key), x) for key, x in levels.items()]
     return Markup("{} ({})").format(name, Markup(", ").join(said)) if said else name

@@ -79,6 +79,7 @@ def pages(results_dir: Path, config: Mapping[str, Any]) -> dict[str, str]:
     behind = {
         **{f"model-{model.name}": page("model", model=model) for model in run.models},
         **{f"data-{dataset.name}": page("data", dataset=dataset) for dataset in run.datasets},
+        **({"comparisons": page("comparisons", **_compared(run))} if run.rows else {}),
         **({"structures": page("structures")} if run.structures else {}),
         **({"families": page("families")} if run.families else {}),
         "methods": page("methods", **_methods(run, config)),
@@ -103,6 +104,8 @@ def _place(run: Run, link: str) -> str:
     """Where a headline's ``#model-m``, ``#ranking-m`` and the like stand."""
     kind, _, name = link.removeprefix("#").partition("-")
     leading = [dataset.ranking.name for dataset in run.datasets if dataset.ranking]
+    if kind == "comparisons":
+        return f"{APPENDIX}/comparisons.html"
     if kind == "model":
         return f"{APPENDIX}/model-{name}.html"
     if kind == "ranking" and name not in leading:
@@ -128,23 +131,23 @@ def _together(run: Run) -> dict[str, Any]:
     """What models say together."""
     return {
         "headlines": {dataset.name: dataset.headlines(run.rows) for dataset in run.datasets},
-        "comparison_sentences": [findings.comparison_sentence(row, run.fits) for row in run.rows],
-        "comparisons_table": _comparisons(run),
         "rankings": [one for dataset in run.datasets if (one := dataset.shown_ranking)],
     }
 
 
-def _comparisons(run: Run) -> Markup | None:
-    """The table, models with their marks; a column of warnings only where there is one."""
-    if run.compared is None:
-        return None
+def _compared(run: Run) -> dict[str, Any]:
+    """The tests of models; the table has a column of warnings only where there is one."""
+    assert run.compared is not None
     shown = run.compared[[name for name in _COMPARED if name in run.compared.columns]].copy()
     for column in ("null", "alternative"):
         shown[column] = [
             findings.named(run.fits[name]) if name in run.fits else name for name in shown[column]
         ]
     empty = shown.isna() | (shown == "")
-    return table(shown.loc[:, ~empty.all()])
+    return {
+        "comparison_sentences": [findings.comparison_sentence(row, run.fits) for row in run.rows],
+        "comparisons_table": table(shown.loc[:, ~empty.all()]),
+    }
 
 
 def _methods(run: Run, config: Mapping[str, Any]) -> dict[str, Any]:

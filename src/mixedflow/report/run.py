@@ -60,8 +60,9 @@ class Dataset:
     @property
     def ranking(self) -> Model | None:
         """The model whose ranking the report leads with."""
-        fits = [model for model in self.models if model.ranks is not None and model.fit.converged]
-        return fits[-1] if fits else None
+        ranks = {m.name: m.ranks for m in self.models if m.ranks is not None}
+        leading = findings.leading_ranking([model.fit for model in self.models], ranks)
+        return next((m for m in self.models for fit in leading if m.name == fit.model), None)
 
     @property
     def moves(self) -> list[Shown]:
