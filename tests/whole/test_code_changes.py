@@ -58,8 +58,8 @@ def edits(
 
 # A file, and the scripts that its edit concerns.
 CONCERNED = {
-    f"{SRC}/prose/methods.py": {"report", "word"},
-    f"{SRC}/prose/references.bib": {"report", "word"},
+    f"{SRC}/prose/methods.py": {"report"},
+    f"{SRC}/prose/references.bib": {"report"},
     f"{SRC}/report/paper.py": {"publish", "report", "word"},
     f"{SRC}/analysis/rank_moves.py": {"moves"},
     f"{SRC}/analysis/ranking.py": {"moves", "rank"},
@@ -71,7 +71,7 @@ CONCERNED = {
         "residual_structure", "structures",
     },
     f"{SRC}/report/templates/card_page.html.j2": {"card", "report", "word"},
-    f"{SRC}/report/templates/report/model.html.j2": {"report", "word"},
+    f"{SRC}/report/templates/report/model.html.j2": {"report"},
     f"{SRC}/errors.py": ALL,
     f"{SRC}/__init__.py": ALL,
     f"{SRC}/cli/verify.py": set(),

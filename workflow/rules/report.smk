@@ -131,7 +131,11 @@ DRAWN = [
 
 
 # The page itself, and those behind it.
-HAS = [*([registry.STRUCTURED] if STRUCTURES else []), *([registry.FAMILIAR] if FAMILIES else [])]
+HAS = [
+    *([registry.STRUCTURED] if STRUCTURES else []),
+    *([registry.FAMILIAR] if FAMILIES else []),
+    *([registry.COMPARED] if COMPARED else []),
+]
 PAGE, *APPENDIX = registry.made_by("report", *HAS)
 APPENDED = {
     path

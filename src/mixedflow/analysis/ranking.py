@@ -88,11 +88,9 @@ def rank_model(spec: RankSpec, posterior: Posterior, fit: ModelReport, noun: str
     highlight = _places(posterior, spec.highlight, f"{where}.highlight", fit)
     order = np.argsort(-sign * combination.mean, kind="stable")
     shown = _shown(order, highlight)
-    chosen = (
-        shown
-        if spec.pairs is None
-        else _places(posterior, spec.pairs, f"{where}.pairs", fit, order)
-    )
+    chosen = shown
+    if spec.pairs is not None:
+        chosen = _places(posterior, spec.pairs, f"{where}.pairs", fit, order)
     edges = np.arange(1, n + 1) if n <= MOST_SHOWN else np.unique(_spread(n))
     drawn = distribution.posterior_ranks(combination, sign, top, shown, edges)
     sets = combination.rank_sets(sign)

@@ -62,7 +62,8 @@ COURSE = "course"  # a residual structure, and a time over which it can be looke
 EFFECTS = "effects"  # random ones, which a marginal model has not
 FACTORS = "factors"  # a model with several grouping factors
 SLOPE = "slope"  # a random one, with which an order depends on the covariate
-STRUCTURED, FAMILIAR = "structured", "familiar"  # lists of structures, families: of an analysis
+# Lists of structures, families, comparisons: of an analysis.
+STRUCTURED, FAMILIAR, COMPARED = "structured", "familiar", "compared"
 
 # Parts of the report that show all of theirs, in the order of ARTIFACTS.
 EXPLORATION, PICTURES, DIAGNOSTICS = "exploration", "pictures", "diagnostics"
@@ -404,6 +405,7 @@ ARTIFACTS = (
     Artifact("tables", REPORT, XLSX, ("workbook",)),
     Artifact("model-{model}", APPENDIX, PAGE, ("report",)),
     Artifact("data-{dataset}", APPENDIX, PAGE, ("report",)),
+    Artifact("comparisons", APPENDIX, PAGE, ("report",), (COMPARED,)),
     Artifact("structures", APPENDIX, PAGE, ("report",), (STRUCTURED,)),
     Artifact("families", APPENDIX, PAGE, ("report",), (FAMILIAR,)),
     Artifact("methods", APPENDIX, PAGE, ("report",)),
