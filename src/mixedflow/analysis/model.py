@@ -19,7 +19,7 @@ from mixedflow.artifacts.storage import replacing
 from mixedflow.config.specs import DatasetSpec, ModelSpec
 from mixedflow.data.prepared import Prepared
 from mixedflow.errors import FormulaError, ModelError
-from mixedflow.inference import diagnostics, gee, robust
+from mixedflow.inference import diagnostics, gee, posterior_digits, robust
 from mixedflow.inference.contextual import contextual
 from mixedflow.inference.influence import influence
 from mixedflow.inference.posterior import posterior
@@ -112,10 +112,14 @@ def fit_model(
         made["bootstrap"] = found.bootstrap
     notes = (*axes.warnings, *(one.failure for one in gees if one.failure))
     beside = gee.beside_the_model(fitted, gees) if gees else None
-    ranked = posterior(fitted, dataset.derive) if fitted.random_terms else {}
+    ranked = _joint(fitted, dataset) if fitted.random_terms else {}
     sample = None if products is None else _sample(fitted, prepared, dataset)
     report = _report(spec, found, axes, beside, notes, sample)
     return _published(ModelResult(found, report, made, ranked), axes)
+
+
+def _joint(fitted: Fitted, dataset: DatasetSpec) -> dict[str, Array]:
+    return posterior_digits.shortened(posterior(fitted, dataset.derive), fitted)
 
 
 def _published(result: ModelResult, axes: Axes) -> ModelResult:

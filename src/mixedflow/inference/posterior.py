@@ -17,7 +17,7 @@ from mixedflow.model.objective import Effects
 from mixedflow.model.solution import Solution
 
 MOST_LEVELS = 3000  # of a factor, whose covariances with each other are kept: as many as are drawn
-_STEP = 1e-4  # of the central differences, in the parameters
+_STEP = 1e-2  # of differences of fourth order, in the parameters' errors
 
 
 def variance_factors(solution: Solution) -> list[Array]:
@@ -35,15 +35,12 @@ def variance_factors(solution: Solution) -> list[Array]:
         root = np.linalg.cholesky(covariance)
     except np.linalg.LinAlgError:
         return none
-    derivatives = [np.empty((*part.shape, k)) for part in u]
-    for i in range(k):
-        step = np.zeros(k)
-        step[i] = _STEP * max(1.0, abs(at[i]))
-        sides = [Solution(objective, at + sign * step).effects for sign in (1.0, -1.0)]
-        for found, up, down in zip(derivatives, *sides, strict=True):
-            found[:, :, i] = (up.u - down.u) / (2.0 * step[i])
-    every = [derivative @ root for derivative in derivatives]
-    return every if all(np.isfinite(found).all() for found in every) else none
+    found = [np.empty((*part.shape, k)) for part in u]
+    for i, error in enumerate(root.T):
+        moved = [Solution(objective, at + _STEP * n * error).effects for n in (1, -1, 2, -2)]
+        for each, up, down, high, low in zip(found, *moved, strict=True):
+            each[:, :, i] = (8.0 * (up.u - down.u) - (high.u - low.u)) / (12.0 * _STEP)
+    return found if all(np.isfinite(each).all() for each in found) else none
 
 
 def _raw(fitted: Fitted, group: Group, effects: Effects) -> tuple[Array, float]:

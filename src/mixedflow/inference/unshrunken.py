@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixedflow.arrays import Array
+from mixedflow.arrays import Array, square_root
 from mixedflow.model.as_fixed import AsFixed, Without
 from mixedflow.model.solution import Solution
 
@@ -19,7 +19,7 @@ class Unshrunken:
 
     ``theta`` (J, q) deviations from the fixed part, NaN where a cluster cannot give them; their
     covariance is blockdiag(``own`` (J, q, q)) + F F' with F = [``root`` (J, q, m), ``factor``
-    (J, q, 2 p at most)], and its residual variance has ``df`` degrees of freedom. ``whole`` says
+    (J, q, p or 2 p)], and its residual variance has ``df`` degrees of freedom. ``whole`` says
     that root leaves nothing out.
     """
 
@@ -47,9 +47,10 @@ def unshrunken(solution: Solution, g: int, without: Without) -> Unshrunken:
     kept, projected, left = at.kept, at.projected, at.left
     within, common = np.linalg.eigh(left[:-1, :-1])
     seen = within > 1e-9
-    root = common[:, seen] / np.sqrt(within[seen])
-    between = common[:, ~seen]
-    b = between @ (between.T @ solution.at.b)
+    # Symmetric roots and projections: they do not depend on the choice of eigenvectors.
+    root = (common[:, seen] / np.sqrt(within[seen])) @ common[:, seen].T
+    between = common[:, ~seen] @ common[:, ~seen].T
+    b = between @ solution.at.b
     b = b + root @ (root.T @ (left[:-1, -1] - left[:-1, :-1] @ b))
     rss = left[-1, -1] - 2.0 * b @ left[:-1, -1] + b @ left[:-1, :-1] @ b
     df = solution.objective.n_obs - int(kept.sum()) - int(seen.sum())
@@ -65,8 +66,7 @@ def unshrunken(solution: Solution, g: int, without: Without) -> Unshrunken:
     factor = np.sqrt(s2) * scales.y * (back @ projected[:, :, :-1] @ root)
     # As if independent of the clusters' own errors, of which it is a weighted mean: its covariance
     # with them is small and, with clusters of like size, makes differences surer.
-    spread, turned = np.linalg.eigh(between.T @ solution.at.S_xx_inverse @ between)
-    shared = between @ turned * np.sqrt(solution.s2_scaled * np.maximum(spread, 0.0))
+    shared = between @ square_root(solution.s2_scaled * solution.at.S_xx_inverse)
     adjusted = scales.y * (back @ projected[:, :, :-1] @ shared)
     # What moves all clusters alike moves no difference.
     adjusted -= adjusted[kept.all(axis=1)].mean(axis=0) if kept.all(axis=1).any() else 0.0
@@ -74,7 +74,7 @@ def unshrunken(solution: Solution, g: int, without: Without) -> Unshrunken:
         theta=theta,
         own=own,
         root=np.sqrt(s2) * scales.y * (back @ at.root),
-        factor=np.concatenate([factor, adjusted], axis=2),
+        factor=factor if seen.all() else np.concatenate([factor, adjusted], axis=2),
         df=degrees,
         whole=at.whole,
     )

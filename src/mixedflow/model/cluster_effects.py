@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mixedflow.arrays import Array
+from mixedflow.arrays import Array, square_root
 from mixedflow.model.crossproducts import CrossProducts
 from mixedflow.model.elimination import inverse_of, products
 from mixedflow.model.objective import Evaluation
@@ -82,8 +82,7 @@ class ClusterEffects(OfProducts):
 
     @property
     def own_root(self) -> Array:
-        values, vectors = np.linalg.eigh(self.own)
-        return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :])
+        return square_root(self.own)
 
     @property
     def root(self) -> Array:

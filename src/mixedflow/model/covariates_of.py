@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import rankdata
 
-from mixedflow.arrays import Array
+from mixedflow.arrays import Array, rounded
 from mixedflow.errors import ExpressionError
 from mixedflow.language import expressions
 from mixedflow.language.evaluation import evaluate, usual_summaries
@@ -51,10 +51,13 @@ def _of_columns(
     terms: tuple[str, ...], Z: Array, mean: Array
 ) -> tuple[dict[str, float], dict[str, tuple[float, ...]]]:
     spread = [_spread(column) for column in Z.T]
-    return (
-        dict(zip(terms, mean.tolist(), strict=True)),
-        dict(zip(terms, map(tuple, spread), strict=True)),
-    )
+    means = map(_cut, mean.tolist(), spread)
+    return dict(zip(terms, means, strict=True)), dict(zip(terms, spread, strict=True))
+
+
+def _cut(mean: float, spread: tuple[float, ...]) -> float:
+    """A mean to twelve digits of its column's spread: that of centred values is zero."""
+    return float(rounded(np.array(mean), 1e-4 * (spread[-1] - spread[0])))
 
 
 def covariates_in(
@@ -79,8 +82,8 @@ def covariates_in(
     for text in (*atoms.values(), *derived.values()):
         summaries |= usual_summaries(text, frame, positions)
     own = {name: rows[name].to_numpy(dtype=float) for name in numbers if name not in means}
-    means |= {name: float(np.nanmean(values)) for name, values in own.items()}
     quantiles |= {n: _spread(v) for n, v in own.items()}
+    means |= {n: _cut(float(np.nanmean(v)), quantiles[n]) for n, v in own.items()}
     coded = levels_of_atoms(parsed, frame) if len(atoms) else {}
     return Covariates(
         group=g,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mixedflow.arrays import Array
+from mixedflow.arrays import Array, square_root
 from mixedflow.errors import quote
 from mixedflow.model.covariates import Covariates
 from mixedflow.ranking import factors
@@ -20,7 +20,7 @@ _OF_CLUSTERS = (
     "u", "C", "B", "own", "n", "variance_factor", "theta", "theta_own", "theta_factor", "raw_mean",
     "raw_se",
 )  # fmt: skip
-_ROUNDING = 1e-9  # of an effect's SD over clusters, or of the largest number if that is more
+_ROUNDING = 2e-8  # of an effect's SD over clusters, or of the largest number if that is more
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,7 @@ class Posterior:
     @cached_property
     def phi_root(self) -> Array:
         """phi may be as good as singular in the data's units; its symmetric root always exists."""
-        values, vectors = np.linalg.eigh(self.phi)
-        return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+        return square_root(self.phi)
 
     def unestimated(self, c: Array) -> str:
         """Why the sum of effects with the weights ``c`` (Q,) has no unshrunken estimate, if so."""
