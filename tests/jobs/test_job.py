@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -114,6 +115,21 @@ def test_a_failure_is_one_line_and_leaves_no_output(
     log = (tmp_path / "job.log").read_text("utf-8")
     assert log.endswith(told) and ("Traceback" in log) == (body is fail_by_us)
     assert not (tmp_path / "table.csv").exists() and not (tmp_path / "record.json").exists()
+
+
+def test_a_job_that_finds_no_memory_does_not_begin(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text("utf-8").split()[0]) * resource.getpagesize()
+    begun = False
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**27, limits[1]))
+    try:
+        with pytest.raises(SystemExit), job(of(tmp_path)):
+            begun = True
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+    assert capsys.readouterr().err.startswith("fit: not enough memory; ") and not begun
 
 
 def test_a_log_that_cannot_be_written_is_one_line_too(

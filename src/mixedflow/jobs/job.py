@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import mmap
 import re
 import shutil
 import sys
@@ -76,8 +77,7 @@ def job(snakemake: Any) -> Iterator[Task]:
     """
     log, outputs = Path(snakemake.log[0]), [Path(path) for path in snakemake.output]
     with _failing_in_one_line(snakemake.rule, log, outputs):
-        # Where memory is short OpenBLAS asks for its buffers (32 MB) again and again without end.
-        bytearray(_LEAST_MEMORY)
+        _find_memory()
         with _logged(log):
             for output in outputs:
                 remove_partial(output)
@@ -143,6 +143,17 @@ def _logged(log: Path) -> Iterator[None]:
         root.removeHandler(handler)
         with contextlib.suppress(OSError):
             handler.close()
+
+
+def _find_memory() -> None:
+    """Raise MemoryError where memory is short; then OpenBLAS would ask for its buffers for ever.
+
+    It is asked for and given back unused: to fill it would take longer than many jobs do.
+    """
+    try:
+        mmap.mmap(-1, _LEAST_MEMORY, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+    except OSError:
+        raise MemoryError from None
 
 
 def _fail(line: str, log: Path, outputs: list[Path]) -> None:

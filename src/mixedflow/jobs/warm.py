@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -129,6 +130,7 @@ def _outcome(line: socket.socket) -> int:
 
 def serve(address: str, door: socket.socket, scripts: Path) -> None:
     """Import, and fork for each script that connects, until standard input ends."""
+    gc.disable()  # all that is imported stays
     try:
         for name in (*_FIRST, *_named(scripts), *_LAST):
             # A job that comes before all is there imports the rest itself.
@@ -163,7 +165,9 @@ def _waited(door: socket.socket, seconds: float | None) -> bool:
             return True
         line, _ = door.accept()
         with line, contextlib.suppress(OSError):  # of a fork: then the script runs by itself
+            gc.freeze()  # a fork that looked through all this for garbage would copy it
             if os.fork() == 0:
+                gc.enable()
                 door.close()
                 _run(line)
 
