@@ -1,13 +1,18 @@
-"""Whether processors of other generations leave the same bytes: the default analysis on each.
+"""Whether processors of other generations, and other Pythons, leave the same bytes.
 
 OpenBLAS and NumPy have kernels for each generation of processors, and each rounds in its own way.
-``python benchmarks/bytes.py`` runs the last commit with those of this machine, then with each older
-generation that it can run, compares every file of the results, and prints how many differ; of
-text, how many of its numbers differ and the largest relative difference. Exit code 1 if any does.
+``python benchmarks/bytes.py`` runs the default analysis of the last commit with those of this
+machine, then with each older generation that it can run, compares every file of the results, and
+prints how many differ; of text, how many of its numbers differ and the largest relative difference.
+``--pythons PYTHON ...`` runs these interpreters instead, which have the packages of
+requirements.lock; what records and the manifest say of versions does not count. Exit code 1 if any
+differs.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import re
 import sys
 import tempfile
@@ -40,9 +45,20 @@ def kernels(cpuinfo: Path = Path("/proc/cpuinfo")) -> Iterator[tuple[str, dict[s
             yield core, {"OPENBLAS_CORETYPE": core, **features}
 
 
-def difference(one: Path, two: Path) -> str:
+def content(path: Path, versions: bool) -> bytes:
+    """Of a file; without ``versions`` records and the manifest lack them, and digests over them."""
+    if versions or not (path.name == "manifest.json" or "records" in path.parts):
+        return path.read_bytes()
+    told = json.loads(path.read_bytes())
+    for part in (told, *told.get("jobs", {}).values()):
+        for key in ("environment", "environments", "digest", "record_sha256"):
+            part.pop(key, None)
+    return json.dumps(told).encode()
+
+
+def difference(one: Path, two: Path, versions: bool) -> str:
     """What differs between two files, empty if nothing."""
-    first, second = one.read_bytes(), two.read_bytes()
+    first, second = content(one, versions), content(two, versions)
     if first == second:
         return ""
     try:
@@ -62,15 +78,24 @@ def difference(one: Path, two: Path) -> str:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pythons", nargs="*", default=[])
+    pythons = parser.parse_args().pythons
+    cases: list[tuple[str, dict[str, str], str]] = [("this machine's", {}, sys.executable)]
+    if pythons:
+        cases += [(python, {}, python) for python in pythons]
+    else:
+        cases += [(name, environment, sys.executable) for name, environment in kernels()]
     first: Path | None = None
     failed = 0
     with tempfile.TemporaryDirectory() as scratch:
-        for name, environment in [("this machine's", {}), *kernels()]:
-            found = run(Path(scratch) / name / "run", 2, environment, umask=0o022)
+        for k, (name, environment, python) in enumerate(cases):
+            place = Path(scratch) / str(k) / "run"
+            found = run(place, 2, environment, umask=0o022, python=python)
             first = first or found
             differing = {path: "not in both" for path in files(first) ^ files(found)}
             for path in files(first) & files(found):
-                if said := difference(first / path, found / path):
+                if said := difference(first / path, found / path, versions=not pythons):
                     differing[path] = said
             for path in sorted(differing):
                 print(f"  {path}: {differing[path]}")

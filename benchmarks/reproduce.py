@@ -20,7 +20,9 @@ FIRST = {"TZ": "UTC", "LC_ALL": "C", "PYTHONHASHSEED": "1"}
 SECOND = {"TZ": "Asia/Kathmandu", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "2"}
 
 
-def run(folder: Path, cores: int, environment: dict[str, str], umask: int) -> Path:
+def run(
+    folder: Path, cores: int, environment: dict[str, str], umask: int, python: str = sys.executable
+) -> Path:
     """The results of the last commit, run in ``folder`` with a home of its own."""
     clone = ["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(folder)]
     subprocess.run(clone, check=True)
@@ -28,7 +30,7 @@ def run(folder: Path, cores: int, environment: dict[str, str], umask: int) -> Pa
     home = folder.parent / "home"
     home.mkdir()
     subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", str(cores), "--quiet", "all"],
+        [python, "-m", "snakemake", "--cores", str(cores), "--quiet", "all"],
         cwd=folder,
         env={
             **os.environ,
