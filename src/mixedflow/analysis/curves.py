@@ -28,15 +28,11 @@ from mixedflow.language import expressions
 from mixedflow.language.evaluation import intervals, usual_summaries
 from mixedflow.language.formula import Parsed
 from mixedflow.language.names import level_name
+from mixedflow.model.atoms import levels_in_use, levels_of_atoms
 from mixedflow.model.covariates import Covariates, ancestors
 from mixedflow.model.covariates_of import covariates_of
 from mixedflow.model.crossing import lies_within
-from mixedflow.model.design import (
-    fixed_matrix,
-    levels_in_use,
-    levels_of_atoms,
-    random_matrices,
-)
+from mixedflow.model.design import fixed_matrix, random_matrices
 from mixedflow.model.fitted import Fitted
 
 if TYPE_CHECKING:

@@ -31,7 +31,8 @@ from mixedflow.language.contrasts import parse as parse_contrast
 from mixedflow.language.formula import Parsed, parse
 from mixedflow.language.names import RESIDUAL, level_name
 from mixedflow.language.residuals import bounds
-from mixedflow.model.design import design, levels_in_use
+from mixedflow.model.atoms import levels_in_use
+from mixedflow.model.design import design
 from mixedflow.model.estimation import estimate
 from mixedflow.model.nesting import Candidate, check_nested
 from mixedflow.prose.residual_parts import vague

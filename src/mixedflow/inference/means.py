@@ -26,7 +26,8 @@ from mixedflow.language.evaluation import intervals, usual_summaries
 from mixedflow.language.means import Means
 from mixedflow.language.names import level_name
 from mixedflow.language.quantities import numbers_of
-from mixedflow.model.design import fixed_matrix, levels_in_use, levels_of_atoms
+from mixedflow.model.atoms import levels_in_use, levels_of_atoms
+from mixedflow.model.design import fixed_matrix
 from mixedflow.model.fitted import Fitted
 
 if TYPE_CHECKING:

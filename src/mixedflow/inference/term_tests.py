@@ -20,8 +20,8 @@ from mixedflow.arrays import Array
 from mixedflow.errors import ModelError
 from mixedflow.inference.small_sample import Method, SmallSample
 from mixedflow.language.formula import show
+from mixedflow.model.atoms import levels_of_atoms
 from mixedflow.model.coding import Column, columns
-from mixedflow.model.design import levels_of_atoms
 from mixedflow.model.fitted import Fitted
 
 if TYPE_CHECKING:

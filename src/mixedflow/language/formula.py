@@ -10,6 +10,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from mixedflow.errors import ExpressionError, FormulaError, quote
 from mixedflow.language import expressions
@@ -125,6 +126,12 @@ def parse(text: str, where: str = "formula") -> Parsed:
     FormulaError
         Syntax, a function outside the allow-list, an effect of one grouping factor twice.
     """
+    # Who fits one formula to many frames reads it once; what is no text is refused below.
+    return _parsed(text, where) if isinstance(text, str) else _Parser(text, where).formula()
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str, where: str) -> Parsed:
     return _Parser(text, where).formula()
 
 

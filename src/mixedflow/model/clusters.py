@@ -129,6 +129,9 @@ def _texts(column: pd.Series) -> Coded:
         ordered = _ascending(numbers) and not (len(numbers) and numbers[0] < 0)
         codes, values = _runs(numbers) if ordered else pd.factorize(numbers)
         return Coded(codes, values.astype(str).astype(object), ordered)
+    if isinstance(column.dtype, pd.StringDtype):
+        codes, texts = pd.factorize(column)  # by the hashes of Arrow, without an object for a row
+        return Coded(codes, texts.to_numpy(dtype=object))
     return Coded(*pd.factorize(column.astype(str).to_numpy(dtype=object)))
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mixedflow.language.formula import Term
-from mixedflow.model.design import category, coded, indicators
+from mixedflow.model.atoms import category
+from mixedflow.model.design import coded, indicators
 
 
 @dataclass(frozen=True)

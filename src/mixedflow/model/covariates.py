@@ -20,7 +20,8 @@ from mixedflow.errors import RankingError, nearest, quote
 from mixedflow.language import expressions, terms
 from mixedflow.language.evaluation import evaluate, intervals
 from mixedflow.language.formula import GroupTerm, Parsed, parse
-from mixedflow.model.design import category, random_matrix
+from mixedflow.model.atoms import category
+from mixedflow.model.design import random_matrix
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,8 +13,8 @@ from mixedflow.errors import ExpressionError
 from mixedflow.language import expressions
 from mixedflow.language.evaluation import evaluate, usual_summaries
 from mixedflow.language.formula import Parsed
+from mixedflow.model.atoms import levels_in_use, levels_of_atoms
 from mixedflow.model.covariates import Covariates, ancestors, atoms_of
-from mixedflow.model.design import levels_in_use, levels_of_atoms
 from mixedflow.model.fitted import Fitted
 
 if TYPE_CHECKING:

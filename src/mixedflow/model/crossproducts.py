@@ -233,12 +233,15 @@ def reduce(
     """
     n, order = np.bincount(codes, minlength=n_clusters), order_of(codes)
     rows = sampled(len(y), X.shape[1] + Z.shape[1])
-    scales = scales_of(y[rows], X[rows], Z[rows], blocks, strict=isinstance(rows, slice))
+    # In one layout: how digits round does not depend on how the columns lie in memory.
+    some = y[rows], np.ascontiguousarray(X[rows]), np.ascontiguousarray(Z[rows])
+    scales = scales_of(*some, blocks, strict=isinstance(rows, slice))
     turned = accumulated(y, X, Z, n, order, scales)
     if not sound(turned, blocks):
         # Columns that the sample could not tell apart, or that nearly depend on each other.
         refuse_missing(turned)
-        scales = scales_of(y, X, Z, blocks, strict=True)
+        every = np.ascontiguousarray(X), np.ascontiguousarray(Z)
+        scales = scales_of(y, *every, blocks, strict=True)
         turned = accumulated(y, X, Z, n, order, scales)
     return settled(turned, blocks)
 

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedflow.errors import DataError, ExpressionError, FormulaError, nearest, quote
-from mixedflow.language.evaluation import intervals, known_summaries, usual_summaries
+from mixedflow.errors import DataError, FormulaError, nearest, quote
 from mixedflow.language.formula import GroupTerm, Parsed, Term, show
-from mixedflow.language.names import INTERCEPT, backquoted, level_name
-from mixedflow.language.quantities import no_category, numbers_of, told
-from mixedflow.language.scanning import CATEGORY_CALLS
+from mixedflow.language.names import INTERCEPT
+from mixedflow.model.atoms import evaluated, outcome_of
 from mixedflow.model.clusters import Coded, labels_of
 
 if TYPE_CHECKING:
@@ -83,8 +81,7 @@ def design(parsed: Parsed, frame: pd.DataFrame, where: str = "formula") -> Desig
     atoms, outcome, rows = _evaluated(parsed, frame, where)
     if not len(rows):
         raise DataError(where, "no row is complete in the outcome and all predictors")
-    y = outcome[rows]
-    if y.min() == y.max():
+    if (y := outcome[rows]).min() == y.max():
         raise DataError(where, f"the outcome {quote(parsed.outcome)} is constant ({y[0]:g})")
     for name, values in atoms.items():
         if isinstance(values.dtype, pd.CategoricalDtype) and len(values.cat.categories) >= len(
@@ -101,7 +98,9 @@ def design(parsed: Parsed, frame: pd.DataFrame, where: str = "formula") -> Desig
 
 def cluster_labels(group: GroupTerm, frame: pd.DataFrame, rows: NDArray[np.int64]) -> Coded:
     """The clusters of some rows, as text."""
-    return labels_of([frame[name].iloc[rows] for name in group.columns])
+    columns = (frame[name] for name in group.columns)
+    whole = len(rows) == len(frame)
+    return labels_of([column if whole else column.iloc[rows] for column in columns])
 
 
 def chunk_design(
@@ -143,16 +142,22 @@ def _evaluated(
             )
         if frame[name].dtype.kind == "c":
             raise DataError(where, f"{quote(name)} is not numeric ({frame[name].dtype})")
-    atoms = _atoms(parsed, frame, where, like)
-    outcome = _outcome(frame[parsed.outcome], parsed.outcome, where, whole=like is None)
-    used = np.isfinite(outcome)
-    for values in atoms.values():
-        used &= values.notna().to_numpy()
-    for name in parsed.grouping:
-        used &= frame[name].notna().to_numpy()
-    rows = np.flatnonzero(used)
+    atoms = evaluated(parsed, frame, where, like)
+    outcome, used = outcome_of(frame[parsed.outcome], parsed.outcome, where, whole=like is None)
+    infinite = []
     for name, values in atoms.items():
-        if values.dtype.kind == "f" and not np.isfinite(values.to_numpy()[rows]).all():
+        if values.dtype.kind != "f":
+            used &= values.notna().to_numpy()
+        elif not np.isfinite(numbers := values.to_numpy()).all():
+            used &= ~np.isnan(numbers)
+            infinite.append(name)
+    for name in parsed.grouping:
+        column = frame[name]
+        if not (isinstance(column.dtype, np.dtype) and column.dtype.kind in "iub"):
+            used &= column.notna().to_numpy()
+    rows = np.flatnonzero(used)
+    for name in infinite:
+        if np.isinf(atoms[name].to_numpy()[rows]).any():
             raise DataError(
                 where, f"infinite values in {quote(name)}", "filter them or derive it anew"
             )
@@ -167,7 +172,9 @@ def _assembled(
     clusters: Sequence[NDArray[Any] | Coded],
     where: str,
 ) -> Design:
-    kept = {name: values.iloc[rows].reset_index(drop=True) for name, values in atoms.items()}
+    kept: Mapping[str, pd.Series] = atoms
+    if len(rows) < len(outcome):
+        kept = {name: values.iloc[rows].reset_index(drop=True) for name, values in atoms.items()}
     fixed, terms = _matrix(parsed.fixed_terms, kept, len(rows), where)
     groups = []
     for group, cluster in zip(parsed.groups, clusters, strict=True):
@@ -177,7 +184,7 @@ def _assembled(
                 name=group.name,
                 random_terms=tuple(name for _, names in parts for name in names),
                 blocks=tuple(len(names) for _, names in parts),
-                Z=np.hstack([np.zeros((len(rows), 0)), *(matrix for matrix, _ in parts)]),
+                Z=_side_by_side([matrix for matrix, _ in parts], len(rows)),
                 cluster=cluster,
                 columns=group.columns,
             )
@@ -213,7 +220,7 @@ def fixed_matrix(
     """
     atoms = {
         name: values
-        for name, values in _atoms(parsed, frame, where, like, usual).items()
+        for name, values in evaluated(parsed, frame, where, like, usual).items()
         if any(name in term for term in parsed.fixed_terms)
     }
     _check_whole(atoms, where)
@@ -236,8 +243,8 @@ def random_matrices(
 ) -> tuple[NDArray[np.float64], ...]:
     """Each grouping factor's columns for new rows: (n, q)."""
     used = {a for block in parsed.blocks for term in block.terms for a in term}
-    evaluated = _atoms(parsed, frame, where, like=like)
-    atoms = {name: values for name, values in evaluated.items() if name in used}
+    found = evaluated(parsed, frame, where, like=like)
+    atoms = {name: values for name, values in found.items() if name in used}
     _check_whole(atoms, where)
     return tuple(random_matrix(group, atoms, len(frame), where) for group in parsed.groups)
 
@@ -246,152 +253,12 @@ def random_matrix(
     group: GroupTerm, atoms: Mapping[str, pd.Series], n_rows: int, where: str
 ) -> NDArray[np.float64]:
     """(n, q) a grouping factor's columns from its evaluated atoms: numbers, or ``category``."""
-    parts = [_matrix(b.terms, atoms, n_rows, where)[0] for b in group.blocks]
-    return np.hstack([np.zeros((n_rows, 0)), *parts])
+    return _side_by_side([_matrix(b.terms, atoms, n_rows, where)[0] for b in group.blocks], n_rows)
 
 
-def _atoms(
-    parsed: Parsed,
-    frame: pd.DataFrame,
-    where: str,
-    like: pd.DataFrame | None = None,
-    usual: NDArray[np.int64] | None = None,
-) -> dict[str, pd.Series]:
-    """Every atom as a float column, or as a categorical one with levels c0, c1, ...
-
-    The levels are those of the complete rows (of ``like`` if it is given): others have no effect.
-    """
-    atoms = {}
-    values = _values(parsed, frame, where, like, usual)
-    known = values if like is None else _values(parsed, like, where)
-    complete = _complete(parsed, frame if like is None else like, known)
-    for name, text in parsed.atoms.items():
-        numbers = None if _is_category(name, text) else _numbers(values[name])
-        if numbers is not None:
-            atoms[name] = numbers.reset_index(drop=True)
-            continue
-        fault = "" if _is_category(name, text) else no_category(known[name][complete])
-        if fault:
-            remedy = "correct them or make them missing" if ":" in fault else "derive numbers of it"
-            hint = f"{remedy}, or write C({text}) if categories are meant"
-            raise DataError(where, f"{quote(name)} {fault}", hint)
-        try:
-            levels = levels_in_use(known[name][complete])
-        except (TypeError, ValueError):
-            raise DataError(
-                where, f"{quote(name)} is neither numbers nor text ({values[name].dtype}, mixed)"
-            ) from None
-        used = values[name].where(complete) if like is None else values[name]
-        atoms[name] = category(used, levels, name, where)
-    return atoms
-
-
-def _values(
-    parsed: Parsed,
-    frame: pd.DataFrame,
-    where: str,
-    like: pd.DataFrame | None = None,
-    usual: NDArray[np.int64] | None = None,
-) -> dict[str, pd.Series]:
-    """Every atom as its expression gives it; ``cut`` as intervals, summaries those of ``like``."""
-    found = {}
-    for name, text in parsed.atoms.items():
-        summaries: Mapping[str, float | str | pd.Series] | None = None
-        try:
-            if like is not None and usual is not None:
-                summaries = usual_summaries(text, like, usual)
-            elif like is not None:
-                summaries = known_summaries(text, like, frame, where)
-            found[name] = intervals(text, frame, where, summaries)
-        except ExpressionError as error:
-            raise FormulaError(error.where, error.what, error.hint) from None
-    return found
-
-
-def _complete(
-    parsed: Parsed, frame: pd.DataFrame, values: Mapping[str, pd.Series]
-) -> NDArray[np.bool_]:
-    """(N,) rows in which the outcome, the groups and all atoms are there."""
-    columns = {parsed.outcome, *parsed.grouping}
-    there = np.ones(len(frame), dtype=bool)
-    for column in (*(frame[name] for name in columns), *values.values()):
-        there &= column.notna().to_numpy()
-    return there
-
-
-def _is_category(name: str, text: str) -> bool:
-    """Whether an atom is a call that makes a number categories, and no column of that name."""
-    return text != backquoted(name) and name.startswith(tuple(f"{c}(" for c in CATEGORY_CALLS))
-
-
-def _numbers(values: pd.Series) -> pd.Series | None:
-    """A column of numbers as float64, None for any other."""
-    import pandas as pd
-
-    if pd.api.types.is_numeric_dtype(values.dtype):
-        return values.astype("float64")
-    return numbers_of(values)
-
-
-def category(values: pd.Series, levels: Sequence[str], name: str, where: str) -> pd.Series:
-    """An atom that is coded: categorical with made-up levels, the true ones in its attributes."""
-    import pandas as pd
-
-    codes = _codes(values, levels, name, where)
-    safe = pd.Index([f"c{i}" for i in range(len(levels))])
-    column = pd.Series(pd.Categorical.from_codes(codes, safe))
-    column.attrs["levels"] = list(levels)
-    return column
-
-
-def levels_of_atoms(parsed: Parsed, frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
-    """The levels of the atoms that are coded as categories, the reference first."""
-    found = _atoms(parsed, frame, "formula")
-    return {
-        name: tuple(column.attrs["levels"])
-        for name, column in found.items()
-        if "levels" in column.attrs
-    }
-
-
-def _codes(values: pd.Series, levels: Sequence[str], name: str, where: str) -> NDArray[np.int64]:
-    import pandas as pd
-
-    place = {level: code for code, level in enumerate(levels)}
-    rows, found = pd.factorize(values)
-    codes = []
-    for value in found:
-        if level_name(value) not in place:
-            raise DataError(
-                where,
-                f"{quote(name)} has the level {quote(level_name(value))}, unknown to the fit",
-                nearest(level_name(value), levels),
-            )
-        codes.append(place[level_name(value)])
-    return np.append(np.array(codes, dtype=np.int64), -1)[rows]
-
-
-def levels_in_use(values: pd.Series) -> list[str]:
-    """Levels in use: a categorical's own order, else numbers by size and text by letters."""
-    import pandas as pd
-
-    present = values.dropna()
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        seen = set(present.unique())
-        return [level_name(level) for level in values.cat.categories if level in seen]
-    return list(dict.fromkeys(level_name(value) for value in sorted(present.unique())))
-
-
-def _outcome(values: pd.Series, name: str, where: str, whole: bool = True) -> NDArray[np.float64]:
-    numbers = _numbers(values)
-    if numbers is None:
-        raise DataError(where, f"the outcome {quote(name)} is not numeric: it {told(values)}")
-    outcome = numbers.to_numpy()
-    if np.isinf(outcome).any():
-        raise DataError(where, f"infinite values in the outcome {quote(name)}", "filter them")
-    if whole and np.isnan(outcome).all():
-        raise DataError(where, f"the outcome {quote(name)} is missing in every row")
-    return outcome
+def _side_by_side(matrices: Sequence[NDArray[np.float64]], n_rows: int) -> NDArray[np.float64]:
+    """(n, q) the columns of all of them, which may be none; one alone is not copied."""
+    return matrices[0] if len(matrices) == 1 else np.hstack([np.zeros((n_rows, 0)), *matrices])
 
 
 _CODED = re.compile(r"a(\d+)(?:\[(?:T\.)?c(\d+)\])?")
@@ -404,11 +271,11 @@ def _matrix(
 
     if not any(isinstance(atoms[a].dtype, pd.CategoricalDtype) for t in terms for a in t):
         # Products of numbers need no coding, and formulaic costs as much to load as a fit.
-        parts = [
-            np.prod([atoms[a].to_numpy() for a in term], axis=0) if term else np.ones(n_rows)
-            for term in terms
-        ]
-        return np.column_stack(parts), tuple(show(t) for t in terms)
+        columns = np.ones((len(terms), n_rows))
+        for column, term in zip(columns, terms, strict=True):
+            for k, atom in enumerate(term):
+                np.multiply(column if k else 1.0, atoms[atom].to_numpy(), out=column)
+        return columns.T, tuple(show(t) for t in terms)
     built, used = coded(terms, atoms, n_rows, where)
     names = []
     for column in built.columns:

@@ -21,7 +21,7 @@ from mixedflow.language.quantities import numbers_of, told
 from mixedflow.language.residuals import Residual, ResidualVariance
 from mixedflow.model import residual_by_visit as by_visit
 from mixedflow.model import residual_structures as structures
-from mixedflow.model.design import levels_in_use
+from mixedflow.model.atoms import levels_in_use
 from mixedflow.model.segments import in_time, one_row_each, tied
 
 if TYPE_CHECKING:
