@@ -24,6 +24,7 @@ from mixedflow.model.searches import SAME_LOG_LIKELIHOOD
 
 POLISHED_UP_TO = 2000  # clusters; MixedLM loops over them in Python
 AUDITED_UP_TO = 20_000
+_FLAT = 1e-5  # slope, a row, at which MixedLM's search ends
 _RIDGE = 1e-8  # added to a singular G where MixedLM must invert it
 
 
@@ -131,17 +132,30 @@ def _mixedlm(of: _Audited, ridge: float, polish: bool) -> tuple[float, str]:
         try:
             value = float(model.loglike(start))
             if polish:
-                pattern = objective.matrix(np.ones(objective.n_parameters)) != 0
-                free = MixedLMParams.from_components(
-                    fe_params=np.ones(len(of.at.b)), cov_re=(pattern | pattern.T) * 1.0
-                )
-                climbed = model.fit(
-                    start_params=start, reml=model.reml, free=free, method=["bfgs"], maxiter=20
-                )
-                value, how = max(value, float(climbed.llf)), "polished from the optimum"
+                value, how = max(value, _climbed(model, start, of)), "polished from the optimum"
         except (np.linalg.LinAlgError, ValueError, ZeroDivisionError, UnboundLocalError) as error:
             how = f"{of.how}; its own climb failed: {type(error).__name__}"
     return value, how
+
+
+def _climbed(model: Any, start: Any, of: _Audited) -> float:
+    """What MixedLM's own climb from ``start`` reaches; -inf if it would not leave it."""
+    from statsmodels.regression.mixed_linear_model import MixedLMParams
+
+    pattern = of.objective.matrix(np.ones(of.objective.n_parameters)) != 0
+    free = MixedLMParams.from_components(
+        fe_params=np.ones(len(of.at.b)), cov_re=(pattern | pattern.T) * 1.0
+    )
+    model._freepat = free
+    slope = model.score(start.get_packed(use_sqrt=True, has_fe=False))
+    if np.abs(slope).max() <= _FLAT * len(of.y):
+        # Its search would end where it starts, and only cost the Hessian of standard errors.
+        return -np.inf
+    reml, how = of.objective.reml, ["bfgs"]
+    climbed = model.fit(
+        start_params=start, reml=reml, free=free, method=how, maxiter=20, gtol=_FLAT
+    )
+    return float(climbed.llf)
 
 
 def _reduced(fitted: Fitted, y: Array, X: Array, Z: Array, codes: Array) -> tuple[OneFactor, Array]:

