@@ -22,6 +22,7 @@ from mixedflow.language import residuals
 from mixedflow.language.formula import parse
 from mixedflow.language.means import Means
 from mixedflow.language.names import INTERCEPT
+from mixedflow.language.weights import read as read_weights
 from mixedflow.model import factor_notes
 from mixedflow.model.design import Design, GroupDesign, fixed_matrix, random_matrices
 from mixedflow.model.estimation import estimate, estimate_design
@@ -126,7 +127,9 @@ class Fit(Results):
         self, frame: pd.DataFrame, X: Array, Z: tuple[Array, ...], at: list[Array] | None
     ) -> tuple[Array, tuple[Array, ...], Array | float, Array | float]:
         """X, Z less what observed rows tell of new ones; what they tell, and what is left / s2."""
-        residuals_ = self.fitted.residuals
+        residuals_, weights = self.fitted.residuals, self.fitted.weights
+        if weights is not None:
+            return X, Z, 0.0, weights.of(frame, "predict").relative_variance
         if residuals_ is None:
             return X, Z, 0.0, 1.0
         if at is None:
@@ -224,6 +227,7 @@ def fit(
     reporting: Reporting | None = None,
     residual: Mapping[str, Mapping[str, str | bool]] | None = None,
     cluster: str | None = None,
+    weights: Mapping[str, str] | None = None,
 ) -> Fit:
     """Fit a linear mixed model given by a formula in lme4 notation.
 
@@ -247,6 +251,9 @@ def fit(
         Independent with one variance without it.
     cluster
         The column of clusters of a formula without a bar: a marginal model, with ``residual``.
+    weights
+        What the weights of rows mean, and their column: ``{"precision": "n"}`` for residual
+        variances s2 / n, as lme4's ``weights``.
 
     Raises
     ------
@@ -258,7 +265,10 @@ def fit(
     reporting.check(method, where, structure)
     if cluster is not None:
         _check_cluster(text, cluster, structure, where)
-    found = Fit(estimate(text, frame, method, where, structure, cluster), reporting)
+    weighted = None if weights is None else read_weights(weights, "weights")
+    if weighted is not None:
+        weighted.check("weights", method, reporting.df, reporting.intervals)
+    found = Fit(estimate(text, frame, method, where, structure, cluster, weighted), reporting)
     for note in factor_notes.of_fit(found.fitted):
         warnings.warn(f"{where}: {note}", stacklevel=2)
     return found

@@ -64,6 +64,9 @@ def _decided(fit: Fitted, axes: Axes) -> NDArray[np.int64] | None:
 
 def _relative(fit: Fitted, axes: Axes, x: Array) -> Callable[[Array], Array] | None:
     """(m,) the residuals' variance over s2 at the values ``x`` (m,), by their parameters."""
+    if fit.weights is not None:
+        mean = float(fit.weights.relative_variance.mean())
+        return lambda at: np.full(len(x), mean)
     residuals, first = fit.residuals, _decided(fit, axes)
     if residuals is None or residuals.spec.one_variance:
         return None
@@ -104,7 +107,7 @@ def variance_parts(fit: Fitted, axes: Axes) -> Parabola | None:
     terms = fit.random_terms
     if axes.x is None or set(terms) != {INTERCEPT, axes.x} or len(terms) != 2:
         return None
-    if len(fit.groups) > 1 or (fit.residuals and not fit.residuals.spec.one_variance):
+    if len(fit.groups) > 1 or not fit.one_variance:
         return None
     i, k, G = terms.index(INTERCEPT), terms.index(axes.x), fit.solution.G[0]
     return Parabola(
@@ -122,9 +125,8 @@ def vpc_at_mean(fit: Fitted, inference: CovarianceInference, axes: Axes) -> Shar
 
     It does not with a slope, nor with several residual variances; marginal models have neither.
     """
-    one_variance = fit.residuals is None or fit.residuals.spec.one_variance
     simple = all(group.random_terms == (INTERCEPT,) for group in fit.groups)
-    if (simple and one_variance) or not fit.random_terms:
+    if (simple and fit.one_variance) or not fit.random_terms:
         return None
     moved = [part for part in axes.covariates if axes.x in part.means]
     name = axes.x if moved else None

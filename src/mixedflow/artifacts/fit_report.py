@@ -217,7 +217,8 @@ class FitReport:
     those of several factors' random intercepts; ``r2`` marginal and conditional (Nakagawa and
     Schielzeth), and level1 and level2 (Snijders and Bosker) where they exist; ``residual`` the
     structure of the residuals as users write it, None for independent ones, and
-    ``residual_parameters`` what it is estimated as. Log-likelihoods by REML lack log|X'X|.
+    ``residual_parameters`` what it is estimated as; ``weights`` those of the rows as users write
+    them, None without any. Log-likelihoods by REML lack log|X'X|.
     """
 
     method: str
@@ -242,6 +243,7 @@ class FitReport:
     outcome_doubt: dict[str, Any] | None
     residual: dict[str, dict[str, str | bool]] | None = field(default=None, kw_only=True)
     residual_parameters: tuple[ResidualParameter, ...] | None = field(default=None, kw_only=True)
+    weights: dict[str, str] | None = field(default=None, kw_only=True)
 
     @property
     def random_terms(self) -> tuple[str, ...]:
@@ -274,14 +276,9 @@ class FitReport:
             if (values.get("vpc") or {}).get(rare, ...) is None:
                 del values["vpc"][rare]
         rarely = (
-            "sample",
-            "shares",
-            "robust",
-            "outcome_doubt",
-            "residual",
-            "residual_parameters",
-            "contextual",
-        )
+            "sample", "shares", "robust", "outcome_doubt", "residual", "residual_parameters",
+            "contextual", "weights",
+        )  # fmt: skip
         for rare in rarely:
             if values.get(rare, ...) is None:
                 del values[rare]

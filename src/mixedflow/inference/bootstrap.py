@@ -27,6 +27,7 @@ from mixedflow.model.residual_covariance import Colour
 from mixedflow.model.residual_design import Residuals
 from mixedflow.model.search import AGREED, STARTS, Optimum, search
 from mixedflow.model.solution import Solution
+from mixedflow.model.weights import RowWeights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,15 +48,17 @@ class _Model:
     residuals: Residuals | None
     estimate: Array  # the fit's own parameters
     n_residual: int  # of them, those of the residual structure
+    weights: RowWeights | None
 
     @classmethod
     def of(cls, fit: Fitted) -> _Model:
         at, reml = fit.solution, fit.method == "reml"
         k = len(at.covariance.residual)
-        return cls(fit.X, fit.groups, reml, fit.residuals, at.parameters, k)
+        return cls(fit.X, fit.groups, reml, fit.residuals, at.parameters, k, fit.weights)
 
     def refit(self, y: Array) -> Solution | None:
-        objective = structured(y, self.X, self.groups, self.reml, self.residuals)
+        parts = self.X, self.groups, self.reml, self.residuals, self.weights
+        objective = structured(y, *parts)
         starts, least = [objective.start(name) for name in STARTS], 1
         if self.residuals is not None:
             starts.insert(0, objective.off_boundary(self.estimate))
@@ -80,13 +83,14 @@ class _Model:
 class _Task:
     """Simulate from ``mean`` + Z u + e, refit every model; G = half half' of each group.
 
-    ``colour`` is a root of the residuals' R; None for independent ones of one variance.
+    ``sigma`` is one for all rows, or that of each. ``colour`` is a root of the residuals' R; None
+    for independent ones.
     """
 
     mean: Array
     groups: tuple[Group, ...]
     halves: tuple[Array, ...]
-    sigma: float
+    sigma: Array | float
     colour: Colour | None
     models: tuple[_Model, ...]
 
@@ -162,7 +166,7 @@ def simulate(
         mean=fit.X @ solution.beta,
         groups=fit.groups,
         halves=tuple(e.T_inverse @ e.L * np.sqrt(solution.s2) for e in solution.effects),
-        sigma=float(np.sqrt(solution.s2)),
+        sigma=_sigma(fit),
         colour=_colour(fit),
         models=tuple(_Model.of(f) for f in (fit, *others)),
     )
@@ -187,6 +191,11 @@ def simulate(
         for chunk in chunks:
             take(_chunk(seed, *chunk))
     return Draws.joined(found)
+
+
+def _sigma(fit: Fitted) -> Array | float:
+    sigma = float(np.sqrt(fit.solution.s2))
+    return sigma if fit.weights is None else sigma / fit.weights.root
 
 
 def _colour(fit: Fitted) -> Colour | None:

@@ -44,6 +44,7 @@ def influence_of(fit: Fitted, name: str | None = None) -> pd.DataFrame:
     ModelError
         An unknown factor; one asked for that would take long in any case.
     """
+    fit = fit.whitened
     names = [group.name for group in fit.groups]
     if name is not None and name not in names:
         raise ModelError("influence", f"no grouping factor {quote(name)}", nearest(name, names))

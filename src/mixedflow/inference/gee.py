@@ -89,6 +89,8 @@ def check(fit: Fitted, where: str) -> None:
             f"{quote(top.name)} are crossed",
             "leave gee out, or one of them",
         )
+    if fit.weights is not None:
+        raise ModelError(where, "GEE is not available with weights", "leave gee out")
     if not fit.complete:
         raise ModelError(where, "GEE needs all rows, and the fit has a sample", "leave gee out")
 

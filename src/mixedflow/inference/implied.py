@@ -38,6 +38,8 @@ def marginal_variance(fitted: Fitted) -> Array:
     """(N,) z'Gz + s2 R_ii of each row of a fit with one grouping factor."""
     at, (group,) = fitted.solution.covariance, fitted.groups
     between = np.einsum("na,ab,nb->n", group.Z, at.G[0], group.Z)
+    if fitted.weights is not None:
+        return np.asarray(between + at.s2 * fitted.weights.relative_variance)
     if fitted.residuals is None:
         return np.asarray(between + at.s2)
     return np.asarray(between + at.s2 * fitted.residuals.relative_variance(at.residual))

@@ -44,12 +44,16 @@ def variance_factors(solution: Solution) -> list[Array]:
 
 
 def _raw(fitted: Fitted, group: Group, effects: Effects) -> tuple[Array, float]:
-    """The outcome's means by cluster (J,), and its sum of squares within clusters.
+    """The outcome's means by cluster (J,), and its sum of squares within clusters, both weighted.
 
     From the cross-products where the rows are not at hand; NaN if these lack the clusters' sums,
     without a random intercept.
     """
     n, solution = effects.n, fitted.solution
+    if fitted.weights is not None:
+        w = fitted.weights.w
+        mean = np.bincount(group.codes, w * fitted.y, len(n)) / np.bincount(group.codes, w)
+        return mean, float((w * (fitted.y - mean[group.codes]) ** 2).sum())
     if fitted.complete:
         mean = np.bincount(group.codes, fitted.y, len(n)) / n
         return mean, float(((fitted.y - mean[group.codes]) ** 2).sum())
@@ -102,6 +106,7 @@ def _of_group(fitted: Fitted, g: int, uncertain: Array) -> dict[str, Array]:
     mean, squares = _raw(fitted, group, effects)
     # One spread for all clusters: small ones cannot give their own.
     spread = squares / max(int(n.sum()) - len(n), 1)
+    precision = n if fitted.weights is None else np.bincount(group.codes, fitted.weights.w)
     return {
         "u": effects.u,
         "C": effects.C,
@@ -111,7 +116,7 @@ def _of_group(fitted: Fitted, g: int, uncertain: Array) -> dict[str, Array]:
         "variance_factor": uncertain,
         **_own_coefficients(fitted, g),
         "raw_mean": mean,
-        "raw_se": np.sqrt(spread / n),
+        "raw_se": np.sqrt(spread / precision),
         "z_quantiles": np.quantile(group.Z, (0.05, 0.5, 0.95), axis=0).T,
         "clusters": np.array([str(c) for c in group.clusters], dtype="U"),
         "random_terms": np.array(group.random_terms, dtype="U"),

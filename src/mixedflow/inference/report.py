@@ -41,6 +41,9 @@ def fit_report(fitted: Fitted, verdict: Verdict, inference: CovarianceInference)
     if residuals is not None:
         relative = float(residuals.relative_variance(solution.covariance.residual).mean())
         simple = simple and residuals.spec.one_variance
+    if fitted.weights is not None:
+        # Rows of unlike weights have no one correlation, and clusters of unlike means no one size.
+        relative, simple = float(fitted.weights.relative_variance.mean()), False
     r2 = r_squared(solution, relative)
     # How well a cluster's mean is predicted is told of independent residuals.
     empty = _empty(solution) if simple and residuals is None else None
@@ -66,7 +69,7 @@ def fit_report(fitted: Fitted, verdict: Verdict, inference: CovarianceInference)
             _bounded(fitted),
         ),
         icc=icc(inference) if simple else None,
-        shares=level_shares(inference, fitted.groups),
+        shares=level_shares(inference, fitted.groups) if fitted.weights is None else None,
         r2=r2 | (snijders_bosker(solution, empty) if empty else {}),
         converged=verdict.converged,
         singular=verdict.singular,
@@ -75,6 +78,7 @@ def fit_report(fitted: Fitted, verdict: Verdict, inference: CovarianceInference)
         outcome_doubt=doubt(fitted.y),
         residual=residuals.spec.written() if residuals is not None else None,
         residual_parameters=_parameters(residuals, inference) if residuals is not None else None,
+        weights=fitted.weights.spec.written() if fitted.weights is not None else None,
     )
 
 

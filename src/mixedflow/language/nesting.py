@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from mixedflow.errors import ComparisonError, quote
 from mixedflow.language.formula import Parsed
 from mixedflow.language.residuals import Residual
+from mixedflow.language.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,9 @@ class Written:
 class Comparand:
     """What decides whether a model can be compared: the more is known, the more is looked at.
 
-    Unknown (None) may be all but the first two. ``columns`` are those of the data that the fixed
-    part rests on, ``rank`` how many its matrix has, ``rows`` anything that is equal for the same
-    rows only.
+    Unknown (None) may be all but the first two and ``weights``, which None says there are not.
+    ``columns`` are those of the data that the fixed part rests on, ``rank`` how many its matrix
+    has, ``rows`` anything that is equal for the same rows only.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Comparand:
     columns: frozenset[str] | None = None
     rank: int | None = None
     written: Written | None = None
+    weights: Weights | None = None
 
     def spans_other(self, other: Comparand) -> bool:
         """Whether the fixed parts surely span different spaces; ``f`` and ``0 + f`` do not."""
@@ -141,6 +143,11 @@ def _fault(null: Comparand, alternative: Comparand) -> tuple[str, str] | None:
             f"the models use different rows ({null.n_obs} and {alternative.n_obs})",
             "filter rows with missing values for both",
         )
+    if null.weights != alternative.weights:
+        return "the models weigh their rows differently", "give both the same weights"
+    if null.weights is not None and null.weights.sampling:
+        what = "sampling weights make a pseudo-likelihood, which has no likelihood-ratio test"
+        return what, "look at the Wald tests of the larger model"
     if null.rows != alternative.rows:
         return "the models are of different data", "fit both to the same rows"
     if null.method == "reml" and null.spans_other(alternative):

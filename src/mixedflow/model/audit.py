@@ -62,10 +62,11 @@ def audit(fitted: Fitted) -> dict[str, Any]:
     spread over all, and of a data set in chunks on the rows that were kept. A singular G gets a
     ridge, because MixedLM inverts it.
     """
-    if len(fitted.groups) > 1:
-        return audit_factors(fitted)
     if fitted.residuals is not None:
         return audit_residuals(fitted)
+    fitted = fitted.whitened  # of weighted rows
+    if len(fitted.groups) > 1:
+        return audit_factors(fitted)
     singular = fitted.solution.singular
     of = _audited(fitted)
     objective, scales, how = of.objective, of.objective.scales, of.how
@@ -75,6 +76,7 @@ def audit(fitted: Fitted) -> dict[str, Any]:
     if singular:
         how += f", G with a ridge of {_RIDGE:g}"
     in_data_units = value - objective.n_effective * float(np.log(scales.y))
+    in_data_units += 0.5 * objective.products.log_weights
     if objective.reml:
         in_data_units -= scales.log_det_R
     if not np.isfinite(in_data_units):

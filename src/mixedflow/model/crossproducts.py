@@ -26,6 +26,7 @@ from scipy.linalg.lapack import dtrtri
 from mixedflow.arrays import Array
 from mixedflow.errors import ModelError, quote
 from mixedflow.language.names import INTERCEPT
+from mixedflow.model.unweighted import Unweighted
 
 _SUMS = ("zz", "zf", "FF", "n", "F_sum", "Z_sum")
 _SCALES = ("R", "b0", "T", "y")
@@ -102,7 +103,8 @@ class CrossProducts:
 
     ``zz`` (q, q, J); ``zf`` (q, p + 1, J), the last column for y; ``FF`` (p + 1, p + 1); ``n`` (J,)
     rows per cluster; ``F_sum`` (p + 1,) and ``Z_sum`` (q,) the columns' sums over all rows.
-    Clusters lie along the last axis, so that a computation runs along them.
+    Clusters lie along the last axis, so that a computation runs along them. ``unweighted`` goes
+    with weighted rows (:mod:`mixedflow.model.weights`), of which all else is.
     """
 
     zz: Array
@@ -112,6 +114,12 @@ class CrossProducts:
     F_sum: Array
     Z_sum: Array
     scales: Scales
+    unweighted: Unweighted | None = None
+
+    @property
+    def log_weights(self) -> float:
+        """The sum over the rows; 0 without weights."""
+        return self.unweighted.log_weights if self.unweighted else 0.0
 
     @property
     def ZZ(self) -> Array:
@@ -138,18 +146,23 @@ class CrossProducts:
     @property
     def Z_mean(self) -> Array:
         """(q,) means of Z's columns over the rows, in the data's units."""
-        return self.scales.T.T @ self.Z_sum / self.n_obs
+        total = self.unweighted.Z_sum if self.unweighted else self.Z_sum
+        return self.scales.T.T @ total / self.n_obs
 
     def fitted_variance(self, b: Array) -> float:
         """The sample variance of X b over the rows, ``b`` (p,) in the data's units."""
-        inner = self.scales.R @ b
+        inner, rows = self.scales.R @ b, self.unweighted
+        if rows is not None:
+            squares = float(inner @ rows.XX @ inner) - float(rows.X_sum @ inner) ** 2 / self.n_obs
+            return max(squares, 0.0) / (self.n_obs - 1)
         squares = float(inner @ inner) - float(self.F_sum[:-1] @ inner) ** 2 / self.n_obs
         return max(squares, 0.0) / (self.n_obs - 1)
 
     def mean_quadratic(self, G: Array) -> float:
         """The mean of z'Gz over the rows, ``G`` (q, q) in the data's units."""
         T = self.scales.T
-        return float(np.sum(G * (T.T @ self.zz.sum(axis=2) @ T))) / self.n_obs
+        ZZ = self.unweighted.ZZ if self.unweighted else self.zz.sum(axis=2)
+        return float(np.sum(G * (T.T @ ZZ @ T))) / self.n_obs
 
     def arrays(self) -> dict[str, Array]:
         """Sums and scales by name, for a file."""
@@ -160,8 +173,8 @@ class CrossProducts:
     def stored(cls, arrays: Mapping[str, Array], prefix: str = "") -> CrossProducts:
         """The cross-products whose ``arrays`` stand in a file, with ``prefix`` before each name."""
         R, b0, T, y = (arrays[f"{prefix}{name}"] for name in _SCALES)
-        sums = {name: arrays[f"{prefix}{name}"] for name in _SUMS}
-        return cls(**sums, scales=Scales(R, b0, T, float(y)))
+        zz, zf, FF, n, F_sum, Z_sum = (arrays[f"{prefix}{name}"] for name in _SUMS)
+        return cls(zz, zf, FF, n, F_sum, Z_sum, Scales(R, b0, T, float(y)))
 
     def turned(self, M: Array, K: Array, scales: Scales) -> CrossProducts:
         """The same with F M and Zs K as columns: ``M`` (p + 1, p' + 1), ``K`` (q, q')."""
@@ -192,6 +205,8 @@ class CrossProducts:
 
     def mean_alone(self) -> tuple[Array, Scales] | None:
         """M (p + 1, 2) that takes F to the intercept and y, and their scales; None as above."""
+        if self.unweighted is not None:  # the intercept of weighted rows is no column of ones
+            return None
         w, N, scales = self.F_sum[:-1], self.n_obs, self.scales
         if not abs(float(w @ w) - N) < 1e-9 * N:
             return None

@@ -15,6 +15,7 @@ from mixedflow.arrays import Array
 from mixedflow.errors import DataError, FormulaError, ModelError, quote
 from mixedflow.language.formula import Parsed, parse
 from mixedflow.language.residuals import Residual
+from mixedflow.language.weights import Weights
 from mixedflow.model.design import Design, design
 from mixedflow.model.fitted import Fitted
 from mixedflow.model.objective import Objective
@@ -34,6 +35,7 @@ def estimate(
     where: str = "formula",
     residual: Residual | None = None,
     cluster: str | None = None,
+    weights: Weights | None = None,
 ) -> Fitted:
     """Fit the model of a formula in lme4 notation to the rows of ``frame``.
 
@@ -46,7 +48,7 @@ def estimate(
         Before any search starts.
     """
     parsed, built = _designed(text, frame, where, residual, cluster)
-    return estimate_design(built, method, where, parsed, frame, residual)
+    return estimate_design(built, method, where, parsed, frame, residual, weights)
 
 
 def examine(
@@ -56,6 +58,7 @@ def examine(
     where: str = "formula",
     residual: Residual | None = None,
     cluster: str | None = None,
+    weights: Weights | None = None,
 ) -> Design:
     """The matrices of a model that :func:`estimate` would accept; nothing is searched.
 
@@ -65,7 +68,7 @@ def examine(
         As ``estimate``: unknown columns, rank, clusters, more random effects than data can bear.
     """
     _, built = _designed(text, frame, where, residual, cluster)
-    posed(built, method == "reml", where, residual, frame)
+    posed(built, method == "reml", where, residual, frame, weights)
     return built
 
 
@@ -105,6 +108,7 @@ def estimate_design(
     parsed: Parsed | None = None,
     frame: pd.DataFrame | None = None,
     residual: Residual | None = None,
+    weights: Weights | None = None,
 ) -> Fitted:
     """The same from matrices.
 
@@ -114,7 +118,7 @@ def estimate_design(
         As :func:`mixedflow.model.posing.posed`, and a likelihood without an optimum.
     """
     check_method(method, where)
-    problem = posed(design, method == "reml", where, residual, frame)
+    problem = posed(design, method == "reml", where, residual, frame, weights)
     solution, searches = solved(problem.objective, where)
     return Fitted(
         solution=solution,
@@ -123,6 +127,7 @@ def estimate_design(
         terms=design.terms,
         groups=problem.groups,
         residuals=problem.residuals,
+        weights=problem.weights,
         y=design.y,
         X=design.X,
         parsed=parsed,

@@ -87,6 +87,7 @@ def audit_factors(fitted: Fitted) -> dict[str, Any]:
     objective, scales = of.objective, of.objective.scales
     value -= objective.n_effective * float(np.log(scales.y))
     value -= scales.log_det_R if objective.reml else 0.0
+    value += 0.5 * objective.products.parts[0].log_weights
     how = told or of.how
     if not np.isfinite(value):
         return {"by": by, "how": how, **none}

@@ -14,6 +14,7 @@ from mixedflow.language.formula import Parsed
 from mixedflow.model.residual_design import Residuals
 from mixedflow.model.search import Optimum
 from mixedflow.model.solution import Solution
+from mixedflow.model.weights import RowWeights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,8 @@ class Fitted:
     of all rows, or of the sample that was kept of a data set reduced in chunks
     (:mod:`mixedflow.model.reduced`); estimates never come from them. ``rows`` (N,) are positions in
     ``frame``; these two and ``parsed`` are None for a fit from arrays. ``residuals`` are those of a
-    residual structure, None for independent ones of one variance.
+    residual structure, None for independent ones of one variance;
+    ``weights`` those of weighted rows.
     """
 
     solution: Solution
@@ -68,14 +70,25 @@ class Fitted:
     rows: Array | None = None
     n_missing: int = 0
     residuals: Residuals | None = None
+    weights: RowWeights | None = None
 
     @cached_property
     def whitened(self) -> Fitted:
         """The same with rows R^-1/2 [X Z y], whose residuals are independent with variance s2.
 
-        They have lost their meaning as rows, each being a combination of those of its cluster, but
-        what sums over a cluster's rows is what the correlated rows would give.
+        Of weighted rows that is sqrt(w) [X Z y]. Correlated ones have lost their meaning as rows,
+        each being a combination of those of its cluster, but what sums over a cluster's rows is
+        what the correlated rows would give.
         """
+        if self.weights is not None:
+            root = self.weights.root[:, None]
+            return replace(
+                self,
+                X=self.X * root,
+                y=self.y * root[:, 0],
+                groups=tuple(replace(group, Z=group.Z * root) for group in self.groups),
+                weights=None,
+            )
         if self.residuals is None:
             return self
         (group,) = self.groups
@@ -89,6 +102,11 @@ class Fitted:
             groups=(replace(group, Z=turned[:, p:-1]),),
             residuals=None,
         )
+
+    @property
+    def one_variance(self) -> bool:
+        """All residuals have the same variance."""
+        return self.weights is None and (self.residuals is None or self.residuals.spec.one_variance)
 
     @property
     def complete(self) -> bool:

@@ -27,6 +27,7 @@ from mixedflow.language.nesting import (
     swapped,
 )
 from mixedflow.language.residuals import Residual
+from mixedflow.language.weights import Weights
 from mixedflow.model.clusters import index
 from mixedflow.model.crossing import lies_within
 from mixedflow.model.crossproducts import slices
@@ -80,6 +81,7 @@ class Candidate:
     rows: Array | None
     frame: object | None
     residuals: Residuals | None = None
+    weights: Weights | None = None
 
     @classmethod
     def designed(
@@ -89,6 +91,7 @@ class Candidate:
         design: Design,
         frame: object,
         residual: Residual | None = None,
+        weights: Weights | None = None,
     ) -> Candidate:
         """A model that need not be fitted: ``design`` is that of rows of ``frame``."""
         named = effects({part.name: part.random_terms for part in design.groups})
@@ -98,7 +101,8 @@ class Candidate:
         )
         laid = None if residual is None else _laid_out(name, residual, design, frame)
         rows = design.rows
-        return cls(name, method, design.y, design.X, design.terms, parts, rows, frame, laid)
+        columns = design.y, design.X, design.terms
+        return cls(name, method, *columns, parts, rows, frame, laid, weights)
 
     @classmethod
     def fitted(cls, name: str, fit: Fitted) -> Candidate:
@@ -107,8 +111,9 @@ class Candidate:
             Part(terms, group.blocks, group.Z, group.codes)
             for terms, group in zip(named, fit.groups, strict=True)
         )
-        frame, residuals = fit.frame, fit.residuals
-        return cls(name, fit.method, fit.y, fit.X, fit.terms, parts, fit.rows, frame, residuals)
+        weights = fit.weights.spec if fit.weights is not None else None
+        columns, rows = (fit.y, fit.X, fit.terms), (fit.rows, fit.frame)
+        return cls(name, fit.method, *columns, parts, *rows, fit.residuals, weights)
 
     @property
     def n_covariance(self) -> int:
@@ -128,7 +133,8 @@ class Candidate:
         else:
             parts = self.parts if len(self.parts) == len(other.parts) else ()
             rows = self.y.tobytes() + b"".join(_partition(part.codes) for part in parts)
-        return Comparand(self.name, self.method, n_obs=len(self.y), rows=rows)
+        weights = self.weights
+        return Comparand(self.name, self.method, n_obs=len(self.y), rows=rows, weights=weights)
 
 
 def _laid_out(name: str, residual: Residual, design: Design, frame: object) -> Residuals:

@@ -257,7 +257,8 @@ class OneFactor:
         return np.block([[top, cross[:, None]], [cross[None, :], np.array([[4.0 * at.rss / s2]])]])
 
     def deviance_in_data_units(self, at: Evaluation) -> float:
-        return in_data_units(at.deviance, self.n_effective, self.scales, self.reml)
+        found = in_data_units(at.deviance, self.n_effective, self.scales, self.reml)
+        return found - self.products.log_weights
 
     @cached_property
     def linear_deviance(self) -> float:

@@ -15,6 +15,7 @@ from mixedflow.language.formula import show
 from mixedflow.language.grouping import Columns, effects, written
 from mixedflow.language.names import INTERCEPT
 from mixedflow.language.residuals import Residual
+from mixedflow.language.weights import Weights
 from mixedflow.model.apart import confounded, dependent
 from mixedflow.model.clusters import index
 from mixedflow.model.crossing import lies_within
@@ -27,11 +28,14 @@ from mixedflow.model.crossproducts import (
     reduce,
 )
 from mixedflow.model.design import Design, GroupDesign
+from mixedflow.model.factor_products import FactorProducts
 from mixedflow.model.fitted import Group
 from mixedflow.model.many_factors import ManyFactors, TooLargeError
 from mixedflow.model.objective import Objective
 from mixedflow.model.one_factor import OneFactor
 from mixedflow.model.residual_design import Residuals, laid_out
+from mixedflow.model.weighted import reduced
+from mixedflow.model.weights import RowWeights, read_rows
 from mixedflow.model.whitened import Rows, Whitened
 
 # A slope is the outcome's unit over its covariate's, and errors of variances have its fourth power.
@@ -54,7 +58,12 @@ class Sums(Protocol):
 
 
 def structured(
-    y: Array, X: Array, groups: Sequence[Group], reml: bool, residuals: Residuals | None = None
+    y: Array,
+    X: Array,
+    groups: Sequence[Group],
+    reml: bool,
+    residuals: Residuals | None = None,
+    weights: RowWeights | None = None,
 ) -> OneFactor | ManyFactors | Whitened:
     """The objective of ``y`` (N,), ``X`` (N, p), the random effects and ``residuals``.
 
@@ -65,6 +74,8 @@ def structured(
     CollinearError, NotFiniteError
         As :func:`mixedflow.model.crossproducts.reduce`.
     """
+    if weights is not None:
+        return _weighted(y, X, groups, reml, weights)
     if len(groups) > 1:
         return ManyFactors.of(y, X, groups, reml)
     (group,) = groups
@@ -78,21 +89,39 @@ def structured(
     return OneFactor(products, group.blocks, reml)
 
 
+def _weighted(
+    y: Array, X: Array, groups: Sequence[Group], reml: bool, weights: RowWeights
+) -> OneFactor | ManyFactors:
+    products = reduced(y, X, groups, weights)
+    blocks = tuple(group.blocks for group in groups)
+    if isinstance(products, FactorProducts):
+        names = tuple(group.name for group in groups)
+        return ManyFactors.of_products(products, names, blocks, reml)
+    return OneFactor(products, blocks[0], reml)
+
+
 @dataclass(frozen=True)
 class Posed:
-    """A design's grouping factors, the layout of its residual structure, and its objective."""
+    """A design's grouping factors, its residual structure or weights, and its objective."""
 
     groups: tuple[Group, ...]
     residuals: Residuals | None
+    weights: RowWeights | None
     objective: Objective
 
 
 def posed(
-    design: Design, reml: bool, where: str, residual: Residual | None = None, frame: object = None
+    design: Design,
+    reml: bool,
+    where: str,
+    residual: Residual | None = None,
+    frame: object = None,
+    weights: Weights | None = None,
 ) -> Posed:
     """A design with what decides on its likelihood.
 
-    A ``residual`` structure reads its columns from ``frame``, of which the design has rows.
+    A ``residual`` structure and ``weights`` read their columns from ``frame``, of which the design
+    has rows.
 
     Raises
     ------
@@ -112,11 +141,12 @@ def posed(
     if residual is not None:
         check_together(residual, {group.name: group.random_terms for group in groups}, where)
         residuals = _laid_out(residual, design, frame, groups[0], beside(where))
+    weighted = _row_weights(weights, residual, design, frame, where)
     check_factors(design.groups, groups, where)
     named = effects({group.name: group.random_terms for group in groups})
     random_terms = tuple(chain.from_iterable(named))
     try:
-        objective = structured(y, X, groups, reml, residuals)
+        objective = structured(y, X, groups, reml, residuals, weighted)
     except CollinearError as error:
         raise collinear(error, design.terms, random_terms, where) from None
     except NotFiniteError:
@@ -124,12 +154,26 @@ def posed(
     except TooLargeError as error:
         raise no_room(error, where) from None
     check_posed(objective, design.terms, random_terms, y.min() == y.max(), where)
-    return Posed(groups, residuals, objective)
+    return Posed(groups, residuals, weighted, objective)
 
 
-def beside(where: str) -> str:
-    """Where a residual structure stands: its key is beside the formula's."""
-    return f"{where.removesuffix('formula')}residual"
+def beside(where: str, key: str = "residual") -> str:
+    """Where a residual structure stands, or another ``key``: beside the formula's."""
+    return f"{where.removesuffix('formula')}{key}"
+
+
+def _row_weights(
+    weights: Weights | None, residual: Residual | None, design: Design, frame: object, where: str
+) -> RowWeights | None:
+    import pandas as pd
+
+    if weights is None:
+        return None
+    if residual is not None:
+        what = "weights and a residual structure are not supported together yet"
+        raise ModelError(beside(where, "weights"), what, "leave one of them out")
+    assert isinstance(frame, pd.DataFrame), "weights name columns"
+    return read_rows(weights, frame.iloc[design.rows], beside(where, "weights"))
 
 
 def _laid_out(
