@@ -27,7 +27,9 @@ def part(models: Sequence[ModelSpec], frame: pd.DataFrame, draws: range) -> Draw
         Fits that :func:`mixedflow.inference.bootstrap.lr_test` does not compare.
     """
     fits = [
-        estimate(m.formula, frame, m.method, f"models.{m.name}.formula", m.residual, m.cluster)
+        estimate(
+            m.formula, frame, m.method, f"models.{m.name}.formula", m.residual, m.cluster, m.weights
+        )
         for m in models
     ]
     if len(fits) > 1:

@@ -12,6 +12,7 @@ from mixedflow.data.prepared import every_level, levels_of
 from mixedflow.inference.comparison import compare
 from mixedflow.language.formula import Parsed, parse
 from mixedflow.language.residuals import read
+from mixedflow.language.weights import read as read_weights
 from mixedflow.model.design import Design, chunk_design, cluster_labels, design
 from mixedflow.model.nesting import Candidate, check_nested
 
@@ -49,7 +50,9 @@ def _candidate(name: str, fit: ModelReport, frame: pd.DataFrame) -> Candidate:
     parsed = parse(fit.formula, where).in_clusters(fit.groups[0].name)
     if fit.sample is None:
         residual = read(fit.residual, f"models.{name}.residual") if fit.residual else None
-        return Candidate.designed(name, fit.method, design(parsed, frame, where), frame, residual)
+        weights = read_weights(fit.weights, f"models.{name}.weights") if fit.weights else None
+        built = design(parsed, frame, where)
+        return Candidate.designed(name, fit.method, built, frame, residual, weights)
     like = every_level(levels_of(frame), frame.columns)
     found = chunk_design(parsed, frame, like, where)
     return Candidate.designed(name, fit.method, _with_clusters(found, parsed, frame), frame)

@@ -20,7 +20,8 @@ def estimated(spec: ModelSpec, prepared: Prepared, products: Products | None) ->
     """
     place, frame = f"models.{spec.name}.formula", prepared.frame
     if products is None:
-        return estimate(spec.formula, frame, spec.method, place, spec.residual, spec.cluster)
+        parts = spec.residual, spec.cluster, spec.weights
+        return estimate(spec.formula, frame, spec.method, place, *parts)
     like = every_level(prepared.levels, frame.columns)
     return estimate_products(
         spec.formula, products, frame, like, spec.method, place, spec.residual, spec.cluster

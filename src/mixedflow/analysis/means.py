@@ -30,9 +30,8 @@ def of_model(spec: ModelSpec, frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     where = f"models.{spec.name}"
     how, profiled = known_df(spec.inference.df), spec.inference.intervals == "profile"
     Reporting(df=how).check(spec.method, f"{where}.formula", spec.residual)
-    fitted = estimate(
-        spec.formula, frame, spec.method, f"{where}.formula", spec.residual, spec.cluster
-    )
+    parts = spec.residual, spec.cluster, spec.weights
+    fitted = estimate(spec.formula, frame, spec.method, f"{where}.formula", *parts)
     small_sample = SmallSample(fitted.solution)
     tables, pairs = [], []
     for name, asked in sorted((spec.means or {}).items()):

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from mixedflow.language.formula import Parsed
     from mixedflow.language.residuals import Residual
+    from mixedflow.language.weights import Weights
     from mixedflow.model.covariates import Covariates
     from mixedflow.model.design import Design
 
@@ -153,7 +154,13 @@ def model(wanted: ModelSpec, data: Data) -> Design:
     reporting = Reporting(known_df(how.df), known_intervals(how.intervals))
     reporting.check(wanted.method, f"{where}.inference", wanted.residual)
     design = estimation.examine(
-        wanted.formula, frame, wanted.method, f"{where}.formula", wanted.residual, wanted.cluster
+        wanted.formula,
+        frame,
+        wanted.method,
+        f"{where}.formula",
+        wanted.residual,
+        wanted.cluster,
+        wanted.weights,
     )
     for name, expressions in wanted.inference.contrasts.items():
         here = f"{where}.inference.contrasts.{name}"
@@ -253,6 +260,7 @@ def comparison(
             designs[model.name],
             data[model.dataset].prepared.frame,
             model.residual,
+            model.weights,
         )
         for model in models
     )
@@ -294,10 +302,16 @@ def _describe(wanted: ModelSpec, design: Design) -> str:
     )
     random = f"random: {len(design.random_terms)}" if design.random_terms else "marginal"
     residual = f"; residuals: {_structure(wanted.residual)}" if wanted.residual else ""
+    weights = f"; weights: {_weights(wanted.weights)}" if wanted.weights else ""
     return plain(
         f"models.{wanted.name}: {len(design.rows)} rows{left_out}, {grouped}; fixed effects: "
-        f"{len(design.terms)}, {random}{residual}"
+        f"{len(design.terms)}, {random}{residual}{weights}"
     )
+
+
+def _weights(weights: Weights) -> str:
+    """``sampling w1, cluster_sampling w2, scale size``."""
+    return ", ".join(f"{key} {value}" for key, value in weights.written().items())
 
 
 def _structure(residual: Residual) -> str:

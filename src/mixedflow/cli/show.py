@@ -9,7 +9,7 @@ from mixedflow.artifacts import stored
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.config import reading
 from mixedflow.errors import ConfigError, ModelError, nearest, plain, quote
-from mixedflow.prose import findings, residual_names, stata
+from mixedflow.prose import findings, residual_names, stata, weights
 
 _FILES = (
     "fit.json", "fixed_effects.csv", "variance_components.csv", "term_tests.csv",
@@ -44,10 +44,13 @@ def show(model: str, config: Path, sd: bool = False) -> str:
         tables = stata.Tables(fixed, components, tests, pairs, report.outcome)
         shown = stata.text(replace(report, warnings=()), tables, sd)
         cautions = [text.striptags() for text in findings.of_model(report)]
-        cautions += filter(None, [findings.empty_ends(report, fixed, components)])
+        ends = findings.empty_ends(report, fixed, components)
+        cautions += filter(None, [ends, weights.note(report)])
     except (OSError, ValueError, KeyError, TypeError):
         raise ModelError(where, f"the files in {folder} are not a model's", run) from None
-    said = (report.title, report.formula, residual_names.written(report))
+    said = (
+        report.title, report.formula, residual_names.written(report), weights.written(report)
+    )  # fmt: skip
     head = "\n".join(stata.plain(text) for text in said if text)
     told = "".join(f"  {plain(text)}\n" for text in cautions)
     careful = f"\nWhat to be careful about:\n{told}" if told else ""

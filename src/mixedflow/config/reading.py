@@ -256,8 +256,9 @@ def _checked(values: Mapping[str, Any], origin: str) -> Config:
         for name, part in values[kind].items():
             models.check_residual(f"{origin}: {kind}.{name}.residual", part["residual"])
     for name, part in values["models"].items():
-        where = f"{origin}: models.{name}.inference.gee"
-        models.check_gee(where, part["inference"]["gee"])
+        where = f"{origin}: models.{name}"
+        models.check_gee(f"{where}.inference.gee", part["inference"]["gee"])
+        models.check_weights(f"{where}.weights", part["weights"])
     for name, part in values["structures"].items():
         for fit in part["fits"]:
             where = f"{origin}: structures.{name}.fits.{fit['name']}.residual"

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Self, cast
+from dataclasses import dataclass, field
+from typing import Any, Self
 
+from mixedflow.config.plain import Spec, rarely, without
 from mixedflow.language import residuals
+from mixedflow.language import weights as of_rows
 from mixedflow.language.means import Means
 from mixedflow.language.working import Working, read
-
-
-class _Spec:
-    """Canonical JSON and back; the text is what a job's rerun depends on."""
-
-    def to_json(self) -> str:
-        return json.dumps(self.plain(), sort_keys=True, ensure_ascii=False)
-
-    def plain(self) -> dict[str, Any]:
-        """What ``of`` makes it of."""
-        return asdict(cast(Any, self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        return cls.of(json.loads(text))
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Self:
-        return cls(**values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +32,7 @@ class FileKeys:
 
 
 @dataclass(frozen=True)
-class SourceSpec(FileKeys, _Spec):
+class SourceSpec(FileKeys, Spec):
     file: str | None
     rdataset: str | None
     url: str | None
@@ -73,7 +55,7 @@ class SourceSpec(FileKeys, _Spec):
 
 
 @dataclass(frozen=True)
-class ExploreSpec(_Spec):
+class ExploreSpec(Spec):
     outcome: str
     predictor: str | None
     by: str | None
@@ -88,7 +70,7 @@ class ExploreSpec(_Spec):
 
 
 @dataclass(frozen=True)
-class ReshapeSpec(_Spec):
+class ReshapeSpec(Spec):
     """``columns``: each new column's name with a pattern, or the columns that it is made of."""
 
     columns: tuple[tuple[str, str | tuple[str, ...]], ...]
@@ -110,7 +92,7 @@ class ReshapeSpec(_Spec):
 
 
 @dataclass(frozen=True)
-class JoinSpec(_Spec):
+class JoinSpec(Spec):
     """``by``: pairs of a column of the data and its fellow in the file."""
 
     file: str
@@ -132,7 +114,7 @@ class JoinSpec(_Spec):
 
 
 @dataclass(frozen=True)
-class DatasetSpec(_Spec):
+class DatasetSpec(Spec):
     """``categories`` are columns that formulas, expressions or keys take for names, and whether
     nothing takes them for numbers; they come from the whole configuration."""
 
@@ -176,18 +158,18 @@ class DatasetSpec(_Spec):
 
 
 @dataclass(frozen=True)
-class AtSpec(_Spec):
+class AtSpec(Spec):
     at: dict[str, float | str]
 
 
 @dataclass(frozen=True)
-class SelectSpec(_Spec):
+class SelectSpec(Spec):
     share: float
     fdr: float
 
 
 @dataclass(frozen=True)
-class RankSpec(_Spec):
+class RankSpec(Spec):
     """``group`` is the ranked factor, the first if None; effects of those ``added`` count too."""
 
     by: str | AtSpec
@@ -217,7 +199,7 @@ class RankSpec(_Spec):
 
 
 @dataclass(frozen=True)
-class OrderSpec(_Spec):
+class OrderSpec(Spec):
     """What of a ranking decides its order: all that a comparison with other orders needs."""
 
     by: str | AtSpec
@@ -241,7 +223,7 @@ def _ranked(by: str | Mapping[str, Any]) -> str | AtSpec:
 
 
 @dataclass(frozen=True)
-class InferenceSpec(_Spec):
+class InferenceSpec(Spec):
     df: str
     intervals: str
     draws: int
@@ -270,18 +252,12 @@ class InferenceSpec(_Spec):
         return cls(**{**values, "contrasts": named, "gee": listed})
 
 
-def _without(values: dict[str, Any], **rare: Any) -> dict[str, Any]:
-    """What most models do not have is left out, and reruns nothing of theirs."""
-    kept = {key: value for key, value in values.items() if key not in rare}
-    return kept | {key: value for key, value in rare.items() if value is not None}
-
-
 def _written(residual: residuals.Residual | None) -> dict[str, Any] | None:
     return None if residual is None else residual.written()
 
 
 @dataclass(frozen=True)
-class ModelSpec(_Spec):
+class ModelSpec(Spec):
     """``cluster`` is the column of clusters of a marginal model, whose formula names none."""
 
     name: str
@@ -294,30 +270,32 @@ class ModelSpec(_Spec):
     residual: residuals.Residual | None = None
     cluster: str | None = None
     means: dict[str, Means] | None = None
+    weights: of_rows.Weights | None = None
 
     def plain(self) -> dict[str, Any]:
         values = super().plain()
-        rare = {"cluster": self.cluster, "means": values["means"]}
-        return _without(values, residual=_written(self.residual), **rare)
+        written = None if self.weights is None else self.weights.written()
+        rare = {"cluster": self.cluster, "means": values["means"], "weights": written}
+        return without(values, residual=_written(self.residual), **rare)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        rank, residual = values["rank"], values.get("residual")
+        rank, where = values["rank"], f"models.{values['name']}"
         means = {name: Means.of(**one) for name, one in (values.get("means") or {}).items()}
-        where = f"models.{values['name']}.residual"
         return cls(
             **{
                 **values,
                 "inference": InferenceSpec.of(values["inference"]),
                 "rank": None if rank is None else RankSpec.of(rank),
-                "residual": None if residual is None else residuals.read(residual, where),
+                "residual": rarely(residuals.read, values, "residual", where),
                 "means": means or None,
+                "weights": rarely(of_rows.read, values, "weights", where),
             }
         )
 
 
 @dataclass(frozen=True)
-class FamilySpec(_Spec):
+class FamilySpec(Spec):
     """``columns``: the columns of each placeholder, in the order in which the formula has them.
 
     ``files`` and ``subsets`` are pairs of name and path, name and expression.
@@ -337,15 +315,15 @@ class FamilySpec(_Spec):
     residual: residuals.Residual | None = None
 
     def plain(self) -> dict[str, Any]:
-        return _without(super().plain(), residual=_written(self.residual))
+        return without(super().plain(), residual=_written(self.residual))
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        residual, where = values.get("residual"), f"families.{values['name']}.residual"
+        where = f"families.{values['name']}"
         return cls(
             **{
                 **values,
-                "residual": None if residual is None else residuals.read(residual, where),
+                "residual": rarely(residuals.read, values, "residual", where),
                 "datasets": tuple(values["datasets"]),
                 "columns": tuple((str(key), tuple(names)) for key, names in values["columns"]),
                 "subsets": tuple((str(name), str(text)) for name, text in values["subsets"]),
@@ -355,7 +333,7 @@ class FamilySpec(_Spec):
 
 
 @dataclass(frozen=True)
-class StructureSpec(_Spec):
+class StructureSpec(Spec):
     """A covariance structure: a random part, as a formula has it, and that of the residuals."""
 
     name: str
@@ -374,7 +352,7 @@ class StructureSpec(_Spec):
 
 
 @dataclass(frozen=True)
-class StructuresSpec(_Spec):
+class StructuresSpec(Spec):
     """Structures of one mean model. ``cluster``, ``time`` and ``visit`` are the data set's."""
 
     name: str
@@ -403,7 +381,7 @@ class StructuresSpec(_Spec):
 
 
 @dataclass(frozen=True)
-class ComparisonSpec(_Spec):
+class ComparisonSpec(Spec):
     name: str
     null: str
     alternative: str
@@ -413,7 +391,7 @@ class ComparisonSpec(_Spec):
 
 
 @dataclass(frozen=True)
-class ReportSpec(_Spec):
+class ReportSpec(Spec):
     title: str
     author: str
     docx: bool
@@ -421,7 +399,7 @@ class ReportSpec(_Spec):
 
 
 @dataclass(frozen=True)
-class Config(_Spec):
+class Config(Spec):
     datasets: dict[str, DatasetSpec]
     models: dict[str, ModelSpec]
     families: dict[str, FamilySpec]

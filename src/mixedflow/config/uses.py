@@ -9,6 +9,7 @@ from mixedflow.config.specs import Config, DatasetSpec
 from mixedflow.language import expressions, formula
 from mixedflow.language.residuals import Residual
 from mixedflow.language.scanning import CATEGORY_CALLS
+from mixedflow.language.weights import Weights
 
 _CALLED = tuple(f"{name}(" for name in CATEGORY_CALLS)
 
@@ -22,12 +23,14 @@ def noted(
     """The configuration with ``categories`` and ``grouping`` of its data sets, of its formulas."""
     formulas: dict[str, list[formula.Parsed]] = {name: [] for name in config.datasets}
     texts: dict[str, list[str]] = {name: [] for name in config.datasets}
-    structures: dict[str, list[Residual]] = {name: [] for name in config.datasets}
+    structures: dict[str, list[Residual | Weights]] = {name: [] for name in config.datasets}
     for name, parsed in models.items():
         model = config.models[name]
         formulas[model.dataset].append(parsed)
         of_gee = [one.structure for one in model.inference.workings]
-        structures[model.dataset] += [one for one in (model.residual, *of_gee) if one is not None]
+        structures[model.dataset] += [
+            one for one in (model.residual, model.weights, *of_gee) if one is not None
+        ]
     for name, several in of_structures.items():
         of = config.structures[name]
         formulas[of.dataset] += several

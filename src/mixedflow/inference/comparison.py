@@ -12,6 +12,7 @@ from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.config.specs import ComparisonSpec
 from mixedflow.language.nesting import Comparand, check_comparable
 from mixedflow.language.residuals import Residual, bounds, read
+from mixedflow.language.weights import read as read_weights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,4 +124,5 @@ def _comparand(name: str, fit: ModelReport) -> Comparand:
         groups=frozenset(group.name for group in fit.groups),
         n_obs=fit.n_obs,
         rank=len(fit.fixed_terms),
+        weights=read_weights(fit.weights, f"models.{name}.weights") if fit.weights else None,
     )

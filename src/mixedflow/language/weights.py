@@ -39,6 +39,11 @@ class Weights:
         return (self.rows, *((self.clusters,) if self.clusters else ()))
 
     @property
+    def uses(self) -> tuple[tuple[str, bool], ...]:
+        """The same, none of which stands for names."""
+        return tuple((name, False) for name in self.variables)
+
+    @property
     def sampling(self) -> bool:
         return self.kind == SAMPLING
 

@@ -15,7 +15,7 @@ from mixedflow.language.formula import show
 from mixedflow.language.grouping import Columns, effects, written
 from mixedflow.language.names import INTERCEPT
 from mixedflow.language.residuals import Residual
-from mixedflow.language.weights import Weights
+from mixedflow.language.weights import PRECISION, Weights
 from mixedflow.model.apart import confounded, dependent
 from mixedflow.model.clusters import index
 from mixedflow.model.crossing import lies_within
@@ -172,6 +172,8 @@ def _row_weights(
     if residual is not None:
         what = "weights and a residual structure are not supported together yet"
         raise ModelError(beside(where, "weights"), what, "leave one of them out")
+    if weights.kind != PRECISION:
+        raise ModelError(beside(where, "weights"), f"{weights.kind} weights are not available yet")
     assert isinstance(frame, pd.DataFrame), "weights name columns"
     return read_rows(weights, frame.iloc[design.rows], beside(where, "weights"))
 

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.language.names import INTERCEPT, RESIDUAL
 from mixedflow.language.terms import Factor, parsed, split
-from mixedflow.prose import residual_equations
+from mixedflow.prose import residual_equations, weights
 from mixedflow.prose.levels import Level, Levels
 from mixedflow.prose.mathml import (
     aligned,
@@ -87,7 +87,8 @@ def symbolic(fit: ModelReport, components: Sequence[Mapping[str, Any]]) -> list[
     if fit.residual:
         residuals = residual_equations.symbolic(fit, components)
         return [level_1, level_2, _laws(laws, []), residuals]
-    error = law(sub(symbol("ε"), levels.row), numeral("0"), power(symbol("σ"), "2"))
+    spread = weights.symbolic(fit, levels.row)
+    error = law(sub(symbol("ε"), levels.row), numeral("0"), spread)
     return [level_1, level_2, _laws(laws, [error])]
 
 
@@ -171,7 +172,8 @@ def fitted(
         parts = [_laws(laws, [])] if fit.random_terms else []
         return [equation, *parts, residual_equations.fitted(fit, components)]
     residual = value(pairs.get((RESIDUAL, frozenset()), math.nan), first=True)
-    return [equation, _laws(laws, [law(sub(symbol("ε"), levels.row), numeral("0"), residual)])]
+    spread = weights.spread(fit, levels.row, residual)
+    return [equation, _laws(laws, [law(sub(symbol("ε"), levels.row), numeral("0"), spread)])]
 
 
 class _Part(NamedTuple):

@@ -11,6 +11,7 @@ from mixedflow.artifacts import formatting
 from mixedflow.artifacts.fit_report import FitReport
 from mixedflow.errors import plain
 from mixedflow.language.names import RESIDUAL
+from mixedflow.prose import weights
 from mixedflow.prose.outcomes import caution
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Glance:
         report = self.report
         found = [] if report.converged else ["did not converge; none of its numbers should be used"]
         found += report.warnings
+        found += filter(None, [weights.note(report)])
         if report.outcome_doubt:
             found.append(caution(self.outcome, report.outcome_doubt))
         if report.n_missing:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.language import residuals, terms
-from mixedflow.prose import references, residual_names
+from mixedflow.prose import references, residual_names, weights
 from mixedflow.prose.levels import further
 from mixedflow.prose.markup import conjoined, count, isolated, synthetic
 
@@ -178,6 +178,7 @@ def _models(
         )
     )
     found += _structures(_reports(models))
+    found += _weighted(_reports(models))
     found.append(
         _say(
             "The profiled likelihood ({}) was maximised from more than one start, and a fit was "
@@ -228,6 +229,15 @@ def _structures(fits: Sequence[ModelReport]) -> list[_Said]:
         told.append(Markup("{} in {}").format(Markup(text).format(*short), of))
     said = Markup("; ").join(told)
     return [(Markup("Within clusters, residuals had {}.").format(said), keys)]
+
+
+def _weighted(fits: Sequence[ModelReport]) -> list[_Said]:
+    """What rows were weighted by in which models."""
+    told = []
+    for (text, keys), weighted in weights.models(fits).items():
+        names = (Markup("<code>{}</code>").format(fit.model) for fit in weighted)
+        told.append(_say(text, *keys, models=conjoined(names)))
+    return told
 
 
 def _grouped(fits: Sequence[ModelReport], families: Families) -> tuple[str, list[str]]:

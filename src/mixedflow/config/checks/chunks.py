@@ -68,6 +68,8 @@ def check_model(where: str, model: ModelSpec, dataset: DatasetSpec, found: formu
     how = model.inference
     if model.residual is not None:
         _check_residual(f"{where}.residual", model)
+    if model.weights is not None:
+        raise _all_rows(f"{where}.weights", "leave them out, or read the data as a whole")
     if model.means is not None:
         raise _all_rows(f"{where}.means", "leave it out, or test contrasts")
     for key, asked in (("intervals", how.intervals == "bootstrap"), ("gee", how.gee)):

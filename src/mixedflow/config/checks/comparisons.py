@@ -58,6 +58,7 @@ def _comparand(
         groups=frozenset(group.name for group in parsed.groups),
         columns=_columns(parsed, derive),
         written=Written.of(parsed, model.residual),
+        weights=model.weights,
     )
 
 

@@ -9,7 +9,7 @@ from mixedflow.config.checks import chunks
 from mixedflow.config.grouping import ranked
 from mixedflow.config.specs import AtSpec, DatasetSpec, ModelSpec
 from mixedflow.errors import ConfigError, nearest, quote
-from mixedflow.language import expressions, formula, residuals, terms, working
+from mixedflow.language import expressions, formula, residuals, terms, weights, working
 from mixedflow.language.residuals import NOT_LINEAR, Residual
 
 
@@ -25,6 +25,7 @@ def parsed(where: str, model: ModelSpec, datasets: Mapping[str, DatasetSpec]) ->
     dataset = datasets[model.dataset]
     found = mixed_formula(f"{where}.formula", model.formula, dataset.cluster, model.residual)
     kenward_roger(f"{where}.inference.df", model.inference.df, model.method, model.residual)
+    _weighted(where, model)
     if model.inference.agreement and len(found.groups) > 1:
         raise ConfigError(
             f"{where}.inference.gee", "a list is for models of one grouping factor",
@@ -49,6 +50,20 @@ def parsed(where: str, model: ModelSpec, datasets: Mapping[str, DatasetSpec]) ->
     return found
 
 
+def _weighted(where: str, model: ModelSpec) -> None:
+    """Refuse what does not go with weights."""
+    if model.weights is None:
+        return
+    here, how = f"{where}.weights", model.inference
+    if model.residual is not None:
+        what = "weights and a residual structure are not supported together yet"
+        raise ConfigError(here, what, "leave one of them out")
+    if how.gee:
+        what = "it is not available with weights"
+        raise ConfigError(f"{where}.inference.gee", what, "leave it out")
+    model.weights.check(here, model.method, how.df, how.intervals)
+
+
 def known_dataset(where: str, name: str, datasets: Mapping[str, DatasetSpec]) -> None:
     if name not in datasets:
         hint = nearest(name, datasets, "datasets")
@@ -59,6 +74,12 @@ def check_residual(where: str, given: object) -> None:
     """Refuse what is no residual structure."""
     if given is not None:
         residuals.read(given, where)
+
+
+def check_weights(where: str, given: object) -> None:
+    """Refuse what are no weights."""
+    if given is not None:
+        weights.read(given, where)
 
 
 def check_gee(where: str, given: object) -> None:
