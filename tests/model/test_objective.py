@@ -33,6 +33,8 @@ RESIDUAL_SE = 0.0398813660330139
 class Crossed:
     """V / s2 = I + sum t_k^2 Z_k Z_k', parameters t: the protocol from N x N matrices."""
 
+    known_s2 = None
+
     def __init__(self, y, X, Zs, reml=True):
         self.y, self.X, self.Zs, self.reml = y, X, Zs, reml
         p = X.shape[1]
@@ -56,7 +58,7 @@ class Crossed:
         log_det = float(np.linalg.slogdet(self.V(t))[1])
         deviance = log_det + n * (1.0 + np.log(2.0 * np.pi * rss / n))
         deviance -= np.linalg.slogdet(Sxx)[1] if self.reml else 0.0
-        return Evaluation(float(deviance), log_det, rss, b, Sxx, inverse)
+        return Evaluation(float(deviance), log_det, rss, b, Sxx, rss / n, inverse)
 
     def differentials(self, t, at):
         F, inverse = np.column_stack([self.X, self.y]), at.sums

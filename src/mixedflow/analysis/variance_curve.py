@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mixedflow.analysis.curves import Axes
 from mixedflow.arrays import Array
 from mixedflow.artifacts.fit_report import Parabola, ShareAt
+from mixedflow.inference.heterogeneity import usual_variance
 from mixedflow.inference.prediction import thin
 from mixedflow.inference.variance import CovarianceInference, finite, variance_function
 from mixedflow.language.names import INTERCEPT
@@ -65,8 +66,8 @@ def _decided(fit: Fitted, axes: Axes) -> NDArray[np.int64] | None:
 def _relative(fit: Fitted, axes: Axes, x: Array) -> Callable[[Array], Array] | None:
     """(m,) the residuals' variance over s2 at the values ``x`` (m,), by their parameters."""
     if fit.weights is not None:
-        mean = float(fit.weights.relative_variance.mean())
-        return lambda at: np.full(len(x), mean)
+        usual = usual_variance(fit)
+        return lambda at: np.full(len(x), usual)
     residuals, first = fit.residuals, _decided(fit, axes)
     if residuals is None or residuals.spec.one_variance:
         return None

@@ -199,11 +199,30 @@ class Parabola:
     minimum_at: float | None
 
 
+@dataclass(frozen=True)
+class Heterogeneity:
+    """Of estimates with known sampling variances: by how much they differ beyond these.
+
+    ``q`` is Cochran's, on ``q_df`` degrees of freedom; ``predicted_low`` and ``predicted_high`` end
+    the interval of a new cluster's true effect, None of a model with covariates.
+    """
+
+    tau2: float
+    typical_variance: float
+    i2: float
+    q: float
+    q_df: int
+    q_p: float
+    predicted_low: float | None
+    predicted_high: float | None
+
+
 _PARTS: dict[str, type[Any]] = {
     "wald": Wald,
     "icc": Share,
     "vpc": ShareAt,
     "variance_function": Parabola,
+    "heterogeneity": Heterogeneity,
 }
 
 
@@ -218,7 +237,8 @@ class FitReport:
     Schielzeth), and level1 and level2 (Snijders and Bosker) where they exist; ``residual`` the
     structure of the residuals as users write it, None for independent ones, and
     ``residual_parameters`` what it is estimated as; ``weights`` those of the rows as users write
-    them, None without any. Log-likelihoods by REML lack log|X'X|.
+    them, None without any, and ``heterogeneity`` goes with known variances. Log-likelihoods by REML
+    lack log|X'X|.
     """
 
     method: str
@@ -244,6 +264,7 @@ class FitReport:
     residual: dict[str, dict[str, str | bool]] | None = field(default=None, kw_only=True)
     residual_parameters: tuple[ResidualParameter, ...] | None = field(default=None, kw_only=True)
     weights: dict[str, str] | None = field(default=None, kw_only=True)
+    heterogeneity: Heterogeneity | None = field(default=None, kw_only=True)
 
     @property
     def random_terms(self) -> tuple[str, ...]:
@@ -278,6 +299,7 @@ class FitReport:
         rarely = (
             "sample", "shares", "robust", "outcome_doubt", "residual", "residual_parameters",
             "contextual", "weights",
+            "heterogeneity",
         )  # fmt: skip
         for rare in rarely:
             if values.get(rare, ...) is None:

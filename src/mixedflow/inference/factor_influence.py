@@ -49,8 +49,9 @@ def influence_of(fit: Fitted, name: str | None = None) -> pd.DataFrame:
     if name is not None and name not in names:
         raise ModelError("influence", f"no grouping factor {quote(name)}", nearest(name, names))
     g = names.index(name or top_factor(fit)[0].name)
-    group, stepping = fit.groups[g], not fit.solution.singular
     objective = fit.solution.objective
+    # No step is known of variances beside a residual variance that does not move.
+    group, stepping = fit.groups[g], not fit.solution.singular and objective.known_s2 is None
     assert isinstance(objective, ManyFactors)
     if is_nest(objective) and objective.order[-1] == g:
         at = _Full.of(fit, stepping)
@@ -150,7 +151,7 @@ class _Full:
             return _Left(at.sums.S, None)
         P, Q, traces = objective.kenward_roger(solution.parameters, at)
         # These are for the residual variance that is best without the rows.
-        ratio = at.rss / objective.n_effective / solution.s2_scaled
+        ratio = at.s2 / solution.s2_scaled
         P, Q, traces = P * ratio**2, Q * ratio**3, traces * ratio**2
         slopes, dS = objective.in_all_D(at.sums)
         n = np.array(objective.n_obs)

@@ -59,7 +59,8 @@ def influence(fit: Fitted, group: str | None = None) -> pd.DataFrame:
     standard, (factor,) = _Standard.of(fit.whitened), fit.groups
     singular = fit.solution.singular
     total = _Totals.of(standard)
-    parts = [_without(part, total, fit.method == "reml", singular) for part in standard.split()]
+    how = fit.method == "reml", singular, fit.solution.objective.known_s2 is not None
+    parts = [_without(part, total, *how) for part in standard.split()]
     d, log_det, step = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     change = d @ standard.to_beta.T / np.linalg.norm(standard.to_beta, axis=1)
     moved = np.einsum(
@@ -138,7 +139,7 @@ class _Totals:
 
 
 def _without(
-    part: _Standard, total: _Totals, reml: bool, singular: bool
+    part: _Standard, total: _Totals, reml: bool, singular: bool, known_s2: bool
 ) -> tuple[Array, Array, Array]:
     """b - b_(-j) (J, p), log det phi_(-j) - log det phi (J,) and theta's step (J, m)."""
     own, q = _Derivatives(part), part.q
@@ -159,9 +160,10 @@ def _without(
         theirs = np.einsum("jxy,axby->jab", phi, total.N)
         theirs -= np.einsum("jawx,jbwx->jab", own.D @ phi[:, None], own.H, optimize=True)
         information += np.einsum("jaxy,jbyx->jab", moved, moved, optimize=True) - 2.0 * theirs
-    step = np.zeros_like(score)
+    step, moves = np.zeros_like(score), score.shape[1] - known_s2
+    information, score = information[:, :moves, :moves], score[:, :moves]
     known = estimable & _regular(information) & (not singular)
-    step[known] = np.linalg.solve(information[known], score[known, :, None])[..., 0]
+    step[known, :moves] = np.linalg.solve(information[known], score[known, :, None])[..., 0]
     d += np.einsum("jxy,jay,ja->jx", phi, pulled[:, :, :-1], step, optimize=True)
     log_det = np.linalg.slogdet(phi)[1] + np.einsum("ja,ja->j", shrunk, step)
     d[~estimable], log_det[~estimable], step[~known] = np.nan, np.nan, np.nan

@@ -75,19 +75,24 @@ def _end(objective: Objective, start: Array, limit: float, contrast: Array, sign
 
     n = objective.n_effective
     first = objective.evaluate(start, False)
-    scale = float(np.sqrt(contrast @ first.S_xx_inverse @ contrast * first.rss / n))
+    known = objective.known_s2
+    spread = contrast @ first.S_xx_inverse @ contrast
+    scale = float(np.sqrt(spread * first.rss / n if known is None else spread * known))
 
     def value(x: Array) -> tuple[float, Array]:
         try:
             at = objective.evaluate(x)
         except np.linalg.LinAlgError:
             return _FAR, np.zeros_like(x)
-        R = n / (2.0 * np.pi) * np.exp((limit - at.log_det) / n - 1.0)
+        if known is None:
+            R = n / (2.0 * np.pi) * np.exp((limit - at.log_det) / n - 1.0)
+        else:
+            R = known * (limit - at.log_det - n * np.log(2.0 * np.pi * known))
         row = contrast @ at.S_xx_inverse
         v, room = float(row @ contrast), R - at.rss
         log_det, dS = objective.differentials(x, at)
         dSv = dS @ at.v
-        droom = -R / n * log_det - dSv @ at.v
+        droom = -(R / n if known is None else known) * log_det - dSv @ at.v
         if room > 0:
             dv = -np.einsum("a,iab,b->i", row, dS[:, :-1, :-1], row)
             half = np.sqrt(v * room)
@@ -215,6 +220,8 @@ def _extreme(
     objective, centre = solution.objective, solution.packed
 
     def psi(x: Array) -> float:
+        if objective.known_s2 is not None:
+            return function(solution.covariance_parameters(x))
         # A search may try a step of hundreds in log s, whose square is not a number of the machine.
         x = np.append(x[:-1], np.clip(x[-1], -_LOG_S, _LOG_S))
         return function(solution.covariance_parameters(x))
@@ -229,7 +236,8 @@ def _extreme(
     best = np.nan
     slope = _gradient(psi, centre) @ turn
     wald = sign * 1.9 * slope / (float(np.linalg.norm(slope)) or 1.0)
-    apart = np.append(objective.off_boundary(centre[:-1], 0.2) - centre[:-1], 0.0)
+    away = objective.off_boundary(solution.parameters, 0.2) - solution.parameters
+    apart = np.append(away, [0.0] * (len(centre) - len(away)))
     # Near the boundary the slope at the optimum may lead nowhere, or an end lie beyond it.
     for start in (wald, np.linalg.solve(turn, apart), np.zeros(centre.size)):
         found = minimize(
@@ -267,10 +275,14 @@ class _Region:
         """The deviance and its gradient; not profiled in s: that is the last of x."""
         key = x.tobytes()
         if self._last is None or self._last[0] != key:
+            known = self.objective.known_s2 is not None
             try:
-                at = self.objective.evaluate(x[:-1])
+                at = self.objective.evaluate(x if known else x[:-1])
             except np.linalg.LinAlgError:
                 return _FAR, np.zeros_like(x)
+            if known:
+                self._last = key, (float(at.deviance), self.objective.gradient(x, at))
+                return self._last[1]
             n = self.objective.n_effective
             s2 = float(np.exp(2.0 * np.clip(x[-1], -_LOG_S, _LOG_S)))
             value = at.deviance - n * (1.0 + np.log(at.rss / n)) + n * 2.0 * x[-1] + at.rss / s2

@@ -9,6 +9,7 @@ import numpy as np
 from mixedflow.arrays import Array
 from mixedflow.artifacts.fit_report import FitReport, GroupReport, ResidualParameter, Sizes
 from mixedflow.inference.fixed import lr_vs_linear, wald
+from mixedflow.inference.heterogeneity import heterogeneity, usual_variance
 from mixedflow.inference.residual_components import residual_components
 from mixedflow.inference.variance import (
     CovarianceInference,
@@ -33,7 +34,7 @@ def fit_report(fitted: Fitted, verdict: Verdict, inference: CovarianceInference)
     """The report of a fit with its verdict and the inference on its variance parameters."""
     solution = fitted.solution
     objective, log_likelihood = solution.objective, solution.log_likelihood
-    k = len(fitted.terms) + objective.n_parameters + 1
+    k = len(fitted.terms) + objective.n_parameters + (objective.known_s2 is None)
     # An ICC, and levels whose variance is explained, are those of one random intercept.
     simple = fitted.random_terms == (INTERCEPT,)
     varies = _varying(fitted)
@@ -43,7 +44,7 @@ def fit_report(fitted: Fitted, verdict: Verdict, inference: CovarianceInference)
         simple = simple and residuals.spec.one_variance
     if fitted.weights is not None:
         # Rows of unlike weights have no one correlation, and clusters of unlike means no one size.
-        relative, simple = float(fitted.weights.relative_variance.mean()), False
+        relative, simple = usual_variance(fitted), False
     r2 = r_squared(solution, relative)
     # How well a cluster's mean is predicted is told of independent residuals.
     empty = _empty(solution) if simple and residuals is None else None
@@ -79,6 +80,7 @@ def fit_report(fitted: Fitted, verdict: Verdict, inference: CovarianceInference)
         residual=residuals.spec.written() if residuals is not None else None,
         residual_parameters=_parameters(residuals, inference) if residuals is not None else None,
         weights=fitted.weights.spec.written() if fitted.weights is not None else None,
+        heterogeneity=heterogeneity(fitted),
     )
 
 

@@ -122,7 +122,8 @@ class Results:
 
     @property
     def n_parameters(self) -> int:
-        return len(self.terms) + self.solution.objective.n_parameters + 1
+        objective = self.solution.objective
+        return len(self.terms) + objective.n_parameters + (objective.known_s2 is None)
 
     @property
     def log_likelihood(self) -> float:

@@ -59,6 +59,8 @@ class SmallSample:
         inverse, s2 = at.S_xx_inverse, solution.s2_scaled
         in_parameters = -s2 * (inverse @ dS[:, :-1, :-1] @ inverse)
         both = np.concatenate([in_parameters, 2.0 * s2 * inverse[None]])
+        if solution.objective.known_s2 is not None:
+            both = in_parameters
         back = solution.scales.R_inverse * solution.scales.y
         return np.asarray(back @ both @ back.T)
 

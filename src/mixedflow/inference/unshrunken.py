@@ -54,6 +54,8 @@ def unshrunken(solution: Solution, g: int, without: Without) -> Unshrunken:
     b = b + root @ (root.T @ (left[:-1, -1] - left[:-1, :-1] @ b))
     rss = left[-1, -1] - 2.0 * b @ left[:-1, -1] + b @ left[:-1, :-1] @ b
     df = solution.objective.n_obs - int(kept.sum()) - int(seen.sum())
+    if solution.objective.known_s2 is not None:
+        df = 0  # none is estimated
     # Without a row to spare the mixed model's residual variance is the only one there is.
     s2 = max(float(rss), 0.0) / df if df > 0 else solution.s2_scaled
     if df > 0 and len(solution.effects) > 1 and at.whole:

@@ -13,7 +13,7 @@ from mixedflow.inference import profile
 from mixedflow.inference.components import Component
 from mixedflow.inference.intervals import atanh_interval, log_interval, logit_interval
 from mixedflow.inference.residual_components import all_components
-from mixedflow.language.names import INTERCEPT
+from mixedflow.language.names import INTERCEPT, RESIDUAL
 from mixedflow.model.crossing import lies_within
 from mixedflow.model.fitted import Group
 from mixedflow.model.objective import Covariance
@@ -96,6 +96,10 @@ def variance_components(
     frame = pd.DataFrame(rows, columns=columns)
     if profiled:
         frame[["conf_low", "conf_high"]] = _profiled(inference.solution, parts)
+    if inference.solution.objective.known_s2 is not None:
+        # It is 1 by assumption, and has no error.
+        own = frame["group"] == RESIDUAL
+        frame.loc[own, ["std_error", "conf_low", "conf_high"]] = np.nan
     return frame
 
 

@@ -21,6 +21,7 @@ from mixedflow.model.objective import Evaluation
 from mixedflow.model.one_factor import OneFactor
 from mixedflow.model.residual_audit import audit_residuals
 from mixedflow.model.searches import SAME_LOG_LIKELIHOOD
+from mixedflow.model.weighted_audit import audit_weighted
 
 POLISHED_UP_TO = 2000  # clusters; MixedLM loops over them in Python
 AUDITED_UP_TO = 20_000
@@ -64,6 +65,8 @@ def audit(fitted: Fitted) -> dict[str, Any]:
     """
     if fitted.residuals is not None:
         return audit_residuals(fitted)
+    if fitted.weights is not None and fitted.solution.objective.known_s2 is not None:
+        return audit_weighted(fitted)
     fitted = fitted.whitened  # of weighted rows
     if len(fitted.groups) > 1:
         return audit_factors(fitted)

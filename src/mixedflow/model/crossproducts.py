@@ -122,6 +122,11 @@ class CrossProducts:
         return self.unweighted.log_weights if self.unweighted else 0.0
 
     @property
+    def known_s2(self) -> float | None:
+        """The residual variance in the core's scale, where it is not estimated."""
+        return self.scales.y**-2 if self.unweighted and self.unweighted.known else None
+
+    @property
     def ZZ(self) -> Array:
         """(J, q, q), a view."""
         return self.zz.transpose(2, 0, 1)

@@ -160,7 +160,7 @@ def solved(objective: Objective, where: str) -> tuple[Solution, dict[str, Optimu
     except np.linalg.LinAlgError as error:
         raise ModelError(where, f"the likelihood cannot be evaluated: {error}") from None
     found = best(searches)
-    if found.evaluation.rss / objective.n_effective < 1e-10:
+    if objective.known_s2 is None and found.evaluation.s2 < 1e-10:
         # Within clusters nothing is left, so that the likelihood rises for ever.
         raise ModelError(
             where, "the fixed effects and the clusters fit the outcome exactly: no residual is left"

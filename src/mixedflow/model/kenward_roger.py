@@ -38,3 +38,8 @@ def with_residual(inner: Array, first: Array, d: Array, n: Array | int) -> Array
     found[:k, k] = found[k, :k] = first - np.tensordot(d, inner, 1)
     found[k, k] = n - np.tensordot(d, first, 1) - np.tensordot(d, found[:k, k], 1)
     return found
+
+
+def without_residual(P: Array, Q: Array, traces: Array) -> tuple[Array, Array, Array]:
+    """The same where the last parameter, the residual variance, is known."""
+    return P[:-1], Q[:-1, :-1], traces[:-1, :-1]

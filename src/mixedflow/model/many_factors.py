@@ -25,7 +25,7 @@ from mixedflow.model.factor_order import Plan, elimination_order
 from mixedflow.model.factor_products import FactorProducts, reduce_factors
 from mixedflow.model.factored import Factored, quadratic
 from mixedflow.model.fitted import Group
-from mixedflow.model.kenward_roger import assembled, with_residual
+from mixedflow.model.kenward_roger import assembled, with_residual, without_residual
 from mixedflow.model.objective import Covariance, Evaluation, closed, in_data_units, seed
 from mixedflow.model.patterns import Patterns
 
@@ -112,6 +112,10 @@ class ManyFactors:
         if plan.width > MOST_COLUMNS:
             raise TooLargeError(plan.width, tuple(names[order[t]] for t in plan.dense))
         return cls(products, order, blocks, reml, plan)
+
+    @property
+    def known_s2(self) -> float | None:
+        return self.products.parts[0].known_s2
 
     @property
     def n_obs(self) -> int:
@@ -209,7 +213,7 @@ class ManyFactors:
         """The same at any L (q, q) of each factor, in the model's order, triangular or not."""
         self.evaluations += 1
         at = self.factored(L)
-        return closed(at.S, at.log_det, self.n_effective, self.reml, at)
+        return closed(at.S, at.log_det, self.n_effective, self.reml, at, self.known_s2)
 
     def in_all_D(self, at: Factored) -> tuple[Array, Array]:
         """Derivatives of log|V / s2| (k,) and of S (k, p + 1, p + 1) in the free elements of D."""
@@ -226,6 +230,7 @@ class ManyFactors:
 
     def gradient_in_D(self, at: Evaluation, s2: float | None = None) -> Array:
         """(k,) derivatives of the deviance in the free elements of all D."""
+        s2 = self.known_s2 if s2 is None else s2
         log_det, dS = self.in_all_D(at.sums)
         inner = seed(at, self.n_effective, self.reml, s2)
         return np.asarray(log_det + np.tensordot(dS, inner, 2))
@@ -252,6 +257,7 @@ class ManyFactors:
 
     def in_D(self, at: Evaluation, s2: float | None = None) -> tuple[Array, Array]:
         """Gradient (k,) and average information (k, k) in the free elements of all D."""
+        s2 = self.known_s2 if s2 is None else s2
         weight = 1.0 / s2 if s2 is not None else self.n_effective / at.rss
         WW, WF = quadratic(self.plan, at.sums, self._moved(at.sums, at.v))
         drss, WX = -WF @ at.v, WF[:, :-1]
@@ -302,7 +308,9 @@ class ManyFactors:
         return np.asarray(0.5 * (found + found.T))
 
     def joint_hessian(self, parameters: Array, at: Evaluation) -> Array:
-        s2 = at.rss / self.n_effective
+        s2 = at.s2
+        if self.known_s2 is not None:
+            return self.hessian(parameters, at)
         _, dS = self.differentials(parameters, at)
         cross = -2.0 / s2 * (at.v @ dS @ at.v)
         top = self.hessian(parameters, at, s2)
@@ -319,9 +327,8 @@ class ManyFactors:
     # What inference needs beside it
 
     def effects(self, parameters: Array, at: Evaluation) -> tuple[FactorEffects, ...]:
-        s2 = at.rss / self.n_effective
         each = zip(self.place, self.patterns.matrices(parameters), strict=True)
-        return tuple(FactorEffects(at.sums, place, L, at, s2) for place, L in each)
+        return tuple(FactorEffects(at.sums, place, L, at, at.s2) for place, L in each)
 
     def between(
         self, parameters: Array, at: Evaluation, levels: tuple[tuple[int, Array], tuple[int, Array]]
@@ -330,7 +337,7 @@ class ManyFactors:
         s, t = self.place[g], self.place[h]
         found = between(at.sums, s, a, t, b).transpose(2, 0, 1)
         one, other = (self.products.parts[k].scales.T_inverse for k in (s, t))
-        s2 = at.rss / self.n_effective * self.scales.y**2
+        s2 = at.s2 * self.scales.y**2
         return np.asarray(s2 * (one @ found @ other.T))
 
     def as_fixed(self, parameters: Array, g: int, without: Without) -> AsFixed:
@@ -344,7 +351,8 @@ class ManyFactors:
         return as_fixed(self.factored(L), self.place[g])
 
     def kenward_roger(self, parameters: Array, at: Evaluation) -> tuple[Array, Array, Array]:
-        return kenward_roger_of_factors(self, parameters, at)
+        found = kenward_roger_of_factors(self, parameters, at)
+        return found if self.known_s2 is None else without_residual(*found)
 
     def fitted_variance(self, beta: Array) -> float:
         return self.products.parts[0].fitted_variance(beta)
@@ -370,7 +378,7 @@ def kenward_roger_of_factors(
 ) -> tuple[Array, Array, Array]:
     """P_i, Q_ij and traces: :meth:`mixedflow.model.objective.Objective.kenward_roger`."""
     factored: Factored = at.sums
-    s2, k, p = at.rss / objective.n_effective, objective.n_parameters, len(at.b)
+    s2, k, p = at.s2, objective.n_parameters, len(at.b)
     D = [L @ L.T for L in objective.patterns.matrices(parameters)]
     d = objective.patterns.free_elements(D)
     _, dS = objective.in_all_D(factored)

@@ -34,6 +34,8 @@ class Covariance:
 class Evaluation:
     """The deviance at some parameters, in the core's scales, with s2 and b profiled out.
 
+    ``s2`` is rss over the effective rows, unless it is known.
+
     ``v`` = (-b, 1); ``b`` (p,); ``S_xx_inverse`` (p, p) = X'V^-1X s2, inverted; ``log_det`` =
     log|V / s2|; ``sums`` are what the structure keeps for derivatives.
     """
@@ -43,6 +45,7 @@ class Evaluation:
     rss: float
     b: Array
     S_xx_inverse: Array
+    s2: float
     sums: Any
 
     @cached_property
@@ -50,10 +53,13 @@ class Evaluation:
         return np.append(-self.b, 1.0)
 
 
-def closed(S: Array, log_det: float, n: int, reml: bool, sums: Any) -> Evaluation:
+def closed(
+    S: Array, log_det: float, n: int, reml: bool, sums: Any, known_s2: float | None = None
+) -> Evaluation:
     """The evaluation of ``S`` (p + 1, p + 1) = s2 [X y]'V^-1[X y] and log|V / s2|.
 
-    ``n`` are the effective rows. Raises LinAlgError where S has no inverse, or leaves no residual.
+    ``n`` are the effective rows; s2 is profiled out unless it is known. Raises LinAlgError where S
+    has no inverse, or leaves no residual.
     """
     factor, failed = dpotrf(S[:-1, :-1], lower=1, clean=1)
     if failed:
@@ -64,10 +70,14 @@ def closed(S: Array, log_det: float, n: int, reml: bool, sums: Any) -> Evaluatio
     rss = float(S[-1, -1] - S[:-1, -1] @ b)
     if not rss > 0:
         raise np.linalg.LinAlgError("no residual variation is left")
-    deviance = log_det + n * (1.0 + np.log(2.0 * np.pi * rss / n))
+    s2 = rss / n if known_s2 is None else known_s2
+    if known_s2 is None:
+        deviance = log_det + n * (1.0 + np.log(2.0 * np.pi * rss / n))
+    else:
+        deviance = log_det + n * np.log(2.0 * np.pi * s2) + rss / s2
     if reml:
         deviance += 2.0 * float(np.log(np.diag(factor)).sum())
-    return Evaluation(float(deviance), log_det, rss, b, inverse, sums)
+    return Evaluation(float(deviance), log_det, rss, b, inverse, s2, sums)
 
 
 def seed(at: Evaluation, n: int, reml: bool, s2: float | None = None) -> Array:
@@ -155,6 +165,10 @@ class Objective(Protocol):
     evaluations: int
 
     @property
+    def known_s2(self) -> float | None:
+        """The residual variance in the core's scale where it is known, and no parameter."""
+
+    @property
     def n_obs(self) -> int:
         """N rows."""
 
@@ -234,7 +248,10 @@ class Objective(Protocol):
         """Derivatives of ``log_det`` (k,), and of S = s2 [X y]'V^-1[X y] (k, p + 1, p + 1)."""
 
     def joint_hessian(self, parameters: Array, at: Evaluation) -> Array:
-        """Hessian (k + 1, k + 1) of the deviance in (parameters, log s) at the profiled s."""
+        """Hessian (k + 1, k + 1) of the deviance in (parameters, log s) at the profiled s.
+
+        (k, k) where s is known.
+        """
 
     def scored(self, parameters: Array, at: Evaluation) -> Array:
         """One step of Fisher scoring, brought back to where G is positive definite."""
@@ -264,7 +281,7 @@ class Objective(Protocol):
     def kenward_roger(self, parameters: Array, at: Evaluation) -> tuple[Array, Array, Array]:
         """P (m, p, p), Q (m, m, p, p) and tr V^-1 V_i V^-1 V_j (m, m) of Kenward and Roger (1997).
 
-        V is linear in m variance parameters, the last of them s2; core's scales.
+        V is linear in m variance parameters, the last of them s2 unless it is known; core's scales.
         """
 
     def fitted_variance(self, beta: Array) -> float:

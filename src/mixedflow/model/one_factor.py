@@ -25,6 +25,7 @@ from mixedflow.model.as_fixed import AsFixed, Without, of_clusters
 from mixedflow.model.cluster_effects import ClusterEffects
 from mixedflow.model.crossproducts import CrossProducts, Scales
 from mixedflow.model.elimination import inverse_of, products
+from mixedflow.model.kenward_roger import without_residual
 from mixedflow.model.objective import Covariance, Evaluation, closed, in_data_units
 from mixedflow.model.patterns import pattern_of
 
@@ -72,6 +73,10 @@ class OneFactor:
         self.evaluations = 0
         # Below 10 000, from where on OpenBLAS shares a product of two vectors among threads.
         self._chunk = min(8192, max(64, _CHUNK // (cross_products.q * (cross_products.p + 1))))
+
+    @property
+    def known_s2(self) -> float | None:
+        return self.products.known_s2
 
     @property
     def n_obs(self) -> int:
@@ -144,7 +149,8 @@ class OneFactor:
         gradient, _, _ = self.in_D(at)
         traces = self.pairs.weights * at.sums.P
         information = (self.pairs.traces @ at.sums.PP.ravel()).reshape(len(traces), -1)
-        information -= np.outer(traces, traces) / self.n_effective
+        if self.known_s2 is None:
+            information -= np.outer(traces, traces) / self.n_effective
         free = self.free_pairs
         step = np.linalg.solve(information[free[:, None], free], gradient[free])
         return self.pattern.stepped(parameters, step)
@@ -197,13 +203,14 @@ class OneFactor:
         data = self.products
         sums = self.sums(L, derivatives)
         S = data.FF - sums.S
-        return closed(S, sums.log_det, self.n_effective, self.reml, sums)
+        return closed(S, sums.log_det, self.n_effective, self.reml, sums, self.known_s2)
 
     def in_D(self, at: Evaluation, s2: float | None = None) -> tuple[Array, Array, Array]:
         """Gradient (m,) and Hessian (m, m) of the deviance in D, and d rss / d D (m,).
 
         With ``s2`` given it is held fixed, else it is profiled out.
         """
+        s2 = self.known_s2 if s2 is None else s2
         sums, pairs_, n = at.sums, self.pairs, self.n_effective
         m, v = self.pairs.m, at.v
         gradient = pairs_.weights * sums.P
@@ -251,7 +258,9 @@ class OneFactor:
         return self.pattern.jacobian(parameters) @ self.in_D(at, s2)[0]
 
     def joint_hessian(self, parameters: Array, at: Evaluation) -> Array:
-        s2 = at.rss / self.n_effective
+        s2 = at.s2
+        if self.known_s2 is not None:
+            return self.derivatives(parameters, at)[1]
         cross = -2.0 / s2 * (self.pattern.jacobian(parameters) @ self.in_D(at)[2])
         _, top = self.derivatives(parameters, at, s2)
         return np.block([[top, cross[:, None]], [cross[None, :], np.array([[4.0 * at.rss / s2]])]])
@@ -267,8 +276,7 @@ class OneFactor:
     # What inference needs beside it
 
     def effects(self, parameters: Array, at: Evaluation) -> tuple[ClusterEffects, ...]:
-        s2 = at.rss / self.n_effective
-        return (ClusterEffects(self.products, self.matrix(parameters), at, s2),)
+        return (ClusterEffects(self.products, self.matrix(parameters), at, at.s2),)
 
     def between(
         self, parameters: Array, at: Evaluation, levels: tuple[tuple[int, Array], tuple[int, Array]]
@@ -281,7 +289,8 @@ class OneFactor:
         return of_clusters(self.products)
 
     def kenward_roger(self, parameters: Array, at: Evaluation) -> tuple[Array, Array, Array]:
-        return kenward_roger_sums(self, self.matrix(parameters), at)
+        found = kenward_roger_sums(self, self.matrix(parameters), at)
+        return found if self.known_s2 is None else without_residual(*found)
 
     def fitted_variance(self, beta: Array) -> float:
         return self.products.fitted_variance(beta)
@@ -304,7 +313,7 @@ def kenward_roger_sums(
     objective: OneFactor, L: Array, at: Evaluation
 ) -> tuple[Array, Array, Array]:
     """Their P_i, Q_ij and traces: :meth:`mixedflow.model.objective.Objective.kenward_roger`."""
-    data, s2 = objective.products, at.rss / objective.n_effective
+    data, s2 = objective.products, at.s2
     pairs_, free, sums = objective.pairs, objective.free_pairs, at.sums
     m, p, f, D = len(free), data.p, data.p + 1, L @ L.T
     NP, ENE = _second_sums(objective, L)

@@ -15,7 +15,7 @@ from mixedflow.language.formula import show
 from mixedflow.language.grouping import Columns, effects, written
 from mixedflow.language.names import INTERCEPT
 from mixedflow.language.residuals import Residual
-from mixedflow.language.weights import PRECISION, Weights
+from mixedflow.language.weights import Weights
 from mixedflow.model.apart import confounded, dependent
 from mixedflow.model.clusters import index
 from mixedflow.model.crossing import lies_within
@@ -136,7 +136,8 @@ def posed(
     y, X = design.y, design.X
     for group in groups:
         sizes = np.bincount(group.codes, minlength=len(group.labels))
-        check_sizes(sizes, X.shape[1], group.Z.shape[1], group.name, where)
+        known = weights is not None and weights.known
+        check_sizes(sizes, X.shape[1], group.Z.shape[1], group.name, where, known)
     residuals = None
     if residual is not None:
         check_together(residual, {group.name: group.random_terms for group in groups}, where)
@@ -172,8 +173,8 @@ def _row_weights(
     if residual is not None:
         what = "weights and a residual structure are not supported together yet"
         raise ModelError(beside(where, "weights"), what, "leave one of them out")
-    if weights.kind != PRECISION:
-        raise ModelError(beside(where, "weights"), f"{weights.kind} weights are not available yet")
+    if weights.sampling:
+        raise ModelError(beside(where, "weights"), "sampling weights are not available yet")
     assert isinstance(frame, pd.DataFrame), "weights name columns"
     return read_rows(weights, frame.iloc[design.rows], beside(where, "weights"))
 
@@ -277,8 +278,11 @@ def same_clusters(one: Columns, other: Columns, n_clusters: int, where: str) -> 
     )
 
 
-def check_sizes(sizes: Array, p: int, q: int, group: str, where: str) -> None:
-    """Refuse what rows and clusters (their ``sizes``) cannot bear."""
+def check_sizes(sizes: Array, p: int, q: int, group: str, where: str, known: bool = False) -> None:
+    """Refuse what rows and clusters (their ``sizes``) cannot bear.
+
+    With ``known`` residual variances a row tells of its cluster's effect.
+    """
     n, n_clusters = int(sizes.sum()), len(sizes)
     if n == 0:
         raise ModelError(where, "no rows")
@@ -288,7 +292,7 @@ def check_sizes(sizes: Array, p: int, q: int, group: str, where: str) -> None:
             f"the grouping factor {quote(group)} has one cluster only",
             "leave it out: a mixed model needs several",
         )
-    if n_clusters == n and q:
+    if n_clusters == n and q and not known:
         raise ModelError(
             where,
             f"the grouping factor {quote(group)} has one row a cluster ({n} rows, {n} clusters)",
@@ -304,7 +308,7 @@ def check_sizes(sizes: Array, p: int, q: int, group: str, where: str) -> None:
             f"{p} fixed effects{beside} are too many to estimate",
             "group the levels of a factor, or take a number as it is, without C()",
         )
-    if q * n_clusters >= n:
+    if q * n_clusters >= n and not known:
         largest = int(sizes.max())
         raise ModelError(
             where,

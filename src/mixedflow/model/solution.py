@@ -27,7 +27,7 @@ class Solution:
         self.objective = objective
         self.at = at or objective.evaluate(self.parameters)
         self.scales = objective.scales
-        self.s2_scaled = self.at.rss / objective.n_effective
+        self.s2_scaled = self.at.s2
 
     @property
     def log_likelihood(self) -> float:
@@ -65,12 +65,16 @@ class Solution:
 
     def covariance_parameters(self, packed: Array) -> Covariance:
         """The matrices at ``packed`` = (parameters, log s), s in the core's scale."""
+        if self.objective.known_s2 is not None:
+            return self.objective.covariance(packed, self.s2)
         s2 = float(np.exp(2.0 * packed[-1])) * self.scales.y**2
         return self.objective.covariance(packed[:-1], s2)
 
     @property
     def packed(self) -> Array:
-        """(parameters, log s), s in the core's scale."""
+        """(parameters, log s), s in the core's scale; the parameters alone where it is known."""
+        if self.objective.known_s2 is not None:
+            return self.parameters
         return np.append(self.parameters, 0.5 * np.log(self.s2_scaled))
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What weighted rows are without their weights: as far as means over the rows need it."""
+"""What is known of weighted rows beside their sums, and what they are without their weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Unweighted:
     """Of weighted rows, what means over the rows as they are need: products and sums of columns.
 
     ``XX`` (p, p), ``X_sum`` (p,), ``ZZ`` (q, q) and ``Z_sum`` (q,), X as X R^-1; and the sum of
-    ``log_weights``.
+    ``log_weights``. ``known`` says that the residuals' variance is 1 over the weight: s2 is 1.
     """
 
     XX: Array
@@ -20,3 +20,4 @@ class Unweighted:
     ZZ: Array
     Z_sum: Array
     log_weights: float
+    known: bool = False

@@ -50,5 +50,6 @@ def _as_they_are(part: CrossProducts, X: Array, Z: Array, weights: RowWeights) -
         ZZ=Zs.T @ Zs,
         Z_sum=Zs.sum(axis=0),
         log_weights=float(np.log(weights.w).sum()),
+        known=weights.spec.known,
     )
     return replace(part, unweighted=sums)

@@ -117,6 +117,10 @@ class Whitened:
         self.k_tau = correlation.k if correlation else 0
 
     @property
+    def known_s2(self) -> float | None:
+        return None
+
+    @property
     def n_obs(self) -> int:
         return self.total.n_obs
 
@@ -318,7 +322,7 @@ class Whitened:
         return found
 
     def joint_hessian(self, parameters: Array, at: Evaluation) -> Array:
-        s2 = at.rss / self.n_effective
+        s2 = at.s2
         # The gradients with s2 held at two values differ by drss alone.
         other = self.gradient(parameters, at, 2.0 * s2)
         drss = (self.gradient(parameters, at, s2) - other) * 2.0 * s2
@@ -370,7 +374,7 @@ class Whitened:
         return kept.inner.between(parameters[: self.k_L], kept.evaluation, levels)
 
     def kenward_roger(self, parameters: Array, at: Evaluation) -> tuple[Array, Array, Array]:
-        structure, s2 = self.correlation, at.rss / self.n_effective
+        structure, s2 = self.correlation, at.s2
         marginal = not self.q + self.H.shape[1]
         if isinstance(structure, Visits) and structure.linear and marginal:
             X = self.rows.X @ self.scales.R_inverse

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mixedflow.artifacts.fit_report import FitReport, GroupReport, ModelReport
 from mixedflow.language import terms
 from mixedflow.language.names import INTERCEPT, RESIDUAL
-from mixedflow.prose import commands
+from mixedflow.prose import commands, weights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +48,8 @@ def text(report: FitReport, tables: Tables, sd: bool = False) -> str:
     lr = report.lr_vs_linear
     test = f"{lr.distribution} = {lr.statistic:.2f}   Prob = {lr.p_value:.4f}"
     lines += [_RULE, f"LR test vs. linear model: {test}"]
+    if report.heterogeneity is not None:
+        lines += [_RULE, *weights.heterogeneity(report.heterogeneity)]
     if tables.tests is not None and len(tables.tests):
         lines += _term_tests(tables.tests)
     if tables.correlations is not None and len(tables.correlations):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mixedflow.artifacts.fit_report import FitReport, ModelReport
+from mixedflow.artifacts.fit_report import FitReport, Heterogeneity, ModelReport
+from mixedflow.artifacts.formatting import number
 from mixedflow.language.weights import PRECISION, SAMPLING, VARIANCE, read
 from mixedflow.prose.mathml import power, sub, symbol
 
@@ -38,6 +39,20 @@ _NOTES = {
         "pseudo-likelihood, which no test or AIC may be taken from, and standard errors are robust."
     ),
 }
+
+
+def heterogeneity(found: Heterogeneity) -> list[str]:
+    """What a meta-analysis prints below its estimates, in lines of text."""
+    p_value = f"{found.q_p:.4f}" if found.q_p >= 1e-4 else "< 0.0001"
+    lines = [
+        f"tau2 = {number(found.tau2)}   I2 = {100 * found.i2:.1f}% "
+        f"(typical sampling variance {number(found.typical_variance)})",
+        f"Q({found.q_df}) = {found.q:.2f}   Prob = {p_value}",
+    ]
+    if found.predicted_low is not None and found.predicted_high is not None:
+        ends = f"{number(found.predicted_low)} to {number(found.predicted_high)}"
+        lines.append(f"95% of true effects: {ends} (prediction interval)")
+    return lines
 
 
 def spread(fit: FitReport, row: str, s2: str) -> str:
