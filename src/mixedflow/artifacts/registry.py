@@ -344,7 +344,7 @@ ARTIFACTS = (
         "ranking", RANKING, TABLE, ("rank",), published=True,
         columns="cluster:text n estimate conf_low conf_high rank expected_rank percentile rank_low "
         "rank_high p_top p_bottom rank_set_low rank_set_high rank_set_low_marginal "
-        "rank_set_high_marginal overlap_low overlap_high simultaneous_low simultaneous_high tier "
+        "rank_set_high_marginal overlap_low overlap_high simultaneous_low simultaneous_high "
         "surely:text selected:text reliability band:text",
     ),
     Artifact("ranking", RANKING, JSON, ("rank",)),

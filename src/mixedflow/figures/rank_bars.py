@@ -93,7 +93,9 @@ def rank_intervals(
     _name_ticks(axes, ranks, place, n, noun, colours)
     _legend(axes)
     note_on(
-        axes, verdict, f"{verdict['tiers']} tiers, not {count(n)} places, are what the data support"
+        axes,
+        verdict,
+        f"{count(verdict['separable'])} of {count(verdict['pairs'])} pairs can be told apart",
     )
     return made
 

@@ -1,4 +1,4 @@
-"""What the data can say about an order, in three bars."""
+"""What the data can say about an order, in two bars."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def summary(ranks: pd.DataFrame, noun: str, verdict: Mapping[str, Any]) -> Figure:
-    """What the data can say: shares of pairs, of clusters against the average, tiers."""
-    made = figure(7.2, 3.5)
-    made.subplots_adjust(left=1.25 / 7.2, top=0.84, bottom=0.08, hspace=1.0)
-    rows = made.subplots(3, 1)
+    """What the data can say: shares of pairs, and of clusters against the average."""
+    made = figure(7.2, 2.5)
+    made.subplots_adjust(left=1.25 / 7.2, top=0.8, bottom=0.1, hspace=1.0)
+    rows = made.subplots(2, 1)
     low = verdict["best"] == "low"
     above = [(ranks["simultaneous_low"] > 0).sum(), (ranks["conf_low"] > 0).sum()]
     below = [(ranks["simultaneous_high"] < 0).sum(), (ranks["conf_high"] < 0).sum()]
@@ -44,13 +44,6 @@ def summary(ranks: pd.DataFrame, noun: str, verdict: Mapping[str, Any]) -> Figur
             (worse[0], ORANGE, "worse, all at once"),
         ],
     )  # fmt: skip
-    sizes = ranks["tier"].value_counts().sort_index()
-    shades = [BLUE, "#4d9cc8", "#8fc1de", "#c9d9e2", "#f3d2b8", "#f3b98f", ORANGE]
-    parts = [
-        (int(size), shades[min(round(i * 6 / max(len(sizes) - 1, 1)), 6)], f"tier {i + 1}")
-        for i, size in enumerate(sizes)
-    ]
-    _stack(rows[2], f"{len(sizes)} tiers", parts)
     remark, colour = remark_on(verdict, "")
     made.text(0.98, 0.96, remark, ha="right", va="top", fontsize=7.5, color=ink(colour))
     return made
@@ -65,7 +58,7 @@ def _stack(axes: Axes, title: str, parts: Sequence[tuple[int, str, str]]) -> Non
         if size:
             axes.barh(0, size, left=start, color=colour, height=0.8, edgecolor="white")
             middle = start + size / 2
-            dark = colour in (BLUE, ORANGE, "#4d9cc8")
+            dark = colour in (BLUE, ORANGE)
             if size / total > 0.01 + 0.012 * len(str(size)):
                 axes.text(
                     middle, 0, f"{size:,}".replace(",", " "), ha="center", va="center",

@@ -346,8 +346,8 @@ ALL = {
     ),
     "ranking_summary": Caption(
         "What the data can say",
-        "How many pairs can be told apart, how many clusters differ from the average, and into how "
-        "many tiers the data order them: clusters of one tier are not a ranking among themselves.",
+        "How many pairs of clusters can be told apart, and how many clusters differ from the "
+        "average.",
         alt="what the data can say about the order",
     ),
     "rankings": Caption(

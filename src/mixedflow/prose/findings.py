@@ -281,7 +281,7 @@ def ranking_sentence(fit: ModelReport, ranks: pd.DataFrame) -> Markup:
         isolated(first["cluster"]),
         *(count(first[k]) for k in ("rank_low", "rank_high")),
     )
-    if ranks["tier"].isna().all():  # no estimates without shrinkage, and so no sets
+    if ranks["reliability"].isna().all():  # no estimates without shrinkage, and so no sets
         return said + "."
     return said + Markup(", and {} to {} in the simultaneous confidence set.").format(
         *(count(first[k]) for k in ("rank_set_low", "rank_set_high"))

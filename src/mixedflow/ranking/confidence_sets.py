@@ -34,9 +34,8 @@ class RankSets(NamedTuple):
 
     ``low``, ``high`` hold for all clusters at once, ``low_marginal``, ``high_marginal`` for one
     named beforehand. A pair is separable if its difference exceeds ``critical`` standard errors.
-    ``tier`` is 1 for clusters that none is shown to beat, and t + 1 for those shown to be worse
-    than one of tier t (NaN without an estimate): as many clusters as there are tiers stand in an
-    order in which each is shown better than the next. ``separable`` counts pairs.
+    ``known`` tells which clusters have an estimate; the sets of others hold every rank.
+    ``separable`` counts pairs.
     """
 
     low: Array
@@ -44,7 +43,7 @@ class RankSets(NamedTuple):
     low_marginal: Array
     high_marginal: Array
     critical: float
-    tier: Array
+    known: Array
     separable: int
     method: str
 
@@ -169,7 +168,7 @@ def rank_sets(estimates: Estimates) -> RankSets:
         low_marginal=sets[2],
         high_marginal=sets[3],
         critical=critical,
-        tier=_tiers(estimates, critical),
+        known=np.isfinite(estimates.value),
         separable=int(counts[0].sum()),
         method="stepwise" if stepwise else "Holm",
     )
@@ -260,48 +259,3 @@ def _blocks(n: int) -> Iterator[slice]:
     step = max(1, _CHUNK // max(n, 1))
     for start in range(0, n, step):
         yield slice(start, min(start + step, n))
-
-
-def _tiers(estimates: Estimates, critical: float) -> Array:
-    """(J,) the length of the longest chain of separable clusters that ends in each."""
-    if len(estimates.known) > PAIRS_UP_TO:
-        return _tiers_by_groups(estimates, critical)
-    tier = np.full(len(estimates.value), np.nan)
-    order = estimates.known[np.argsort(-estimates.value[estimates.known], kind="stable")]
-    for place, i in enumerate(order):
-        above = order[:place]
-        shown = estimates.statistics(np.array([i]), above)[0] < -critical
-        tier[i] = 1 + tier[above[shown]].max(initial=0)
-    return tier
-
-
-def _tiers_by_groups(estimates: Estimates, critical: float) -> Array:
-    """The same with the bounds of standard errors, for a run of values at a time.
-
-    A run is so short that no two clusters within it are separable.
-    """
-    known, n = estimates.known, len(estimates.known)
-    value, bound = estimates.value[known], estimates.bounds
-    order = np.argsort(-value, kind="stable")
-    rank = np.empty(n, dtype=int)
-    rank[order] = np.arange(n)
-    members = [np.sort(rank[part]) for part, _ in estimates.groups]  # places in the order
-    descending, spread = -value[order], bound[order]
-    highest = [np.zeros(len(part) + 1, dtype=int) for part in members]  # tier of the first so many
-    tier = np.ones(n, dtype=int)
-    run = critical * np.sqrt(2.0 * spread.min())
-    start = 0
-    while start < n:
-        stop = max(int(np.searchsorted(descending, descending[start] + run, "left")), start + 1)
-        for part, top, (_, largest) in zip(members, highest, estimates.groups, strict=True):
-            reach = critical * np.sqrt(spread[start:stop] + largest)
-            above = np.searchsorted(descending[part], descending[start:stop] - reach, "left")
-            np.maximum(tier[start:stop], 1 + top[above], out=tier[start:stop])
-        for part, top in zip(members, highest, strict=True):
-            low, high = np.searchsorted(part, [start, stop])
-            top[low + 1 : high + 1] = tier[part[low:high]]
-            np.maximum.accumulate(top[low : high + 1], out=top[low : high + 1])
-        start = stop
-    found = np.full(len(estimates.value), np.nan)
-    found[known[order]] = tier
-    return found

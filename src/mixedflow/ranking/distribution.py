@@ -401,8 +401,8 @@ def rank(
     pairs by eye; ``rank_low``, ``rank_high`` the 95% posterior rank interval; ``p_top``,
     ``p_bottom`` the probability of being among the ``top`` best and worst (``share`` of the
     clusters, rounded up, unless given); ``rank_set_*`` simultaneous and marginal confidence sets
-    and ``tier`` (:class:`mixedflow.ranking.confidence_sets.RankSets`); ``surely`` top or bottom
-    where the simultaneous set lies among them; ``selected`` best, worst or empty; ``reliability``
+    (:class:`mixedflow.ranking.confidence_sets.RankSets`); ``surely`` top or bottom where the
+    simultaneous set lies among them; ``selected`` best, worst or empty; ``reliability``
     that of the cluster's own estimate; ``band`` above, as expected or below: where the interval
     that holds for all at once lies to the average.
 
@@ -472,7 +472,6 @@ def table(
             "overlap_high": mean + bar,
             "simultaneous_low": mean - drawn.band * sd,
             "simultaneous_high": mean + drawn.band * sd,
-            "tier": sets.tier,
             "surely": np.where(sets.high <= top, "top", np.where(sets.low > n - top, "bottom", "")),
             "selected": np.where(selected[0], "best", np.where(selected[1], "worst", "")),
             "reliability": own.reliability,
