@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 LOCK := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-header --no-emit-index-url \
 	--no-emit-find-links --no-emit-trusted-host --annotation-style=line
 
-.PHONY: all lint docs test test-processors reproduce audit lock clean
+.PHONY: all lint docs test tests test-processors reproduce audit lock clean
 
 all: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
@@ -36,8 +36,12 @@ docs: $(READY)
 	$(BIN)/python -m mixedflow.config.reference docs/config.md
 	$(BIN)/python docs/draw_architecture.py
 
+# The checks beside the tests: mypy alone would leave the other cores idle.
+test: $(READY)
+	$(MAKE) --jobs=2 lint tests
+
 # A worker more than there are cores: the one that tests Slurm waits most of its time.
-test: lint
+tests: $(READY)
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder \
 		--numprocesses $$($(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 

@@ -29,6 +29,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("Snakefile", "profiles", "src", "workflow")
+SNAKEMAKE = (sys.executable, "-m", "snakemake")
 PATIENCE = 120  # seconds, for runs of up to twenty jobs beside others
 HANGS = "hangs, and is killed\n"
 DECADE = 10 * 365 * 86400
@@ -76,7 +77,7 @@ def start(
 ) -> subprocess.Popen[str]:
     """Snakemake in a process group of its own, with the workflow and package of ``code``."""
     code = code or ROOT
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(code / "Snakefile")]
+    command = [*SNAKEMAKE, "--snakefile", str(code / "Snakefile")]
 
     def begin() -> None:
         # What a shell runs in the background ignores interrupts, and so would all that it starts.

@@ -146,7 +146,10 @@ def campaign(
     """
     draw, counts = random.Random(seed), Counter[str]()
     folder = analysis(faults.tiny(base / "edited"))
-    faults.checkout(folder / "checkout")
+    if code in kinds:
+        faults.checkout(folder / "checkout")
+    else:
+        (folder / "checkout").symlink_to(faults.ROOT)
     snakemake(folder)
     for number in range(edits):
         kind = kinds[number % len(kinds)]
@@ -156,7 +159,8 @@ def campaign(
         after, whole = records(folder), dict[str, Any]()
         if (number + 1) % compared == 0 or number + 1 == edits:
             fresh = base / "fresh"
-            shutil.copytree(folder, fresh, ignore=shutil.ignore_patterns("results", ".snakemake"))
+            left_out = shutil.ignore_patterns("results", ".snakemake")
+            shutil.copytree(folder, fresh, ignore=left_out, symlinks=True)
             snakemake(fresh)
             whole = records(fresh)
             shutil.rmtree(fresh)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from parsed_page import everything
+import warm_snakemake
 from visits import Run, frame
 
 from mixedflow import api, cli
@@ -36,7 +37,7 @@ def finished(visits: Path) -> Path:
     finally:
         os.chdir(before)
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "2"],
+        [*warm_snakemake.COMMAND, "--cores", "2"],
         cwd=visits,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
@@ -146,7 +147,7 @@ def test_snakemake_says_where_its_configuration_is_no_yaml(own: bool, tmp_path: 
     (tmp_path / "config.yaml").write_text("datasets: [1\nmodels: {}\n", "utf-8")
     snakefile = tmp_path / "Snakefile" if own else ROOT / "Snakefile"
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "-n", "--snakefile", str(snakefile)],
+        [*warm_snakemake.COMMAND, "-n", "--snakefile", str(snakefile)],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         capture_output=True,

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import warm_snakemake
 import yaml
 from chunk_data import damaged, write_files
 from parsed_page import everything
@@ -140,7 +140,7 @@ def compared_as_all_rows(run: Path, frame: pd.DataFrame) -> None:
 def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
-            *(sys.executable, "-m", "snakemake", "--cores", "2", *options),
+            *(*warm_snakemake.COMMAND, "--cores", "2", *options),
             *("--configfile", "c.yaml"),
         ],
         cwd=folder,

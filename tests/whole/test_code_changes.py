@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import faults
@@ -23,6 +24,22 @@ DRAWS = (
 )  # fmt: skip
 
 
+@pytest.fixture(scope="module", autouse=True)
+def known() -> Iterator[None]:
+    """What was found in a file stays known until it has another content."""
+    read, found = digest._read.__wrapped__, {}
+
+    def remembered(path: Path, name: str, root: str) -> digest._Source:
+        key = (path, path.read_bytes(), name, root)
+        if key not in found:
+            found[key] = read(path, name, root)
+        return found[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digest, "_read", remembered)
+        yield
+
+
 @pytest.fixture(scope="module")
 def before(checkout: Path) -> dict[str, str]:
     return digests(checkout)
@@ -35,7 +52,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def digests(checkout: Path) -> dict[str, str]:
     """By script, of the code as it is now."""
-    for remembered in (digest._read, digest._path, digest.modules):
+    for remembered in (digest._path, digest.modules):
         remembered.cache_clear()
     scripts = sorted((checkout / "workflow" / "scripts").glob("*.py"))
     return {path.stem: digest.code_digest(path, checkout / SRC) for path in scripts}
@@ -61,6 +78,7 @@ CONCERNED = {
     f"{SRC}/prose/methods.py": {"report"},
     f"{SRC}/prose/references.bib": {"report"},
     f"{SRC}/report/paper.py": {"publish", "report", "word"},
+    f"{SRC}/analysis/exploration.py": {"explore"},
     f"{SRC}/analysis/rank_moves.py": {"moves"},
     f"{SRC}/analysis/ranking.py": {"moves", "rank"},
     f"{SRC}/figures/ranking.py": {"rank"},
@@ -87,6 +105,22 @@ def test_what_an_edit_concerns(checkout: Path, before: dict[str, str], name: str
     assert edits(checkout, before, (name,)) == CONCERNED[name]
 
 
+@pytest.mark.parametrize(
+    ("name", "reruns", "spares"),
+    [
+        ("ranking/distribution", {"rank"}, {"fit", "prepare"}),
+        ("model/objective", {"fit"}, {"prepare", "explore"}),
+        ("data/preparation", {"prepare"}, {"publish"}),
+    ],
+)
+def test_what_an_edit_reaches(
+    checkout: Path, before: dict[str, str], name: str, reruns: set[str], spares: set[str]
+) -> None:
+    """Of modules that others import, too many to be named."""
+    found = edits(checkout, before, (f"{SRC}/{name}.py",))
+    assert reruns <= found and not spares & found
+
+
 @pytest.mark.parametrize("added", ["# A comment.", '"""A note."""', "\n\n"])
 def test_an_edit_that_runs_not(checkout: Path, before: dict[str, str], added: str) -> None:
     """Of modules that decide about draws of a bootstrap, and of a script."""
@@ -111,6 +145,7 @@ def test_every_rule_asks_for_its_script() -> None:
     assert found == ALL
 
 
+@pytest.mark.usefixtures("warm_jobs")
 def test_what_the_workflow_makes_of_it(tiny_run: Path, tmp_path: Path) -> None:
     """Dry runs after a run: nothing for a comment or a new time, and what follows for code."""
     folder = tmp_path / "run"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import warm_snakemake
 import yaml
 
 from mixedflow.cli import check
@@ -45,12 +47,12 @@ class Reader:
         self.names: dict[str, Any] = {}
         programs = folder.parent / "bin"
         programs.mkdir()
+        snakemake = shlex.join(warm_snakemake.COMMAND)
         # The interpreter of these tests and the package of this checkout, by their usual names.
-        for name, module in (("mixedflow", "mixedflow.cli"), ("snakemake", "snakemake.cli")):
-            program = programs / name
-            program.write_text(
-                f"#!{sys.executable}\nimport sys\nfrom {module} import main\nsys.exit(main())\n"
-            )
+        command = "import sys\nfrom mixedflow.cli import main\nsys.exit(main())\n"
+        (programs / "mixedflow").write_text(f"#!{sys.executable}\n{command}")
+        (programs / "snakemake").write_text(f'#!/bin/sh\nexec {snakemake} "$@"\n')
+        for program in programs.iterdir():
             program.chmod(0o755)
         path = [str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]
         self.environment = {

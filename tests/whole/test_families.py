@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import warm_snakemake
 import yaml
 from family_data import HOSTILE, OUTCOMES, SUBSETS, benjamini_hochberg, configuration, dataset, holm
 from parsed_page import everything
@@ -30,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dataset().iloc[:200].to_csv(folder / "part.csv", index=False)
     (folder / "config.yaml").write_text(yaml.safe_dump(configuration()), "utf-8")
     ended = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "2"],
+        [*warm_snakemake.COMMAND, "--snakefile", ROOT / "Snakefile", "--cores", "2"],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         capture_output=True,

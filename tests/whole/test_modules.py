@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import faults
 import pandas as pd
 import pytest
+import warm_snakemake
 import yaml
 
 from mixedflow.cli import verify
@@ -45,7 +45,7 @@ def snakefile(folder: Path, *modules: str, more: str = "") -> Path:
 
 def snakemake(path: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Begun beside the Snakefile, run in ``folder``."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder)]
+    command = [*warm_snakemake.COMMAND, "--cores", "2", "--directory", str(folder)]
     return subprocess.run(
         [*command, *options],
         cwd=path.parent,

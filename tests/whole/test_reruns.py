@@ -5,7 +5,10 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
 import reruns
+
+pytestmark = pytest.mark.usefixtures("warm_jobs")
 
 
 def both(folder: Path, draw: random.Random) -> str:

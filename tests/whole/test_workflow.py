@@ -1,7 +1,4 @@
-"""The workflow as a user meets it: what runs, what reruns, and how bad input ends.
-
-All runs happen in copies of the checkout; ``PYTHONPATH`` puts the copied package first.
-"""
+"""The workflow as a user meets it: what runs, what reruns, and how bad input ends."""
 
 from __future__ import annotations
 
@@ -11,7 +8,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,23 +15,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import warm_snakemake
 import yaml
 
-from mixedflow.jobs import warm
+pytestmark = pytest.mark.usefixtures("warm_jobs")
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("Snakefile", "config.yaml", "data", "profiles", "src", "workflow")
 Edit = Callable[[dict[str, Any]], Any]
-
-
-def copy(folder: Path) -> Path:
-    for name in COPIED:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / name)
-    return folder
 
 
 def linked(folder: Path) -> Path:
@@ -46,17 +32,18 @@ def linked(folder: Path) -> Path:
     return folder
 
 
-def snakemake(folder: Path, *options: str, address: str = "") -> subprocess.CompletedProcess[str]:
-    """Jobs are run by the process at ``address``; without, the run starts one."""
-    copied = (folder / "src").exists()
+def default(folder: Path) -> Path:
+    """The default configuration with its data, too."""
+    shutil.copy(ROOT / "config.yaml", linked(folder))
+    (folder / "data").symlink_to(ROOT / "data")
+    return folder
+
+
+def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "2", *options],
+        [*warm_snakemake.COMMAND, "--cores", "2", *options],
         cwd=folder,
-        env={
-            **os.environ,
-            "PYTHONPATH": str((folder if copied else ROOT) / "src"),
-            warm.ADDRESS: address,
-        },
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
         text=True,
         timeout=600,
@@ -92,7 +79,7 @@ def reversed_keys(value: Any) -> Any:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the default configuration. Tests restore what they edit."""
-    folder = copy(tmp_path_factory.mktemp("finished"))
+    folder = default(tmp_path_factory.mktemp("finished"))
     run = snakemake(folder)
     assert run.returncode == 0, run.stdout + run.stderr
     return folder
@@ -100,11 +87,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(finished: Path) -> Any:
-    """The finished run; configuration and sources are put back afterwards, times included."""
+    """The finished run; its configuration is put back afterwards."""
     yield finished
-    shutil.copy2(ROOT / "config.yaml", finished / "config.yaml")
-    for source in (ROOT / "src").rglob("*.py"):
-        shutil.copy2(source, finished / source.relative_to(ROOT))
+    shutil.copy(ROOT / "config.yaml", finished / "config.yaml")
 
 
 # What runs, and what reruns
@@ -225,40 +210,13 @@ def test_a_trend_without_visits_is_explored_over_time_alone(run: Path) -> None:
     assert planned(run) == explored
 
 
-@pytest.mark.parametrize(
-    ("module", "reruns", "spares"),
-    [
-        (
-            "ranking/distribution",
-            {"rank_over:school_slope"},
-            {"fit:school_slope", "prepare:london"},
-        ),
-        ("model/objective", {"fit:growth"}, {"prepare:london", "explore:london"}),
-        ("analysis/exploration", {"explore:london"}, {"prepare:london", "fit:growth"}),
-        (
-            "data/preparation",
-            {"prepare:london", "prepare:children", "fit:growth", "report"},
-            set(),
-        ),
-    ],
-)
-def test_editing_a_source_file_reruns_what_it_makes(
-    run: Path, module: str, reruns: set[str], spares: set[str]
-) -> None:
-    with (run / "src" / "mixedflow" / f"{module}.py").open("a", encoding="utf-8") as stream:
-        stream.write("\n_ADDED = 1\n")
-    jobs = planned(run)
-    assert reruns <= jobs
-    assert not spares & jobs
-
-
 def test_reordering_keys_reruns_nothing(run: Path) -> None:
     edit_config(run, reversed_keys)
     assert planned(run) == set()
 
 
 def test_lint_reports_nothing_but_the_single_environment(tmp_path: Path) -> None:
-    text = snakemake(copy(tmp_path), "--lint")
+    text = snakemake(default(tmp_path), "--lint")
     told = re.findall(r"^ +\* ([^\n]+?):?$", text.stdout + text.stderr, re.MULTILINE)
     assert {line.split(":")[0] for line in told} <= {
         "Additionally specify a conda environment or container for each rule, environment "
@@ -369,7 +327,7 @@ def test_a_configuration_of_ones_own_stands_alone(run: Path) -> None:
     assert {job.partition(":")[2] for job in jobs} - {""} == {"london", "school_slope"}
 
 
-def test_a_bootstrap_of_a_model_and_of_a_comparison(tmp_path: Path, warm_address: str) -> None:
+def test_a_bootstrap_of_a_model_and_of_a_comparison(tmp_path: Path) -> None:
     """Its table is an artifact, its intervals are the tables', and two runs draw the same."""
     run = linked(tmp_path)
     (run / "data").symlink_to(ROOT / "data")
@@ -394,7 +352,7 @@ def test_a_bootstrap_of_a_model_and_of_a_comparison(tmp_path: Path, warm_address
     names = ("models/line/bootstrap", "comparisons")
     tables = {run / f"own/{name}.csv": b"" for name in names}
     own = (*(f"own/{name}.csv" for name in names), "--configfile", "own.yaml")
-    ended = snakemake(run, *own, "--cores", "1", address=warm_address)
+    ended = snakemake(run, *own, "--cores", "1")
     assert ended.returncode == 0, ended.stderr[-2000:]
     for table in tables:
         tables[table] = table.read_bytes()
@@ -402,7 +360,7 @@ def test_a_bootstrap_of_a_model_and_of_a_comparison(tmp_path: Path, warm_address
     # What was interrupted goes on: draws that are there are not made again.
     (run / "own/models/line/.bootstrap/250-299.npz").unlink()
     assert planned(run, *own) == {"bootstrap:line,", "fit_bootstrapped:line", "compare"}
-    ended = snakemake(run, *own, "--cores", "2", address=warm_address)
+    ended = snakemake(run, *own, "--cores", "2")
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert tables == {table: table.read_bytes() for table in tables}
     drawn = pd.read_csv(run / "own/models/line/bootstrap.csv")
@@ -477,7 +435,7 @@ BAD_MODELS: dict[str, tuple[str, str, str]] = {
 
 
 @pytest.fixture(scope="module")
-def bad_run(tmp_path_factory: pytest.TempPathFactory, warm_address: str) -> tuple[Path, str]:
+def bad_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """One run of everything that is bad, each fault a data set or model of its own."""
     folder = linked(tmp_path_factory.mktemp("bad"))
     frame = small_frame()
@@ -505,7 +463,7 @@ def bad_run(tmp_path_factory: pytest.TempPathFactory, warm_address: str) -> tupl
         "results": "results",
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), "utf-8")
-    run = snakemake(folder, "--keep-going", address=warm_address)
+    run = snakemake(folder, "--keep-going")
     assert run.returncode == 1
     return folder, run.stdout + run.stderr
 

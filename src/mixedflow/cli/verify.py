@@ -20,6 +20,7 @@ from mixedflow.errors import ConfigError, SourceError
 from mixedflow.jobs import integrity, provenance
 from mixedflow.jobs.integrity import Finding
 
+SNAKEMAKE = (sys.executable, "-m", "snakemake")
 _MOST_KEYS = 3  # that a finding names
 _IN_SNAKEFILE = re.compile(r'in file ".*", line \d+:$')
 _PARTS = {"code": "the code", "config": "the configuration", "source": "the data source"}
@@ -159,7 +160,7 @@ def _manifest(path: Path, shown: str) -> dict[str, Any]:
 def _plans(snakefile: Path | str, config: Path | None, folder: Path) -> list[dict[str, Any]]:
     """What each job would rest on now: only the workflow itself can tell, one or more of them."""
     with tempfile.TemporaryDirectory() as scratch:
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--list-rules"]
+        command = [*SNAKEMAKE, "--snakefile", str(snakefile), "--list-rules"]
         command += ["--workflow-profile", "none", "--cores", "1", "--nolock"]
         if config is not None:
             reading.parse(folder / config)  # Snakemake does not say where a file is no YAML
