@@ -5,8 +5,8 @@ OpenBLAS and NumPy have kernels for each generation of processors, and each roun
 machine, then with each older generation that it can run, compares every file of the results, and
 prints how many differ; of text, how many of its numbers differ and the largest relative difference.
 ``--pythons PYTHON ...`` runs these interpreters instead, which have the packages of
-requirements.lock; what records and the manifest say of versions does not count. Exit code 1 if any
-differs.
+requirements.lock; what records, manifest and report say of versions does not count. Exit code 1 if
+any differs.
 """
 
 from __future__ import annotations
@@ -45,20 +45,26 @@ def kernels(cpuinfo: Path = Path("/proc/cpuinfo")) -> Iterator[tuple[str, dict[s
             yield core, {"OPENBLAS_CORETYPE": core, **features}
 
 
-def content(path: Path, versions: bool) -> bytes:
-    """Of a file; without ``versions`` records and the manifest lack them, and digests over them."""
-    if versions or not (path.name == "manifest.json" or "records" in path.parts):
+def content(path: Path, results: Path, python: bool) -> bytes:
+    """Of a file; for another ``python`` without what it says of versions, and digests over that."""
+    name = path.relative_to(results).parts
+    if not python or not (name[-1] in ("manifest.json", "report.html") or name[0] == "records"):
         return path.read_bytes()
+    if name[-1] == "report.html":
+        (told,) = json.loads((results / "manifest.json").read_bytes())["environments"].values()
+        return path.read_bytes().replace(told["python"].encode(), b"")
     told = json.loads(path.read_bytes())
     for part in (told, *told.get("jobs", {}).values()):
         for key in ("environment", "environments", "digest", "record_sha256"):
             part.pop(key, None)
+    for made in (told.get("artifacts", {}), told.get("outputs", {})):
+        made.pop("results/report.html", None)
     return json.dumps(told).encode()
 
 
-def difference(one: Path, two: Path, versions: bool) -> str:
-    """What differs between two files, empty if nothing."""
-    first, second = content(one, versions), content(two, versions)
+def difference(path: Path, one: Path, two: Path, python: bool) -> str:
+    """What differs between a file of two results, empty if nothing."""
+    first, second = (content(folder / path, folder, python) for folder in (one, two))
     if first == second:
         return ""
     try:
@@ -95,7 +101,7 @@ def main() -> int:
             first = first or found
             differing = {path: "not in both" for path in files(first) ^ files(found)}
             for path in files(first) & files(found):
-                if said := difference(first / path, found / path, versions=not pythons):
+                if said := difference(path, first, found, python=bool(pythons)):
                     differing[path] = said
             for path in sorted(differing):
                 print(f"  {path}: {differing[path]}")
