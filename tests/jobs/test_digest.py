@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import io
+import json
 import tokenize
 from pathlib import Path
 
@@ -290,3 +291,72 @@ def test_start_of_a_run_is_quick() -> None:
     for script in SCRIPTS:
         digest.code_digest(script)
     assert digest._read.cache_info().misses <= len(SOURCES) + len(SCRIPTS)
+
+
+# What is remembered
+
+
+def read_anew() -> None:
+    """As the next run does."""
+    digest._read.cache_clear()
+    digest._remembered.cache_clear()
+    digest.modules.cache_clear()
+    digest._used.clear()
+
+
+@pytest.fixture
+def working(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A folder in which a run has been, where nothing is remembered yet."""
+    (tmp_path / "here" / ".snakemake").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.delenv("MIXEDFLOW_PLAN", raising=False)
+    read_anew()
+    yield tmp_path / "here" / digest.MEMORY
+    read_anew()
+
+
+def test_what_was_parsed_is_not_parsed_again(
+    tmp_path: Path, working: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, package = made(tmp_path, "from pack import a", a="from pack import b", b="x = 1")
+    first = digest.code_digest(script, package)
+    read_anew()
+    with monkeypatch.context() as within:
+        within.setattr(digest, "_parsed", lambda *given: pytest.fail("it was parsed"))
+        assert digest.code_digest(script, package) == first
+    # What changed is read, what was put back is known, and `verify` trusts no memory.
+    (package / "b.py").write_text("x = 2", "utf-8")
+    read_anew()
+    assert digest.code_digest(script, package) != first
+    (package / "b.py").write_text("x = 1", "utf-8")
+    monkeypatch.setenv("MIXEDFLOW_PLAN", str(tmp_path))
+    read_anew()
+    kept = working.read_bytes()
+    parsed = []
+    whole = digest._parsed
+    monkeypatch.setattr(digest, "_parsed", lambda *given: parsed.append(given) or whole(*given))
+    assert digest.code_digest(script, package) == first
+    assert len(parsed) == 4 and working.read_bytes() == kept
+
+
+@pytest.mark.parametrize(
+    "left", ["", "{}", "[]", '{"reader": "another", "files": {}}', '{"reader": 1}', "[[[", '"a"']
+)
+def test_a_memory_that_is_none_is_no_hindrance(tmp_path: Path, working: Path, left: str) -> None:
+    script, package = made(tmp_path, "from pack import a", a="x = 1")
+    first = digest.code_digest(script, package)
+    working.write_text(left, "utf-8")
+    read_anew()
+    assert digest.code_digest(script, package) == first
+    assert digest._reader() in working.read_text("utf-8")
+
+
+def test_entries_that_make_no_sense_are_read_anew(tmp_path: Path, working: Path) -> None:
+    script, package = made(tmp_path, "from pack import a", a="x = 1")
+    first = digest.code_digest(script, package)
+    told = json.loads(working.read_text("utf-8"))
+    for wrong in ([1], None, 7, {}):
+        told["files"] = dict.fromkeys(told["files"], wrong)
+        working.write_text(json.dumps(told), "utf-8")
+        read_anew()
+        assert digest.code_digest(script, package) == first

@@ -32,7 +32,8 @@ def schema() -> dict[str, Any]:
     for root in (package, package.parents[1]):
         path = root / "workflow" / "schemas" / "config.schema.yaml"
         if path.exists():
-            found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+            fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+            found: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=fast)
             return found
     raise ConfigError("mixedflow", "the schema of the configuration is not installed")
 

@@ -1,12 +1,18 @@
 """Which code makes a job's outputs: the modules that its script imports, and one digest of them.
 
-A job that has the digest among its parameters reruns when that code changes, and for no other.
+A job that has the digest among its parameters reruns when that code changes, and for no other. What
+was found in a file is remembered by its content beside Snakemake's own notes, for to parse the
+package takes longer than all else that a run with nothing to do does; the memory may be lost at any
+time.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
+import json
+import os
 import re
 import tokenize
 from collections.abc import Iterable, Iterator
@@ -14,6 +20,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from mixedflow.artifacts.storage import write_text
+from mixedflow.jobs.provenance import PLAN
+
+MEMORY = Path(".snakemake/mixedflow/code.json")
 PACKAGE = Path(__file__).resolve().parents[1]
 
 # What surrounds a job decides about its log and its record, and about none of its results.
@@ -62,6 +72,7 @@ def code_digest(script: Path, package: Path = PACKAGE) -> str:
         parts.append((name, known.digest))
         for read in sorted({file for glob in known.resources for file in path.parent.glob(glob)}):
             parts.append((read.relative_to(package).as_posix(), _sha256(read.read_bytes())))
+    _remember()
     return _sha256(repr(parts).encode())[:16]
 
 
@@ -104,6 +115,12 @@ class _Source:
 @cache
 def _read(path: Path, name: str, root: str) -> _Source:
     """A file of the package ``root``, which is the module ``name`` (a script has no name)."""
+    key = _sha256(f"{root} {name} {path.name == '__init__.py'}\n".encode() + path.read_bytes())
+    found = _used[key] = _remembered().get(key) or _parsed(path, name, root)
+    return found
+
+
+def _parsed(path: Path, name: str, root: str) -> _Source:
     with tokenize.open(path) as file:  # heeds a declared encoding; all line ends become \n
         text = file.read()
     tree = ast.parse(text, filename=str(path))
@@ -115,6 +132,38 @@ def _read(path: Path, name: str, root: str) -> _Source:
         frozenset(found for found in names if found.partition(".")[0] == root),
         tuple(glob for node in tree.body for glob in _resources(node)),
     )
+
+
+_used: dict[str, _Source] = {}
+
+
+@cache
+def _remembered() -> dict[str, _Source]:
+    """What was found in files, by their name and content, and by this reader."""
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+        told = {} if PLAN in os.environ else json.loads(MEMORY.read_text("utf-8"))
+        if told and told["reader"] == _reader():
+            return {
+                key: _Source(str(digest), frozenset(imports), tuple(resources))
+                for key, (digest, imports, resources) in told["files"].items()
+            }
+    return {}
+
+
+def _remember() -> None:
+    """Keep what this run has used, if it had to read any of it; never where nothing else runs."""
+    known = _remembered()
+    if PLAN in os.environ or _used.keys() <= known.keys() or not MEMORY.parents[1].is_dir():
+        return
+    files = {k: [s.digest, sorted(s.imports), list(s.resources)] for k, s in _used.items()}
+    with contextlib.suppress(OSError):  # a memory is no reason to fail
+        write_text(MEMORY, json.dumps({"reader": _reader(), "files": files}, sort_keys=True))
+    known.update(_used)
+
+
+@cache
+def _reader() -> str:
+    return _sha256(Path(__file__).read_bytes())
 
 
 def _running(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
