@@ -35,43 +35,51 @@ rule explore:
         "../scripts/explore.py"
 
 
-use rule explore as explore_time with:
-    output:
-        **outputs("explore", registry.TIME),
-    wildcard_constraints:
-        dataset=one_of(TIMED - TRENDED),
+if TIMED - TRENDED:
+
+    use rule explore as explore_time with:
+        output:
+            **outputs("explore", registry.TIME),
+        wildcard_constraints:
+            dataset=one_of(TIMED - TRENDED),
 
 
-use rule explore as explore_trend with:
-    output:
-        **outputs("explore", registry.TIME, registry.TREND),
-    wildcard_constraints:
-        dataset=one_of(TRENDED - VISITED),
+if TRENDED - VISITED:
+
+    use rule explore as explore_trend with:
+        output:
+            **outputs("explore", registry.TIME, registry.TREND),
+        wildcard_constraints:
+            dataset=one_of(TRENDED - VISITED),
 
 
-use rule explore as explore_visits with:
-    output:
-        **outputs("explore", registry.TIME, registry.TREND, registry.VISITS),
-    wildcard_constraints:
-        dataset=one_of(VISITED),
+if VISITED:
+
+    use rule explore as explore_visits with:
+        output:
+            **outputs("explore", registry.TIME, registry.TREND, registry.VISITS),
+        wildcard_constraints:
+            dataset=one_of(VISITED),
 
 
-# How several grouping factors lie to each other.
-rule levels:
-    input:
-        data=f"{DATASET}/data.parquet",
-        card=f"{DATASET}/data_card.json",
-    output:
-        **outputs("levels", registry.FACTORS),
-    log:
-        f"{LOGS}/levels/{{dataset}}.log",
-    wildcard_constraints:
-        dataset=one_of(FACTORS),
-    threads: 1
-    resources:
-        mem_mb=growing(500, per_mb=30),
-        runtime=growing(10, per_mb=0.1),
-    params:
-        task=lambda w: task("levels", factors=FACTORS[w.dataset]),
-    script:
-        "../scripts/levels.py"
+if FACTORS:
+
+    # How several grouping factors lie to each other.
+    rule levels:
+        input:
+            data=f"{DATASET}/data.parquet",
+            card=f"{DATASET}/data_card.json",
+        output:
+            **outputs("levels", registry.FACTORS),
+        log:
+            f"{LOGS}/levels/{{dataset}}.log",
+        wildcard_constraints:
+            dataset=one_of(FACTORS),
+        threads: 1
+        resources:
+            mem_mb=growing(500, per_mb=30),
+            runtime=growing(10, per_mb=0.1),
+        params:
+            task=lambda w: task("levels", factors=FACTORS[w.dataset]),
+        script:
+            "../scripts/levels.py"

@@ -53,20 +53,22 @@ for family_name, family_spec in FAMILIES.items():
                 "../scripts/family_batch.py"
 
 
-rule family:
-    input:
-        lambda w: list(MEMBERS[w.family].values()),
-    output:
-        **outputs("family"),
-    log:
-        f"{LOGS}/families/{{family}}.log",
-    wildcard_constraints:
-        family=one_of(FAMILIES),
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
-    params:
-        task=lambda w: task("family_table", family=FAMILIES[w.family]),
-    script:
-        "../scripts/family_table.py"
+if FAMILIES:
+
+    rule family:
+        input:
+            lambda w: list(MEMBERS[w.family].values()),
+        output:
+            **outputs("family"),
+        log:
+            f"{LOGS}/families/{{family}}.log",
+        wildcard_constraints:
+            family=one_of(FAMILIES),
+        threads: 1
+        resources:
+            mem_mb=growing(1000),
+            runtime=growing(10),
+        params:
+            task=lambda w: task("family_table", family=FAMILIES[w.family]),
+        script:
+            "../scripts/family_table.py"
