@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+_ROOT = Path(__file__).resolve().parents[2]
 _SCRIPT = """
 import os, sys
 from mixedflow.jobs.warm import hand_over
@@ -166,3 +167,26 @@ def test_a_killed_job_fails(run, tmp_path):
     os.kill(int(_wait(tmp_path / "pid").read_text()), signal.SIGKILL)
     job.communicate()
     assert job.returncode not in (0, None)
+
+
+_IMPORTED = """
+import importlib, sys
+from pathlib import Path
+from mixedflow.jobs import digest, warm
+
+for name in warm._named(Path("workflow/scripts")):
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        pass
+used = {name for script in Path("workflow/scripts").glob("*.py") for name in digest.modules(script)}
+print(len(used), *sorted(used - sys.modules.keys()))
+"""
+
+
+def test_no_fork_has_to_import_what_the_workflows_scripts_do():
+    told = subprocess.run(
+        [sys.executable, "-c", _IMPORTED], cwd=_ROOT, capture_output=True, text=True, check=True
+    )
+    count, *missing = told.stdout.split()
+    assert int(count) > 150 and missing == []

@@ -38,11 +38,13 @@ _LAST = (
     "scipy.sparse",
     "scipy.stats",
     "pyarrow.parquet",
+    "pyarrow.pandas_compat",
     "statsmodels.regression.mixed_linear_model",
     "matplotlib.figure",
     "matplotlib.backends.backend_svg",
     "jinja2",
 )
+_IMPORT = re.compile(r"^from (mixedflow[\w.]*) import (.+)$", re.MULTILINE)
 _STARTED = b"+"
 
 
@@ -145,10 +147,13 @@ def serve(address: str, door: socket.socket, scripts: Path) -> None:
 
 
 def _named(scripts: Path) -> Iterator[str]:
-    """The modules that scripts name, those of the first jobs first."""
+    """What scripts import, which may be modules, that of the first jobs first."""
     found: dict[str, None] = {}
-    for script in sorted(scripts.glob("*.py"), key=lambda path: path.stem != "prepare"):
-        found |= dict.fromkeys(re.findall(r"^from (mixedflow[\w.]*) import", script.read_text()))
+    first = {"prepare": 0, "fit": 1}
+    for script in sorted(scripts.glob("*.py"), key=lambda path: first.get(path.stem, 2)):
+        for package, names in _IMPORT.findall(script.read_text("utf-8")):
+            parts = [name.partition(" as ")[0] for name in names.split(", ")]
+            found |= dict.fromkeys([package, *(f"{package}.{part}" for part in parts)])
     yield from found
 
 
