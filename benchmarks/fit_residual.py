@@ -14,10 +14,9 @@ nlme's version (Debian's own is slow: apt-get install libopenblas0-pthread).
 from __future__ import annotations
 
 import argparse
-import gc
 import json
-import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -27,7 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fit
+from engines import SEED, Answer, Timed, answer
+from engines.machine import machine, say
+from engines.worker import Worker, serve
 
 HERE = Path(__file__).resolve()
 ENGINES = ("mixedflow", "nlme")
@@ -124,7 +125,7 @@ def flat(clusters: int, rows: int, **columns: Any) -> Columns:
 def ar1() -> Columns:
     import numpy as np
 
-    rng, (J, n) = np.random.default_rng(fit.SEED), (20_000, 10)
+    rng, (J, n) = np.random.default_rng(SEED), (20_000, 10)
     x, t = rng.normal(size=(J, n)), np.tile(np.arange(float(n)), (J, 1))
     y = 1.0 + 0.5 * x + rng.normal(size=(J, 1)) + correlated(rng, np.full((J, n), 0.5))
     return flat(J, n, y=y, x=x, t=t)
@@ -133,7 +134,7 @@ def ar1() -> Columns:
 def car1() -> Columns:
     import numpy as np
 
-    rng, (J, n) = np.random.default_rng(fit.SEED), (2000, 10)
+    rng, (J, n) = np.random.default_rng(SEED), (2000, 10)
     x, t = rng.normal(size=(J, n)), np.sort(rng.uniform(0.0, 10.0, (J, n)), axis=1)
     h = np.repeat(rng.integers(0, 2, (J, 1)), n, axis=1)
     e = correlated(rng, np.exp(-np.diff(t, prepend=0.0) / 1.5)) * np.where(h, 1.5, 1.0)
@@ -143,7 +144,7 @@ def car1() -> Columns:
 def unstructured() -> Columns:
     import numpy as np
 
-    rng, (J, V) = np.random.default_rng(fit.SEED), (2000, 5)
+    rng, (J, V) = np.random.default_rng(SEED), (2000, 5)
     L = np.eye(V) + 0.4 * np.tril(rng.normal(size=(V, V)))
     x, t = rng.normal(size=(J, V)), np.tile(np.arange(1.0, V + 1), (J, 1))
     found = flat(J, V, y=1.0 + 0.5 * x + 0.1 * t + rng.normal(size=(J, V)) @ L.T, x=x, t=t)
@@ -244,25 +245,27 @@ def frame_of(folder: Path, meta: dict[str, Any]) -> Any:
 
 
 def work(folder: Path) -> None:
-    """mixedflow's fits, one for each line of input, as :func:`fit.work`."""
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
+    """mixedflow's fits, one for each line of input."""
     warnings.simplefilter("ignore")
+    serve(lambda: _mixedflow(folder))
+
+
+def _mixedflow(folder: Path) -> tuple[str, Timed]:
     import mixedflow
 
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     of, frame = SETS[meta["name"]], frame_of(folder, meta)
-    print(json.dumps({"version": str(mixedflow.__version__)}), file=channel, flush=True)
-    for _ in sys.stdin:
-        gc.collect()
+
+    def run() -> Answer:
         start = time.process_time()
         for _ in range(meta["times"]):
             found = mixedflow.fit(of.formula, frame, residual=of.residual, cluster=of.cluster)
             s = found.solution
             _ = (s.beta, s.phi, s.s2, s.G, found.log_likelihood)
         laps = {"all": (time.process_time() - start) / meta["times"]}
-        answer = fit.answer(laps, found.log_likelihood, True)
-        print(json.dumps(answer), file=channel, flush=True)
+        return answer(laps, found.log_likelihood, True)
+
+    return str(mixedflow.__version__), run
 
 
 # The parent
@@ -272,16 +275,16 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         maker = [sys.executable, str(HERE), "--make", name, "--folder", str(folder)]
-        fit.subprocess.run(maker, check=True)
+        subprocess.run(maker, check=True)
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         result: dict[str, Any] = {**meta, "engines": {}}
-        workers: dict[str, fit.Worker] = {}
+        workers: dict[str, Worker] = {}
         commands = {
             "mixedflow": [sys.executable, str(HERE), "--work", "--folder", str(folder)],
             "nlme": ["Rscript", str(HERE.with_name("peers_residual.R")), str(folder)],
         }
         for engine, command in commands.items():
-            worker = fit.Worker(command, folder / f"{engine}.log", options.limit)
+            worker = Worker(command, folder / f"{engine}.log", options.limit)
             result["engines"][engine] = found = {"fits": []}
             try:
                 found["version"] = worker.answer()["version"]
@@ -289,7 +292,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
             except RuntimeError as error:
                 found.update(failed=str(error))
                 worker.end(at_once=True)
-                fit.say(f"  {engine}: {error}")
+                say(f"  {engine}: {error}")
                 continue
             workers[engine] = worker
         for _ in range(options.rounds):
@@ -352,9 +355,9 @@ def main() -> int:
     if options.read:
         print(table([json.loads(path.read_text(encoding="utf-8")) for path in options.read]))
         return 0
-    run = {"date": options.date, "machine": fit.machine(), "sets": []}
+    run = {"date": options.date, "machine": machine(), "sets": []}
     for name in options.sets.split(";"):
-        fit.say(name)
+        say(name)
         run["sets"].append(measure(name, options))
         if options.output:
             options.output.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")

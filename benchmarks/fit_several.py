@@ -20,11 +20,10 @@ environment of its own, whose interpreter is ``--peers``. Engines that are not t
 from __future__ import annotations
 
 import argparse
-import gc
 import json
-import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -34,11 +33,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import fit
+from engines import SEED, Answer, Timed, answer
+from engines.machine import machine, say
+from engines.tables import memory
+from engines.worker import Worker, serve
 
 HERE = Path(__file__).resolve()
 ENGINES = ("mixedflow", "lme4", "glmm")
-THREADS = {"RAYON_NUM_THREADS": "1"}
 SLOW = 20.0
 
 Columns = dict[str, Any]
@@ -74,7 +75,7 @@ def simulated(rows: int, levels: Callable[[Any], Columns], sds: dict[str, float]
     """y = 1 + x + w / 2 + effects + e of SD 2; a "x | f" has a slope of that SD."""
     import numpy as np
 
-    rng = np.random.default_rng(fit.SEED)
+    rng = np.random.default_rng(SEED)
     factors = levels(rng)
     x, w = rng.normal(size=(2, rows))
     y = 1.0 + x + 0.5 * w + 2.0 * rng.normal(size=rows)
@@ -185,49 +186,43 @@ def frame_of(folder: Path, meta: dict[str, Any]) -> Any:
 # The engines
 
 
-def mixedflow_engine(formula: str, frame: Any) -> tuple[str, fit.Timed]:
+def mixedflow_engine(formula: str, frame: Any) -> tuple[str, Timed]:
     import mixedflow
 
-    def run() -> fit.Answer:
+    def run() -> Answer:
         start = time.process_time()
         found = mixedflow.fit(formula, frame, "reml")
         fitted = time.process_time()
         s = found.solution
         _ = (s.beta, s.phi, s.s2, s.G, found.log_likelihood, [(e.u, e.C) for e in s.effects])
         laps = {"fit": fitted - start, "all": time.process_time() - start}
-        return fit.answer(laps, found.log_likelihood, True)
+        return answer(laps, found.log_likelihood, True)
 
     return str(mixedflow.__version__), run
 
 
-def glmm_engine(formula: str, frame: Any) -> tuple[str, fit.Timed]:
+def glmm_engine(formula: str, frame: Any) -> tuple[str, Timed]:
     import glmm
 
     names = [part.split("|")[1].partition(")")[0].strip() for part in formula.split("(")[1:]]
     frame = frame.assign(**{name: frame[name].astype(str).astype(object) for name in names})
 
-    def run() -> fit.Answer:
+    def run() -> Answer:
         start = time.process_time()
         found = glmm.fit(frame, formula, reml=True)
         _ = (found.beta, found.se, found.ranef)
         laps = {"all": time.process_time() - start}
-        return fit.answer(laps, found.loglik, found.converged)
+        return answer(laps, found.loglik, found.converged)
 
     return version("glmm"), run
 
 
 def work(engine: str, folder: Path) -> None:
-    """As :func:`fit.work`."""
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
+    """mixedflow's or glmm's fits, one for each line of input."""
     warnings.simplefilter("ignore")
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     loader = {"mixedflow": mixedflow_engine, "glmm": glmm_engine}[engine]
-    release, run = loader(meta["formula"], frame_of(folder, meta))
-    print(json.dumps({"version": release}), file=channel, flush=True)
-    for _ in sys.stdin:
-        gc.collect()
-        print(json.dumps(run()), file=channel, flush=True)
+    serve(lambda: loader(meta["formula"], frame_of(folder, meta)))
 
 
 def command_of(engine: str, folder: Path, peers: str) -> list[str]:
@@ -244,16 +239,15 @@ def measure(name: str, engines: list[str], options: argparse.Namespace) -> dict[
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         # In a process of its own: a child starts with the peak memory of its parent.
-        os.environ.update(THREADS)
         maker = [sys.executable, str(HERE), "--make", name, "--folder", str(folder)]
-        fit.subprocess.run(maker, check=True)
+        subprocess.run(maker, check=True)
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         result: dict[str, Any] = {"name": name, **meta, "engines": {}}
-        workers: dict[str, fit.Worker] = {}
+        workers: dict[str, Worker] = {}
         rounds = {}
         for engine in engines:
             command = command_of(engine, folder, options.peers)
-            worker = fit.Worker(command, folder / f"{engine}.log", options.limit)
+            worker = Worker(command, folder / f"{engine}.log", options.limit)
             result["engines"][engine] = found = {"fits": []}
             try:
                 found["version"] = worker.answer()["version"]
@@ -261,10 +255,10 @@ def measure(name: str, engines: list[str], options: argparse.Namespace) -> dict[
                 took = worker.fit()["seconds"]["all"]
             except RuntimeError as error:
                 found.update(failed=str(error), peak_mib=worker.end(at_once=True))
-                fit.say(f"  {engine}: {error}")
+                say(f"  {engine}: {error}")
                 continue
             workers[engine], rounds[engine] = worker, 1 if took > SLOW else options.rounds
-            fit.say(f"  {engine}: warm-up {took:.3f} s")
+            say(f"  {engine}: warm-up {took:.3f} s")
         for k in range(options.rounds):
             for engine, worker in workers.items():
                 if k < rounds[engine]:
@@ -305,7 +299,7 @@ def table(runs: list[dict[str, Any]]) -> str:
         for engine in ENGINES[1:]:
             both = engine in best and "mixedflow" in best
             cells.append(f"{best[engine] - best['mixedflow']:+.1e}" if both else "-")
-        peaks = [fit.memory(data["engines"].get(engine, {})) for engine in ENGINES]
+        peaks = [memory(data["engines"].get(engine, {})) for engine in ENGINES]
         levels = " x ".join(f"{n:,}" for n in data["levels"])
         lines.append("| " + " | ".join([data["name"], levels, *cells, ", ".join(peaks)]) + " |")
     for data in sets:
@@ -343,11 +337,11 @@ def main() -> int:
     engines = [engine for engine in ENGINES if engine in options.engines.split(",")]
     for engine, there in (("lme4", shutil.which("Rscript")), ("glmm", options.peers)):
         if engine in engines and not there:
-            fit.say(f"{engine} is skipped: it is not there")
+            say(f"{engine} is skipped: it is not there")
             engines.remove(engine)
-    run = {"date": options.date, "machine": fit.machine(), "sets": []}
+    run = {"date": options.date, "machine": machine(), "sets": []}
     for name in options.sets.split(";"):
-        fit.say(name)
+        say(name)
         run["sets"].append(measure(name, engines, options))
         if options.output:
             options.output.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
