@@ -128,7 +128,9 @@ def _texts(column: pd.Series) -> Coded:
         numbers = column.to_numpy()
         ordered = _ascending(numbers) and not (len(numbers) and numbers[0] < 0)
         codes, values = _runs(numbers) if ordered else pd.factorize(numbers)
-        return Coded(codes, values.astype(str).astype(object), ordered)
+        names = np.empty(len(values), dtype=object)
+        names[:] = list(map(str, values.tolist()))  # faster than by numpy's text of fixed width
+        return Coded(codes, names, ordered)
     if isinstance(column.dtype, pd.StringDtype):
         codes, texts = pd.factorize(column)  # by the hashes of Arrow, without an object for a row
         return Coded(codes, texts.to_numpy(dtype=object))

@@ -306,9 +306,10 @@ def scales_of(
         squares = np.einsum("nk,nk->k", columns, columns)
         if not np.isfinite(squares).all():
             raise NotFiniteError
-        largest = np.abs(columns[:, squares == 0]).max(axis=0, initial=0.0)
-        if strict and ((largest > 0) & (largest < _SMALLEST)).any():
-            raise NotFiniteError
+        if strict and (squares == 0).any():
+            largest = np.abs(columns[:, squares == 0]).max(axis=0, initial=0.0)
+            if ((largest > 0) & (largest < _SMALLEST)).any():
+                raise NotFiniteError
     Q, R = _triangle(X, strict, False, near=near)
     root_n, q = np.sqrt(len(y)), Z.shape[1]
     T = np.zeros((q, q))
@@ -328,7 +329,8 @@ def _triangle(
     """(Q, R) with a positive diagonal, columns brought to unit norm before they are compared."""
     norms = np.sqrt(np.einsum("nk,nk->k", columns, columns))
     # Squares of what is very small are 0, and the column is not.
-    norms = np.where(norms > VANISHES, norms, np.abs(columns).max(axis=0, initial=0.0))
+    if not (norms > VANISHES).all():
+        norms = np.where(norms > VANISHES, norms, np.abs(columns).max(axis=0, initial=0.0))
     unit = np.where(norms > 0, norms, 1.0)
     Q, R = np.linalg.qr(columns / unit)
     left = np.abs(np.diag(R))

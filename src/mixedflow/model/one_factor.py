@@ -194,6 +194,14 @@ class OneFactor:
             PEE.reshape(m, q, f, q, f).transpose(0, 1, 3, 2, 4).reshape(m * q * q, f * f),
         )
 
+    def products_of_pairs(self) -> Array:
+        """(m, m) the sums' PP at D = 0, where P is Z'Z itself."""
+        PP = np.zeros((self.pairs.m,) * 2)
+        for here in self.chunks():
+            P = self.products.zz[:, :, here][self.pairs.first, self.pairs.other]
+            PP += P @ P.T
+        return PP
+
     def evaluate(self, parameters: Array, derivatives: bool = True) -> Evaluation:
         return self.evaluate_at(self.matrix(parameters), derivatives)
 

@@ -376,7 +376,7 @@ def check_objective(objective: OneFactor, random_terms: Sequence[str], where: st
     q, free = objective.products.q, objective.free_pairs
     if q > 1:
         # tr(A_j D A_j D) summed over clusters is 0 for a D that changes no covariance of rows.
-        PP = objective.sums(np.zeros((q, q))).PP
+        PP = objective.products_of_pairs()
         gram = (objective.pairs.traces @ PP.ravel()).reshape(objective.pairs.m, -1)[
             np.ix_(free, free)
         ]
