@@ -182,7 +182,7 @@ def outcome_of(
         raise DataError(where, f"the outcome {quote(name)} is not numeric: it {told(values)}")
     outcome = numbers.to_numpy()
     there = np.isfinite(outcome)
-    if there.all():
+    if len(outcome) and there.all():
         return outcome, there
     if np.isinf(outcome).any():
         raise DataError(where, f"infinite values in the outcome {quote(name)}", "filter them")
