@@ -77,6 +77,10 @@ def frame() -> pd.DataFrame:
         ("since_first(day)", [0, 366, NAN, 731]),
         ("since_first(day, by=school)", [0, 0, NAN, 731]),
         ("since_first(x, by=sex)", [0, 0, NAN, 2]),
+        ("center(x)", [-4 / 3, -1 / 3, NAN, 5 / 3]),
+        ("scale(sex)", [-(0.75**0.5), 0.75**0.5] * 2),  # mean 1.5, SD 3**-0.5
+        ("`scale`(x) * sd(x) + mean(x)", [1, 2, NAN, 4]),
+        ("log10(10 * x / x) + sin(0 * x) + cos(0 * x)", [2, 2, NAN, 2]),
         ("1 / (x - 1)", [np.inf, 1, NAN, 1 / 3]),
     ],
 )

@@ -263,9 +263,12 @@ class Evaluation:
             return Value("number", series.where(series.isna(), interval))
         maths: dict[str, Callable[[Any], Any]] = {
             "log": np.log,
+            "log10": np.log10,
             "exp": np.exp,
             "sqrt": np.sqrt,
             "abs": np.abs,
+            "sin": np.sin,
+            "cos": np.cos,
         }
         return Value("number", maths[function](number))
 

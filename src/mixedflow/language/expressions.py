@@ -24,13 +24,20 @@ from collections.abc import Mapping
 from mixedflow.errors import ExpressionError, quote
 from mixedflow.language.foreign import instead
 from mixedflow.language.names import NAME, backquoted, is_plain
+from mixedflow.language.shorthand import CENTRED, written_out
 
 _MAX_LENGTH, _MAX_DEPTH, _MAX_EXPONENT = 2000, 120, 100
 
 SUMMARIES = ("mean", "sd", "min", "max", "count", "first", "rank", "since_first")
-_MATHS = ("log", "exp", "sqrt", "abs")
+MATHS = ("log", "log10", "exp", "sqrt", "abs", "sin", "cos")
 _DATES = ("days", "year")
-FUNCTIONS = ("clip", "cut", "where", "missing_if", "combine", *_DATES, *_MATHS, *SUMMARIES)
+FUNCTIONS = (
+    *("clip", "cut", "where", "missing_if", "combine"),
+    *_DATES,
+    *MATHS,
+    *CENTRED,
+    *SUMMARIES,
+)
 
 _USAGE = {
     "clip": "clip(x, lower=0, upper=100)",
@@ -40,7 +47,7 @@ _USAGE = {
     "combine": "combine(school, room)",
     "days": "days(from, to)",
     "year": "year(date)",
-    **{name: f"{name}(x)" for name in _MATHS},
+    **{name: f"{name}(x)" for name in (*MATHS, *CENTRED)},
     **{name: f"{name}(x, by=group)" for name in SUMMARIES},
 }
 _ARGUMENTS = {"cut": 2, "where": 3, "days": 2}
@@ -226,9 +233,10 @@ def _parse(text: str, where: str) -> tuple[ast.expr, Mapping[str, str]]:
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         single = re.search(r"(?<![=<>!])=(?!=)", plain)
         hint = "write == for equality" if single and "(" not in plain else ""
+        hint = "write x in [1, 2]" if "%in%" in plain else hint
         raise ExpressionError(where, f"syntax error in {quote(text)}", hint) from None
     _Checker(text, where, aliases).expression(tree, 0)
-    return tree, aliases
+    return written_out(tree, aliases), aliases
 
 
 class _Checker:

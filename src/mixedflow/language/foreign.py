@@ -7,16 +7,16 @@ from collections.abc import Iterable
 from mixedflow.errors import nearest
 
 _SPLINES = "splines are written out: x + clip(x, lower=3) bends the line at 3"
-_TRIGONOMETRY = "no trigonometric functions: add the column to the file"
+_TRIGONOMETRY = "of the trigonometric functions there are sin and cos"
 _FIRST = "each level is compared with the first: order them under levels"
-_CENTRED = "write I(x - mean(x)), or I((x - mean(x)) / sd(x))"
+_CENTRED = "write center(x), or scale(x) to divide by the SD too"
 _ROUNDED = "cut(x, [breaks]) makes groups of a number"
 
 _INSTEAD = {
     **dict.fromkeys(("bs", "ns", "rcs", "s", "te", "cr", "cc", "lspline", "spline"), _SPLINES),
-    **dict.fromkeys(("sin", "cos", "tan", "asin", "acos", "atan"), _TRIGONOMETRY),
+    **dict.fromkeys(("tan", "asin", "acos", "atan"), _TRIGONOMETRY),
     **dict.fromkeys(("Sum", "Treatment", "Helmert", "Diff", "relevel", "contrasts"), _FIRST),
-    **dict.fromkeys(("scale", "center", "centre", "standardize", "zscore", "demean"), _CENTRED),
+    **dict.fromkeys(("centre", "standardize", "zscore", "demean"), _CENTRED),
     **dict.fromkeys(("round", "floor", "ceiling", "ntile", "quantile"), _ROUNDED),
     **dict.fromkeys(("as.factor", "ordered", "category", "as.ordered"), "write C(x)"),
     **dict.fromkeys(("pmin", "pmax", "minimum", "maximum"), "write clip(x, lower=0, upper=1)"),
@@ -24,7 +24,6 @@ _INSTEAD = {
     "poly": "write x + I(x^2)",
     "pow": "write I(x^2)",
     "power": "write I(x^2)",
-    "log10": "write I(log(x) / log(10))",
     "log2": "write I(log(x) / log(2))",
     "log1p": "write log(x + 1)",
     "ln": "write log(x)",

@@ -232,9 +232,9 @@ class _Parser(Scanner):
 
     def product(self) -> list[Term]:
         self.number = None
-        terms = self.interaction()
+        terms = self.nested()
         while op := self.accept("*", "/"):
-            right = self.interaction()
+            right = self.nested()
             crossed = _cross(terms, right)
             self._note_itself(terms, right, op)
             if op == "*":
@@ -242,6 +242,14 @@ class _Parser(Scanner):
             else:
                 whole = tuple(dict.fromkeys(atom for term in terms for atom in term))
                 terms = _union(terms, _cross([whole], right))
+            self._bounded(terms)
+        return terms
+
+    def nested(self) -> list[Term]:
+        """``a %in% b`` has the columns of ``a:b``, as in R."""
+        terms = self.interaction()
+        while self.accept("%in%"):
+            terms = _cross(terms, self.interaction())
             self._bounded(terms)
         return terms
 

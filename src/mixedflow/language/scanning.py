@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 
 from mixedflow.errors import FormulaError, quote
+from mixedflow.language.expressions import MATHS
 from mixedflow.language.foreign import instead
 from mixedflow.language.names import NAME
+from mixedflow.language.shorthand import CENTRED
 
 _MAX_LENGTH = 2000
 _TOKEN = re.compile(
     rf"\s*(?:(?P<name>{NAME})|`(?P<quoted>[^`\n]+)`|(?P<number>\d+(?:\.\d+)?)"
-    r"|(?P<op>\|\||\*\*|[-+*/:^|()~]))"
+    r"|(?P<op>%in%|\|\||\*\*|[-+*/:^|()~]))"
 )
 _WORD = re.compile(r"[^\s+*:^|()~,`;=<>\"']+")
-PURE_CALLS = ("log", "exp", "sqrt", "abs", "clip", "cut", "where")
+PURE_CALLS = (*MATHS, *CENTRED, "clip", "cut", "where")
 CATEGORY_CALLS = ("C", "factor")
 CALLS = (*PURE_CALLS, *CATEGORY_CALLS, "I")
 
