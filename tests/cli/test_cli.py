@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from parsed_page import everything
 import warm_snakemake
+from parsed_page import everything
 from visits import Run, frame
 
 from mixedflow import api, cli
