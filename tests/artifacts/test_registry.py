@@ -153,12 +153,6 @@ def test_an_artifact_stands_there_once() -> None:
     assert len({file.path for file in FILES}) == len(FILES)
 
 
-def test_captions_for_snakemakes_report_are_current() -> None:
-    folder = ROOT / "workflow" / "report"
-    found = {path.name: path.read_text("utf-8") for path in folder.glob("*.rst")}
-    assert found == captions.rst(), "run mixedflow.prose.captions.write_rst('workflow/report')"
-
-
 def test_a_label_in_one_table_is_no_number_in_another() -> None:
     for artifact in ARTIFACTS:
         assert set(artifact.header) & registry.labels() == set(artifact.labels) - {"*"}, artifact

@@ -233,3 +233,12 @@ def test_where_models_and_gee_agree(pages: dict[str, str]) -> None:
     assert "model are one and the same here: any two rows of a cluster correlate by 0.3" in words
     assert "GEE independence differs: its estimates are up to 0.5" in words
     assert "a factor of 2.00, its robust ones of 1.09" in words
+
+
+def test_copies_for_other_programs_are_linked_where_they_are_made(
+    results: Path, tmp_path: Path
+) -> None:
+    for made, linked in (({}, []), ({"xlsx": True}, ["tables.xlsx"])):
+        page.render(results, CONFIG | {"report": made}, tmp_path / "report.html")
+        html = (tmp_path / "report.html").read_text("utf-8")
+        assert re.findall(r'href="([^"]+\.(?:docx|xlsx))"', html) == linked

@@ -177,6 +177,7 @@ def _write_ranking(folder: Path) -> None:
         frame[f"{name}_low"], frame[f"{name}_high"] = [1, 1, 2, 3, 4], [2, 3, 4, 5, 5]
     frame["p_top"] = [0.9, 0.1, 0.0, 0.0, 0.0]
     frame["selected"] = ["best", "", "", "", "worst"]
+    frame["reliability"] = 0.9
     tables.write(frame, folder / "ranking.csv")
     made = figure(7.2, 4.2)
     (points,) = made.subplots().plot(range(5), frame["estimate"], "o", color=BLUE)

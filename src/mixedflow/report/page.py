@@ -30,6 +30,7 @@ from mixedflow.report.tables import table
 RESOURCES = ("templates/report/*.j2",)
 MAIN = "report.html"
 APPENDIX = "appendix"
+_COPIES = {"docx": "report.docx", "xlsx": "tables.xlsx"}  # made where the configuration asks
 _COMPARED = (
     "comparison", "null", "alternative", "statistic", "df", "p_value", "distribution",
     "p_bootstrap", "warning",
@@ -86,7 +87,11 @@ def pages(results_dir: Path, config: Mapping[str, Any]) -> dict[str, str]:
         "glossary": page("glossary", kinds=captions.variants()),
     }
     main = page(
-        "main", author=report.get("author") or "", cautions=_cautions(run), **_together(run)
+        "main",
+        author=report.get("author") or "",
+        cautions=_cautions(run),
+        copies=[name for key, name in _COPIES.items() if report.get(key)],
+        **_together(run),
     )
     found = {f"{APPENDIX}/{name}.html": _from_below(text) for name, text in behind.items()}
     return {MAIN: main, **found}
