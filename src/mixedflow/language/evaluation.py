@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixedflow.language import splines
+from mixedflow.language.bases import Basis, BasisError
 from mixedflow.language.expressions import (
     ARITHMETIC,
     COMPARISONS,
     SUMMARIES,
     breaks_of,
     interval_names,
+    is_basis,
     is_summary,
     literal_number,
     parse,
@@ -23,13 +26,16 @@ from mixedflow.language.expressions import (
 from mixedflow.language.names import level_name
 from mixedflow.language.operands import Operands, Value, all_of, any_of
 
+Stored = Sequence[float]  # what a basis knows of the data of a fit
+Known = float | str | pd.Series | Stored  # a summary over rows
+
 
 def evaluate(
     text: str,
     frame: pd.DataFrame,
     where: str = "expression",
     value_labels: Mapping[str, Mapping[Any, str]] | None = None,
-    summaries: Mapping[str, float | str | pd.Series] | None = None,
+    summaries: Mapping[str, Known] | None = None,
 ) -> pd.Series:
     """Evaluate an expression on a frame of N rows.
 
@@ -52,12 +58,17 @@ def evaluate(
     return Evaluation(tree, aliases, text, frame, where, value_labels, summaries).series()
 
 
-def usual_summaries(text: str, frame: pd.DataFrame, rows: Any) -> dict[str, float | str]:
-    """What the summaries of an expression are over ``rows`` (positions): mean, or usual text."""
+def usual_summaries(text: str, frame: pd.DataFrame, rows: Any) -> dict[str, float | str | Stored]:
+    """What the summaries of an expression are over ``rows`` (positions): mean, or usual text.
+
+    Knots and coefficients of bases are those of all rows.
+    """
     tree, aliases = parse(text, "expression")
     whole = Evaluation(tree, aliases, text, frame, "expression", None)
-    found: dict[str, float | str] = {}
+    found: dict[str, float | str | Stored] = {}
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and is_basis(node):
+            found[ast.dump(node)] = whole.stored(node)
         if is_summary(node):
             assert isinstance(node, ast.Call)
             value = whole.value(node)
@@ -71,7 +82,7 @@ def intervals(
     text: str,
     frame: pd.DataFrame,
     where: str = "expression",
-    summaries: Mapping[str, float | str | pd.Series] | None = None,
+    summaries: Mapping[str, Known] | None = None,
 ) -> pd.Series:
     """As ``evaluate``, but what ``cut`` gives is a Categorical of intervals as R names them."""
     values, names = evaluate(text, frame, where, summaries=summaries), interval_names(text, where)
@@ -84,7 +95,7 @@ def intervals(
 
 def known_summaries(
     text: str, known: pd.DataFrame, frame: pd.DataFrame, where: str
-) -> dict[str, float | str | pd.Series]:
+) -> dict[str, Known]:
     """The summaries of an expression as they were over the rows ``known``, for those of ``frame``.
 
     Of a group that is not among the known ones they are missing.
@@ -97,8 +108,10 @@ def known_summaries(
     tree, aliases = parse(text, where)
     before = Evaluation(tree, aliases, text, known, where, None)
     after = Evaluation(tree, aliases, text, frame, where, None)
-    found: dict[str, float | str | pd.Series] = {}
+    found: dict[str, Known] = {}
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and is_basis(node):
+            found[ast.dump(node)] = before.stored(node)
         if not isinstance(node, ast.Call) or not is_summary(node):
             continue
         if isinstance(node.func, ast.Name) and node.func.id == "rank":
@@ -136,7 +149,10 @@ def condition(
 
 
 class Evaluation:
-    """One expression on one frame."""
+    """One expression on one frame.
+
+    It is long because the language has many functions, each of a few lines.
+    """
 
     def __init__(
         self,
@@ -146,7 +162,7 @@ class Evaluation:
         frame: pd.DataFrame,
         where: str,
         value_labels: Mapping[str, Mapping[Any, str]] | None,
-        summaries: Mapping[str, float | str | pd.Series] | None = None,
+        summaries: Mapping[str, Known] | None = None,
     ) -> None:
         self.tree, self.aliases, self.summaries = tree, aliases, summaries
         self.operands = Operands(text, frame, where, value_labels)
@@ -238,6 +254,8 @@ class Evaluation:
             return _given(self.summaries[ast.dump(node)])
         if function in SUMMARIES:
             return self.summary(function, node)
+        if is_basis(node):
+            return self.basis(node)
         if function == "where":
             return self.choose(*(self.value(argument) for argument in node.args))
         if function == "missing_if":
@@ -271,6 +289,24 @@ class Evaluation:
             "cos": np.cos,
         }
         return Value("number", maths[function](number))
+
+    def basis(self, node: ast.Call) -> Value:
+        """A column of a basis, with knots or coefficients of these rows or of those of a fit."""
+        basis, number = Basis.of(node)
+        given = None if self.summaries is None else self.summaries[ast.dump(node)]
+        known = self.stored(node) if given is None else given
+        assert not isinstance(known, float | str | pd.Series)
+        x = self.operands.rows(self.operands.as_number(self.value(node.args[0])))
+        found = splines.column(basis, number, known, x.to_numpy(dtype="float64"))
+        return Value("number", pd.Series(found, index=x.index))
+
+    def stored(self, node: ast.Call) -> Stored:
+        """What the columns of a basis need to know of these rows."""
+        x = self.operands.rows(self.operands.as_number(self.value(node.args[0])))
+        try:
+            return splines.stored(Basis.of(node)[0], x.to_numpy(dtype="float64"))
+        except BasisError as error:
+            raise self.operands.fail(error.what, error.hint) from None
 
     def choose(self, chosen: Value, yes: Value, no: Value) -> Value:
         held = self.operands.rows(self.operands.as_condition(chosen))
@@ -339,7 +375,7 @@ class Evaluation:
         return keys
 
 
-def _given(known: float | str | pd.Series) -> Value:
+def _given(known: Known) -> Value:
     """A summary that is known beforehand."""
     texts = isinstance(known, str) or (
         isinstance(known, pd.Series) and pd.api.types.is_object_dtype(known.dtype)

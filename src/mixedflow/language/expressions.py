@@ -22,7 +22,8 @@ import warnings
 from collections.abc import Mapping
 
 from mixedflow.errors import ExpressionError, quote
-from mixedflow.language.foreign import instead
+from mixedflow.language.bases import BASES, USAGE, Basis, BasisError, as_written, plain_names
+from mixedflow.language.foreign import REFUSED, instead
 from mixedflow.language.names import NAME, backquoted, is_plain
 from mixedflow.language.shorthand import CENTRED, written_out
 
@@ -38,6 +39,7 @@ FUNCTIONS = (
     *CENTRED,
     *SUMMARIES,
 )
+_KNOWN = (*FUNCTIONS, *BASES)
 
 _USAGE = {
     "clip": "clip(x, lower=0, upper=100)",
@@ -70,28 +72,6 @@ COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.GtE: ">=",
     ast.In: "in",
     ast.NotIn: "not in",
-}
-# What people write who come from R, Stata or Python, and what they should write.
-_REFUSED: dict[type[ast.AST], tuple[str, str]] = {
-    ast.Attribute: ("a dot after a name", "attributes are not part of the language"),
-    ast.Subscript: ("square brackets after a name", "write where(condition, a, b)"),
-    ast.IfExp: ("if ... else", "write where(condition, a, b)"),
-    ast.Lambda: ("a lambda", ""),
-    ast.NamedExpr: ("an assignment", "write == for equality"),
-    ast.JoinedStr: ("an f-string", ""),
-    ast.Starred: ("a star", ""),
-    ast.ListComp: ("a comprehension", ""),
-    ast.SetComp: ("a comprehension", ""),
-    ast.DictComp: ("a comprehension", ""),
-    ast.GeneratorExp: ("a comprehension", ""),
-    ast.BitXor: ("'^'", "write ** for a power"),
-    ast.BitAnd: ("'&'", "write and"),
-    ast.BitOr: ("'|'", "write or"),
-    ast.Invert: ("'~'", "write not"),
-    ast.Is: ("'is'", "write =="),
-    ast.IsNot: ("'is not'", "write !="),
-    ast.List: ("a list here", "lists stand after in, in cut() and in by="),
-    ast.Tuple: ("a comma here", ""),
 }
 _QUOTED_OR_STRING = re.compile(
     r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`(?P<quoted>[^`\n]*)`" rf"|(?P<bare>{NAME})"
@@ -167,6 +147,17 @@ def is_summary(node: ast.AST) -> bool:
     )
 
 
+def is_basis(node: ast.AST) -> bool:
+    """Whether a call is a column of a basis, whose knots or coefficients the data may decide."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in BASES
+
+
+def basis_of(text: str) -> Basis | None:
+    """The basis of which an expression is a column; None for any other expression."""
+    tree, _ = parse(text, "expression")
+    return Basis.of(tree)[0] if isinstance(tree, ast.Call) and is_basis(tree) else None
+
+
 def within_groups(text: str) -> bool:
     """Whether a summary of an expression is another number for each group of rows."""
     tree, _ = parse(text, "expression")
@@ -190,8 +181,13 @@ def group_summaries(text: str) -> dict[str, str]:
 def summaries(text: str, where: str = "expression") -> list[str]:
     """Functions of an expression that need other rows than the row itself."""
     tree, _ = parse(text, where)
-    called = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
-    return [name.id for name in called if isinstance(name, ast.Name) and name.id in SUMMARIES]
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return [
+        node.func.id
+        for node in calls
+        if isinstance(node.func, ast.Name)
+        and (is_summary(node) or (is_basis(node) and Basis.of(node)[0].needs_data))
+    ]
 
 
 # Syntax
@@ -225,7 +221,7 @@ def _parse(text: str, where: str) -> tuple[ast.expr, Mapping[str, str]]:
         aliases[alias] = name
         return f" {alias} "
 
-    plain = _QUOTED_OR_STRING.sub(stand_in, text).strip()
+    plain = _QUOTED_OR_STRING.sub(stand_in, plain_names(text)).strip()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of bad escapes in strings; they stay as written
@@ -246,10 +242,10 @@ class _Checker:
         self.text, self.where, self.aliases = text, where, aliases
 
     def fail(self, what: str, hint: str = "") -> ExpressionError:
-        return ExpressionError(self.where, f"{what} in {quote(self.text)}", hint)
+        return ExpressionError(self.where, f"{what} in {quote(as_written(self.text))}", hint)
 
     def refuse(self, node: ast.AST) -> ExpressionError:
-        shown, hint = _REFUSED.get(type(node), (f"{type(node).__name__.lower()}", ""))
+        shown, hint = REFUSED.get(type(node), (f"{type(node).__name__.lower()}", ""))
         dotted = _dotted(node)
         if dotted and dotted in self.text:
             hint = f"a column of that name stands in backquotes: `{dotted}`"
@@ -324,8 +320,11 @@ class _Checker:
             hint = instead(dotted, FUNCTIONS) if dotted else _known_functions()
             raise self.fail("only functions of the language can be called", hint)
         function = self.aliases.get(node.func.id, node.func.id)
-        if function not in FUNCTIONS:
+        if function not in _KNOWN:
             raise self.fail(f"unknown function {quote(function)}", instead(function, FUNCTIONS))
+        if function in BASES:
+            self.basis(function, node, depth)
+            return
         self.number_of_arguments(function, len(node.args))
         given = [keyword.arg for keyword in node.keywords]
         allowed = {"lower", "upper"} if function == "clip" else set()
@@ -350,6 +349,24 @@ class _Checker:
             self.values(node.args[1:])
         for argument in node.args[:1] if function == "cut" else node.args:
             self.expression(argument, depth)
+
+    def basis(self, function: str, node: ast.Call, depth: int) -> None:
+        """One column of a basis: formulas write which one."""
+        given = {keyword.arg or "": keyword.value for keyword in node.keywords}
+        number = literal_number(given.pop("column", node))
+        found = self.read_basis(function, node, given)
+        if number is None or number not in range(1, found.n_columns + 1):
+            what = f"{function}() has several columns and stands alone, as a term of a formula"
+            raise self.fail(what, "write y ~ " + USAGE[function].partition(", or")[0])
+        self.expression(node.args[0], depth)
+
+    def read_basis(self, function: str, node: ast.Call, given: dict[str, ast.expr]) -> Basis:
+        if not node.args:
+            raise self.fail(f"{function}() begins with a variable", f"write {USAGE[function]}")
+        try:
+            return Basis.read(function, node.args[1:], given)
+        except BasisError as error:
+            raise self.fail(error.what, error.hint) from None
 
     def number_of_arguments(self, function: str, found: int) -> None:
         due = _ARGUMENTS.get(function, 1)

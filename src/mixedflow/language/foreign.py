@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable
 
 from mixedflow.errors import nearest
 
-_SPLINES = "splines are written out: x + clip(x, lower=3) bends the line at 3"
+_SPLINES = "splines are bs(x, df=5) and ns(x, df=3); x + clip(x, lower=3) bends a line at 3"
 _TRIGONOMETRY = "of the trigonometric functions there are sin and cos"
 _FIRST = "each level is compared with the first: order them under levels"
 _CENTRED = "write center(x), or scale(x) to divide by the SD too"
 _ROUNDED = "cut(x, [breaks]) makes groups of a number"
 
 _INSTEAD = {
-    **dict.fromkeys(("bs", "ns", "rcs", "s", "te", "cr", "cc", "lspline", "spline"), _SPLINES),
+    **dict.fromkeys(("rcs", "s", "te", "cr", "cc", "lspline", "spline"), _SPLINES),
     **dict.fromkeys(("tan", "asin", "acos", "atan"), _TRIGONOMETRY),
     **dict.fromkeys(("Sum", "Treatment", "Helmert", "Diff", "relevel", "contrasts"), _FIRST),
     **dict.fromkeys(("centre", "standardize", "zscore", "demean"), _CENTRED),
@@ -21,7 +22,6 @@ _INSTEAD = {
     **dict.fromkeys(("as.factor", "ordered", "category", "as.ordered"), "write C(x)"),
     **dict.fromkeys(("pmin", "pmax", "minimum", "maximum"), "write clip(x, lower=0, upper=1)"),
     "offset": "an offset has the coefficient 1: subtract it from the outcome under derive",
-    "poly": "write x + I(x^2)",
     "pow": "write I(x^2)",
     "power": "write I(x^2)",
     "log2": "write I(log(x) / log(2))",
@@ -33,6 +33,29 @@ _INSTEAD = {
     "lag": "no values of other rows: add the column to the file",
     "diff": "no values of other rows: add the column to the file",
     "weights": "rows cannot be weighted",
+}
+
+# What people write who come from R, Stata or Python, and what they should write.
+REFUSED: dict[type[ast.AST], tuple[str, str]] = {
+    ast.Attribute: ("a dot after a name", "attributes are not part of the language"),
+    ast.Subscript: ("square brackets after a name", "write where(condition, a, b)"),
+    ast.IfExp: ("if ... else", "write where(condition, a, b)"),
+    ast.Lambda: ("a lambda", ""),
+    ast.NamedExpr: ("an assignment", "write == for equality"),
+    ast.JoinedStr: ("an f-string", ""),
+    ast.Starred: ("a star", ""),
+    ast.ListComp: ("a comprehension", ""),
+    ast.SetComp: ("a comprehension", ""),
+    ast.DictComp: ("a comprehension", ""),
+    ast.GeneratorExp: ("a comprehension", ""),
+    ast.BitXor: ("'^'", "write ** for a power"),
+    ast.BitAnd: ("'&'", "write and"),
+    ast.BitOr: ("'|'", "write or"),
+    ast.Invert: ("'~'", "write not"),
+    ast.Is: ("'is'", "write =="),
+    ast.IsNot: ("'is not'", "write !="),
+    ast.List: ("a list here", "lists stand after in, in cut() and in by="),
+    ast.Tuple: ("a comma here", ""),
 }
 
 

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from mixedflow.errors import ExpressionError, FormulaError, quote
 from mixedflow.language import expressions
+from mixedflow.language.bases import BASES, USAGE
 from mixedflow.language.foreign import instead
 from mixedflow.language.grouping import RENAME, Columns, factors
 from mixedflow.language.names import INTERCEPT, backquoted
@@ -69,6 +70,11 @@ class Parsed:
     groups: tuple[GroupTerm, ...]
     atoms: dict[str, str] = field(hash=False)  # atom as shown -> expression that evaluates it
     notes: tuple[str, ...] = ()
+    bases: dict[str, str] = field(default_factory=dict, hash=False)  # column -> poly(x, 2)
+
+    def written(self, term: Term) -> str:
+        """A term as users write it: one for all columns of a basis."""
+        return show(tuple(dict.fromkeys(self.bases.get(atom, atom) for atom in term)))
 
     @property
     def fixed(self) -> tuple[str, ...]:
@@ -139,13 +145,17 @@ _Bar = tuple[list[Term], list[Columns], bool]  # effects, factors, whether each 
 
 
 class _Parser(Scanner):
-    """The grammar, a method a rule, from sums down to atoms."""
+    """The grammar, a method a rule, from sums down to atoms.
+
+    It is long because the grammar has many rules, each of a few lines.
+    """
 
     def __init__(self, text: str, where: str) -> None:
         super().__init__(text, where)
         self.depth = 0
         self.atoms: dict[str, str] = {}
         self.notes: list[str] = []
+        self.bases: dict[str, tuple[str, ...]] = {}  # as written -> its columns
         self.number: int | None = None  # the 0 or 1 that the last product was, if it was one
 
     def formula(self) -> Parsed:
@@ -173,16 +183,27 @@ class _Parser(Scanner):
         if outcome in {atom for term in fixed for atom in term}:
             raise self.fail(f"the outcome {quote(outcome)} is also a predictor")
         notes = tuple(dict.fromkeys(self.notes))
-        return Parsed(self.text, outcome, tuple(fixed), groups, self.atoms, notes)
+        fixed = self._columns(fixed)
+        bases = {column: name for name, columns in self.bases.items() for column in columns}
+        return Parsed(self.text, outcome, tuple(fixed), groups, self.atoms, notes, bases)
+
+    def _columns(self, terms: Sequence[Term]) -> list[Term]:
+        """Terms of one column each: a basis stands for as many as it has, the first fastest."""
+        found = []
+        for term in terms:
+            each = [self.bases.get(atom, (atom,)) for atom in reversed(term)]
+            found += [tuple(reversed(columns)) for columns in itertools.product(*each)]
+        return found
 
     def _groups(self, bars: list[_Bar]) -> tuple[GroupTerm, ...]:
         """The factors in the order of writing, all bars of one together."""
         found: dict[frozenset[str], tuple[Columns, list[Block]]] = {}
-        for terms, several, split in bars:
+        for effects, several, split in bars:
             for columns in several:
                 _, blocks = found.setdefault(frozenset(columns), (columns, []))
                 # Each effect is alone after ||.
-                blocks += [Block((t,)) for t in terms] if split else [Block(tuple(terms))]
+                parts = [[effect] for effect in effects] if split else [effects]
+                blocks += [Block(tuple(self._columns(part))) for part in parts]
         groups = tuple(GroupTerm(columns, tuple(blocks)) for columns, blocks in found.values())
         for group in groups:
             flat = [frozenset(term) for block in group.blocks for term in block.terms]
@@ -327,6 +348,8 @@ class _Parser(Scanner):
                 hint = f"derive it, or write I({function}(x, by=group))"
             raise self.fail(f"unknown function {quote(function)}", hint)
         inside = self.inside()
+        if function in BASES:
+            return self._basis(function, inside)
         if function in CATEGORY_CALLS and _has_comma(inside):
             raise self.fail(
                 f"{function}() takes one variable",
@@ -337,6 +360,20 @@ class _Parser(Scanner):
         expression = f"{function}({inside})" if pure else inside.replace("^", "**")
         _check(expression, self.where)
         return self._atom(f"{function}({inside})", expression)
+
+    def _basis(self, function: str, inside: str) -> str:
+        """A call with an atom for each of its columns, named as R names them."""
+        shown, text = f"{function}({inside})", inside.replace("^", "**")
+        if not text:
+            raise self.fail(f"{function}() of which variable", f"write {USAGE[function]}")
+        _check(f"{function}({text}, column=1)", self.where)
+        basis = expressions.basis_of(f"{function}({text}, column=1)")
+        assert basis is not None
+        self.bases[shown] = tuple(
+            self._atom(f"{shown}{k}", f"{function}({text}, column={k})")
+            for k in range(1, basis.n_columns + 1)
+        )
+        return shown
 
 
 def _of_itself(term: str, sign: str, number: str) -> str:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from mixedflow.errors import ExpressionError, nearest, quote
 from mixedflow.language import dates
+from mixedflow.language.bases import as_written
 from mixedflow.language.names import level_name
 from mixedflow.language.quantities import numbers_of, told
 
@@ -44,7 +45,7 @@ class Operands:
         self.value_labels = value_labels or {}
 
     def fail(self, what: str, hint: str = "") -> ExpressionError:
-        return ExpressionError(self.where, f"{what} in {quote(self.text)}", hint)
+        return ExpressionError(self.where, f"{what} in {quote(as_written(self.text))}", hint)
 
     def known(self, name: str) -> pd.Series:
         if name not in self.frame.columns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from mixedflow.errors import FormulaError, quote
+from mixedflow.language.bases import BASES
 from mixedflow.language.expressions import MATHS
 from mixedflow.language.foreign import instead
 from mixedflow.language.names import NAME
@@ -18,7 +19,7 @@ _TOKEN = re.compile(
 _WORD = re.compile(r"[^\s+*:^|()~,`;=<>\"']+")
 PURE_CALLS = (*MATHS, *CENTRED, "clip", "cut", "where")
 CATEGORY_CALLS = ("C", "factor")
-CALLS = (*PURE_CALLS, *CATEGORY_CALLS, "I")
+CALLS = (*PURE_CALLS, *CATEGORY_CALLS, *BASES, "I")
 
 
 class Scanner:

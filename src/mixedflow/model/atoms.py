@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedflow.errors import DataError, ExpressionError, FormulaError, nearest, quote
-from mixedflow.language.evaluation import intervals, known_summaries, usual_summaries
+from mixedflow.language.evaluation import Known, intervals, known_summaries, usual_summaries
 from mixedflow.language.formula import Parsed
 from mixedflow.language.names import backquoted, level_name
 from mixedflow.language.quantities import no_category, numbers_of, told
@@ -75,7 +75,7 @@ def _values(
         if name in columns and text == backquoted(name):
             found[name] = frame[name]
             continue
-        summaries: Mapping[str, float | str | pd.Series] | None = None
+        summaries: Mapping[str, Known] | None = None
         try:
             if like is not None and usual is not None:
                 summaries = usual_summaries(text, like, usual)

@@ -18,7 +18,7 @@ import numpy as np
 from mixedflow.arrays import Array
 from mixedflow.errors import RankingError, nearest, quote
 from mixedflow.language import expressions, terms
-from mixedflow.language.evaluation import evaluate, intervals
+from mixedflow.language.evaluation import Stored, evaluate, intervals
 from mixedflow.language.formula import GroupTerm, Parsed, parse
 from mixedflow.model.atoms import category
 from mixedflow.model.design import random_matrix
@@ -50,7 +50,7 @@ class Covariates:
     factors: dict[str, tuple[str, ...]] = field(default_factory=dict)
     levels: dict[str, tuple[str, ...]] = field(default_factory=dict)
     derived: dict[str, str] = field(default_factory=dict)
-    summaries: dict[str, float | str] = field(default_factory=dict)
+    summaries: dict[str, float | str | Stored] = field(default_factory=dict)
     bound: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -61,6 +61,8 @@ class Covariates:
         values = json.loads(text)
         for name in ("quantiles", "factors", "levels", "bound"):
             values[name] = {key: tuple(part) for key, part in values[name].items()}
+        stored = values["summaries"].items()  # those of a basis are several numbers
+        values["summaries"] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored}
         return cls(**{**values, "terms": tuple(values["terms"])})
 
     # What depends on what
@@ -160,7 +162,9 @@ class Covariates:
                 found[name] = self.mean(name)
         for atom in self.within(set(at)):
             for text, key in expressions.group_summaries(self.atoms[atom]).items():
-                found[text] = self.summaries[key]
+                usual = self.summaries[key]
+                assert isinstance(usual, float | str)  # and no basis, which knows no groups
+                found[text] = usual
         return found
 
     def mean(self, name: str) -> float:

@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 from mixedflow.arrays import Array, rounded
 from mixedflow.errors import ExpressionError
 from mixedflow.language import expressions
-from mixedflow.language.evaluation import evaluate, usual_summaries
+from mixedflow.language.evaluation import Stored, evaluate, usual_summaries
 from mixedflow.language.formula import Parsed
 from mixedflow.model.atoms import levels_in_use, levels_of_atoms
 from mixedflow.model.covariates import Covariates, ancestors, atoms_of
@@ -78,7 +78,7 @@ def covariates_in(
     derived, bound = _derived(used, dict(derive), frame, positions)
     needed = sorted(used.union(*map(expressions.row_names, derived.values())))
     numbers = [name for name in needed if _is_number(frame[name])]
-    summaries: dict[str, float | str] = {}
+    summaries: dict[str, float | str | Stored] = {}
     for text in (*atoms.values(), *derived.values()):
         summaries |= usual_summaries(text, frame, positions)
     own = {name: rows[name].to_numpy(dtype=float) for name in numbers if name not in means}

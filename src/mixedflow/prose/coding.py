@@ -45,6 +45,7 @@ class CodedModel:
         self.estimates = {str(row["term"]): row["estimate"] for row in fixed}
         parsed = terms.parsed(fit.formula)
         expression = self.expression = parsed.atoms if parsed else {}
+        self.bases = parsed.bases if parsed else {}
         self.grouped, self.called = Levels.of(fit), Called(fit)
         self.varies = fit.varies_within
         if self.called.several:
@@ -101,6 +102,10 @@ class CodedModel:
             if level.subscript == subscript:
                 return self.called.clusters(level.name)
         return Markup("clusters")
+
+    def basis(self, term: str) -> str | None:
+        """The polynomial or spline of which a term is one column, which says little alone."""
+        return next((self.bases[f.name] for f in self.factors[term] if f.name in self.bases), None)
 
     # Factors
 

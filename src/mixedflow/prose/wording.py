@@ -112,6 +112,9 @@ class Words:
 
     def zero(self, c: Covariate) -> Markup:
         """What it means that the covariate is 0 (a factor: at its reference)."""
+        basis = self.model.bases.get(c.factor.name)
+        if basis is not None:
+            return Markup("{} is 0 in all its columns").format(basis)
         base = self.name(c.base)
         match c.kind:
             case "number" if c.at:

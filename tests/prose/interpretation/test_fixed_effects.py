@@ -171,3 +171,10 @@ def test_a_fit_that_is_not_the_optimum_is_not_interpreted() -> None:
     assert {plain(one.sentence) for one in found} == {
         "Not interpreted: the fit is not accepted as the optimum."
     }
+
+
+def test_columns_of_a_basis_are_not_read_one_by_one() -> None:
+    rows = [row("Intercept", 70), row("poly(x, 2)1"), row("poly(x, 2)2")]
+    found = told("poly(x, 2)", rows, [X])
+    assert found["Intercept"].startswith("Where poly(x, 2) is 0 in all its columns, the expected")
+    assert found["poly(x, 2)2"].startswith("One of the coefficients of poly(x, 2), which shape a")

@@ -59,6 +59,12 @@ fit_of <- function(formula, data, reml = TRUE, new = NULL, type3 = FALSE) {
       term = I(rownames(found)), F = I(found[["F value"]]), df_num = I(found$NumDF),
       df_den = I(found$DenDF)
     )
+    # Without factors anova() tests combinations of the coefficients that depend on their order, and
+    # Satterthwaite's df depend on the rows of L: here are those of the coefficients themselves.
+    if (nrow(found) == 1) {
+      p <- length(fixef(fit))
+      out$tests$df_den <- I(lmerTest::contestMD(fit, diag(p)[-1, ])$DenDF)
+    }
   }
   out
 }

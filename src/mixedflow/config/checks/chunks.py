@@ -77,7 +77,12 @@ def check_model(where: str, model: ModelSpec, dataset: DatasetSpec, found: formu
             hint = "use profile intervals" if key == "intervals" else "leave it out"
             raise _all_rows(f"{where}.inference.{key}", hint)
     for atom, text in found.atoms.items():
-        _check_rows_alone(f"{where}.formula", text, "compute it where the files are made")
+        hint = "compute it where the files are made"
+        basis = expressions.basis_of(text)
+        if basis is not None:
+            own = "lower= and upper=" if basis.knots else "knots=, lower= and upper="
+            hint = f"write {'raw=TRUE' if basis.kind == 'poly' else own}"
+        _check_rows_alone(f"{where}.formula", text, hint)
         grouped = atom.startswith("cut(")
         called = atom != text and atom.startswith(("C(", "factor("))
         if grouped or (called and text not in dataset.levels):

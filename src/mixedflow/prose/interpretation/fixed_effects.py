@@ -26,6 +26,12 @@ class Coefficients:
         term = str(row["term"])
         if row["estimate"] is None:
             return Markup("No estimate.")
+        basis = self.model.basis(term)
+        if basis is not None:
+            return Markup(
+                "One of the coefficients of {}, which shape a curve together: read its figure and "
+                "the test of the whole term."
+            ).format(basis)
         found = self.model.covariates[term]
         cells = [c for c in found if (term, c.factor) in self.model.full]
         rest = [c for c in found if c not in cells]
@@ -41,7 +47,7 @@ class Coefficients:
     def _where(self, cells: Sequence[Covariate], others: Sequence[Covariate]) -> list[Markup]:
         """The levels and zeros at which a coefficient holds."""
         zeros = [self.words.zero(c) for c in self.model.zeros(others)]
-        return [self.words.at_level(c) for c in cells] + zeros
+        return list(dict.fromkeys([self.words.at_level(c) for c in cells] + zeros))
 
     def _expected(self, row: Row, cells: Sequence[Covariate]) -> Markup:
         """The intercept, or without one the expected value of a level."""
