@@ -210,7 +210,8 @@ def save(made: Figure, path: Path | str, alt: str) -> None:
     """
     _styled()
     metadata = {"Date": None, "Creator": None, "Title": " ".join(alt.split())}
-    named = [artist for artist in made.findobj() if hasattr(artist, _NAMES)]
+    # Not all that a figure holds: to ask an axis for its parts makes ticks that are not drawn.
+    named = [part for axes in made.axes for part in axes.get_children() if hasattr(part, _NAMES)]
     for k, artist in enumerate(named):
         artist.set_gid(f"named-{k}")
     written = io.StringIO()
