@@ -36,9 +36,11 @@ def fixed_effects(
     z tests), ``kenward-roger`` adjusts the standard errors too. ``profiled`` asks for intervals of
     the profile likelihood instead of estimate +- quantile * SE.
     """
+    import pandas as pd
+
     frame = contrasts(small_sample, np.eye(len(terms)), method, profiled)
-    frame.insert(0, "term", list(terms))
-    return frame.astype({"term": "str"})
+    frame.insert(0, "term", pd.Series(list(terms), dtype="str"))
+    return frame
 
 
 def contrasts(

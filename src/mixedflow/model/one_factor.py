@@ -29,6 +29,7 @@ from mixedflow.model.kenward_roger import without_residual
 from mixedflow.model.objective import Covariance, Evaluation, closed, in_data_units
 from mixedflow.model.patterns import pattern_of
 
+_FEW = 1 << 12  # numbers of which copies stay in the first-level cache
 _CHUNK = 1 << 16  # numbers in a chunk of clusters: they stay in the second-level cache
 
 
@@ -169,7 +170,6 @@ class OneFactor:
         log_det, S = 0.0, np.zeros((f, f))
         P_sum, PP = np.zeros(m), np.zeros((m, m))
         EE, PEE = np.zeros((q * f, q * f)), np.zeros((m, q * f, q * f))
-        scratch = np.empty((q * f, min(self._chunk, len(data.n))))
         for here in self.chunks():
             zz, zf = data.zz[:, :, here], data.zf[:, :, here]
             N, K, log_dets = inverse_of(zz, L)
@@ -183,8 +183,9 @@ class OneFactor:
                 P_sum += P.sum(axis=1)
                 PP += P @ P.T
                 EE += rows @ rows.T
-                for i in range(m):
-                    PEE[i] += np.multiply(P[i], rows, out=scratch[:, : rows.shape[1]]) @ rows.T
+                _add_weighted(PEE, P, rows)
+        if not derivatives:
+            return Sums(log_det, S, P_sum, PP, EE, PEE)
         return Sums(
             log_det,
             S,
@@ -312,6 +313,16 @@ class OneFactor:
     def without_covariates(self) -> OneFactor | None:
         found = self.products.without_covariates()
         return None if found is None else OneFactor(found, self.blocks, self.reml)
+
+
+def _add_weighted(sums: Array, P: Array, rows: Array) -> None:
+    """Add ``rows`` (n, c) times each of P (m, c) times rows' to ``sums`` (m, n, n)."""
+    if rows.size <= _FEW:
+        sums += np.matmul(P[:, None] * rows, rows.T)  # calls cost more than numbers
+        return
+    weighted = np.empty_like(rows)
+    for own, weights in zip(sums, P, strict=True):
+        own += np.multiply(weights, rows, out=weighted) @ rows.T
 
 
 # Kenward and Roger (1997, Biometrics 53), with covariance parameters (G's free elements, s2)
