@@ -28,7 +28,7 @@ Of a fit, each lap includes those before it:
 
 Seconds of the processor and of the clock, one thread for BLAS, OpenMP, Rayon and polars. Peak
 memory is the resident set of the process (ru_maxrss): interpreter, data and all its fits. A warm-up
-of more than 20 s leaves 3 rounds, of more than 60 s one. An engine is stopped after ``--limit``
+of more than 20 s of the processor leaves 3 rounds, of more than 60 s one. An engine is stopped after ``--limit``
 seconds without an answer.
 
 To install: lme4 for the Rscript on the PATH, and in a virtual environment of their own ``pip
@@ -105,7 +105,7 @@ def measure(
             except RuntimeError as error:
                 failed(engine, error)
                 continue
-            took = max(warm_up["wall"].values())
+            took = max(warm_up["seconds"].values())
             rounds[engine] = min(options.rounds, 1 if took > 60 else 3 if took > 20 else 99)
             result["engines"][engine] = {
                 "version": release,
