@@ -14,6 +14,7 @@ import mixedflow
 from mixedflow.errors import FormulaError
 from mixedflow.inference.results import Reporting
 from mixedflow.language.formula import parse
+from mixedflow.model.contrast_columns import contrast_matrix
 from mixedflow.model.design import design, fixed_matrix
 
 REFERENCE = json.loads(
@@ -148,3 +149,45 @@ def test_what_the_data_do_not_allow(text, message, sleep):
     with pytest.raises(FormulaError, match=message) as caught:
         mixedflow.fit(f"Reaction ~ {text} + (1 | Subject)", sleep)
     assert "column=" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["sum", "helmert", "poly"])
+@pytest.mark.parametrize("n", ["2", "3", "5"])
+def test_codings_are_those_of_r(kind, n):
+    theirs = np.reshape(REFERENCE["contrasts"][n][kind], (int(n), -1))
+    np.testing.assert_allclose(contrast_matrix(kind, int(n)), theirs, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "terms"),
+    [
+        (
+            "sum", "C(Variety, Sum) * C(nitro, contr.sum)",
+            {1: "C(Variety, Sum)[Golden Rain]", 3: "C(nitro, contr.sum)[0]"},
+        ),
+        ("helmert", "C(Variety, Helmert) + nitro", {1: "C(Variety, Helmert)[Marvellous]"}),
+        ("poly_contrast", "Variety + C(nitro, Poly)", {3: "C(nitro, Poly)[.L]"}),
+    ],
+)  # fmt: skip
+def test_fits_with_codings(name, text, terms, oats):
+    fit = mixedflow.fit(f"yield ~ {text} + (1 | Block)", oats)
+    agrees(fit, name)
+    assert {k: fit.terms[k] for k in terms} == terms
+    same_tests(fit, name)
+
+
+def test_another_reference(oats):
+    text = "yield ~ C(Variety, Treatment('Marvellous')) * nitro + (1 | Block)"
+    fit = mixedflow.fit(text, oats)
+    agrees(fit, "treatment")
+    assert fit.terms[1] == "C(Variety, Treatment('Marvellous'))[Golden Rain]"
+    with pytest.raises(FormulaError, match=r"no level 'Marvelous'.*did you mean 'Marvellous'"):
+        mixedflow.fit(text.replace("ll", "l"), oats)
+
+
+def test_means_do_not_depend_on_the_coding(oats):
+    both = [
+        mixedflow.fit(f"yield ~ {text} + nitro + (1 | Block)", oats).means(["Variety"]).table
+        for text in ("Variety", "C(Variety, Helmert)")
+    ]
+    pd.testing.assert_frame_equal(*both, rtol=1e-8)

@@ -77,6 +77,9 @@ def _means(columns: tuple[Column, ...], term: tuple[str, ...], n_levels: dict[st
                 means[:, k] *= cells[:, factors.index(atom)] == level
             else:
                 means[:, k] /= n_levels[atom]
+        for atom, values in column.contrasts.items():
+            there = atom in factors
+            means[:, k] *= values[cells[:, factors.index(atom)]] if there else values.mean()
     return means
 
 
@@ -106,7 +109,7 @@ def term_tests(fit: Fitted, small_sample: SmallSample, method: Method = "normal"
     used = {atom for term in fit.parsed.fixed_terms for atom in term}
     n_levels = {name: len(found) for name, found in levels.items() if name in used}
     rows = []
-    coded = columns(fit.parsed.fixed_terms, levels)
+    coded = columns(fit.parsed.fixed_terms, levels, fit.parsed.codings)
     together: dict[str, list[Array]] = {}
     for term, weights in hypotheses(coded, n_levels).items():
         together.setdefault(fit.parsed.written(term), []).append(weights)

@@ -9,14 +9,14 @@ from mixedflow.errors import nearest
 
 _SPLINES = "splines are bs(x, df=5) and ns(x, df=3); x + clip(x, lower=3) bends a line at 3"
 _TRIGONOMETRY = "of the trigonometric functions there are sin and cos"
-_FIRST = "each level is compared with the first: order them under levels"
+_CODINGS = 'write C(f, Treatment("b")), C(f, Sum), C(f, Helmert) or C(f, Poly)'
 _CENTRED = "write center(x), or scale(x) to divide by the SD too"
 _ROUNDED = "cut(x, [breaks]) makes groups of a number"
 
 _INSTEAD = {
     **dict.fromkeys(("rcs", "s", "te", "cr", "cc", "lspline", "spline"), _SPLINES),
     **dict.fromkeys(("tan", "asin", "acos", "atan"), _TRIGONOMETRY),
-    **dict.fromkeys(("Sum", "Treatment", "Helmert", "Diff", "relevel", "contrasts"), _FIRST),
+    **dict.fromkeys(("Sum", "Treatment", "Helmert", "Diff", "relevel", "contrasts"), _CODINGS),
     **dict.fromkeys(("centre", "standardize", "zscore", "demean"), _CENTRED),
     **dict.fromkeys(("round", "floor", "ceiling", "ntile", "quantile"), _ROUNDED),
     **dict.fromkeys(("as.factor", "ordered", "category", "as.ordered"), "write C(x)"),

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from mixedflow.errors import ExpressionError, FormulaError, quote
-from mixedflow.language import expressions
+from mixedflow.language import codings, expressions
 from mixedflow.language.bases import BASES, USAGE
+from mixedflow.language.codings import Coding, CodingError
 from mixedflow.language.foreign import instead
 from mixedflow.language.grouping import RENAME, Columns, factors
 from mixedflow.language.names import INTERCEPT, backquoted
@@ -71,6 +72,7 @@ class Parsed:
     atoms: dict[str, str] = field(hash=False)  # atom as shown -> expression that evaluates it
     notes: tuple[str, ...] = ()
     bases: dict[str, str] = field(default_factory=dict, hash=False)  # column -> poly(x, 2)
+    codings: dict[str, Coding] = field(default_factory=dict, hash=False)  # of factors: C(f, Sum)
 
     def written(self, term: Term) -> str:
         """A term as users write it: one for all columns of a basis."""
@@ -156,6 +158,7 @@ class _Parser(Scanner):
         self.atoms: dict[str, str] = {}
         self.notes: list[str] = []
         self.bases: dict[str, tuple[str, ...]] = {}  # as written -> its columns
+        self.codings: dict[str, Coding] = {}
         self.number: int | None = None  # the 0 or 1 that the last product was, if it was one
 
     def formula(self) -> Parsed:
@@ -185,7 +188,9 @@ class _Parser(Scanner):
         notes = tuple(dict.fromkeys(self.notes))
         fixed = self._columns(fixed)
         bases = {column: name for name, columns in self.bases.items() for column in columns}
-        return Parsed(self.text, outcome, tuple(fixed), groups, self.atoms, notes, bases)
+        return Parsed(
+            self.text, outcome, tuple(fixed), groups, self.atoms, notes, bases, self.codings
+        )
 
     def _columns(self, terms: Sequence[Term]) -> list[Term]:
         """Terms of one column each: a basis stands for as many as it has, the first fastest."""
@@ -350,16 +355,19 @@ class _Parser(Scanner):
         inside = self.inside()
         if function in BASES:
             return self._basis(function, inside)
-        if function in CATEGORY_CALLS and _has_comma(inside):
-            raise self.fail(
-                f"{function}() takes one variable",
-                "each level is compared with the first: order them under levels; other comparisons "
-                "go under inference: contrasts",
-            )
+        shown, coding = f"{function}({inside})", None
+        comma = _last_comma(inside) if function in CATEGORY_CALLS else None
+        if comma is not None:
+            inside, coding = inside[:comma].strip(), inside[comma + 1 :]
         pure = function in PURE_CALLS
         expression = f"{function}({inside})" if pure else inside.replace("^", "**")
         _check(expression, self.where)
-        return self._atom(f"{function}({inside})", expression)
+        if coding is not None:
+            try:
+                self.codings[shown] = codings.read(coding)
+            except CodingError as error:
+                raise self.fail(error.what, error.hint) from None
+        return self._atom(shown, expression)
 
     def _basis(self, function: str, inside: str) -> str:
         """A call with an atom for each of its columns, named as R names them."""
@@ -393,14 +401,15 @@ def _check(expression: str, where: str) -> None:
         raise FormulaError(error.where, error.what, error.hint) from None
 
 
-def _has_comma(text: str) -> bool:
-    """Whether a call would have several arguments: a comma outside parentheses and brackets."""
-    depth = 0
-    for sign in re.sub(r"'[^']*'|\"[^\"]*\"|`[^`]*`", "", text):
+def _last_comma(text: str) -> int | None:
+    """Where the last argument of a call begins: a comma outside parentheses and brackets."""
+    depth, found = 0, None
+    quoted = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
+    for place, sign in enumerate(quoted.sub(lambda part: " " * len(part.group()), text)):
         depth += (sign in "([") - (sign in ")]")
         if sign == "," and not depth:
-            return True
-    return False
+            found = place
+    return found
 
 
 def _union(*groups: list[Term]) -> list[Term]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedflow.errors import DataError, ExpressionError, FormulaError, nearest, quote
+from mixedflow.language.codings import Coding, CodingError
 from mixedflow.language.evaluation import Known, intervals, known_summaries, usual_summaries
 from mixedflow.language.formula import Parsed
 from mixedflow.language.names import backquoted, level_name
@@ -57,7 +58,7 @@ def evaluated(
                 where, f"{quote(name)} is neither numbers nor text ({values[name].dtype}, mixed)"
             ) from None
         used = values[name].where(complete) if like is None else values[name]
-        atoms[name] = category(used, levels, name, where)
+        atoms[name] = category(used, levels, name, where, parsed.codings.get(name))
     return atoms
 
 
@@ -124,14 +125,27 @@ def _numbers(values: pd.Series) -> pd.Series | None:
     return numbers_of(values)
 
 
-def category(values: pd.Series, levels: Sequence[str], name: str, where: str) -> pd.Series:
+def category(
+    values: pd.Series,
+    levels: Sequence[str],
+    name: str,
+    where: str,
+    coding: Coding | None = None,
+) -> pd.Series:
     """An atom that is coded: categorical with made-up levels, the true ones in its attributes."""
     import pandas as pd
+
+    try:
+        levels = coding.ordered(list(levels)) if coding is not None else levels
+    except CodingError as error:
+        raise FormulaError(where, f"{error.what} in {quote(name)}", error.hint) from None
 
     codes = _codes(values, levels, name, where)
     safe = pd.Index([f"c{i}" for i in range(len(levels))])
     column = pd.Series(pd.Categorical.from_codes(codes, safe))
     column.attrs["levels"] = list(levels)
+    if coding is not None and coding.centred:
+        column.attrs["coding"] = coding
     return column
 
 

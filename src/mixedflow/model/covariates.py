@@ -235,7 +235,7 @@ class Covariates:
             usual = pd.Series([levels[0]] * m)
             moves = bool(self._names(atom) & moved)
             values = intervals(text, frame, summaries=self.summaries) if moves else usual
-            found[atom] = category(values, levels, atom, "rank")
+            found[atom] = category(values, levels, atom, "rank", self.parsed.codings.get(atom))
         return random_matrix(self.parsed.groups[self.group], found, m, "rank")
 
 

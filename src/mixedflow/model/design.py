@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from mixedflow.language.formula import GroupTerm, Parsed, Term, show
 from mixedflow.language.names import INTERCEPT
 from mixedflow.model.atoms import evaluated, outcome_of
 from mixedflow.model.clusters import Coded, labels_of
+from mixedflow.model.contrast_columns import contrast_matrix
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -261,7 +262,7 @@ def _side_by_side(matrices: Sequence[NDArray[np.float64]], n_rows: int) -> NDArr
     return matrices[0] if len(matrices) == 1 else np.hstack([np.zeros((n_rows, 0)), *matrices])
 
 
-_CODED = re.compile(r"a(\d+)(?:\[(?:T\.)?c(\d+)\])?")
+_CODED = re.compile(r"a(\d+)(?:\[(T\.)?c(\d+)\])?")
 
 
 def _matrix(
@@ -277,14 +278,44 @@ def _matrix(
                 np.multiply(column if k else 1.0, atoms[atom].to_numpy(), out=column)
         return columns.T, tuple(show(t) for t in terms)
     built, used = coded(terms, atoms, n_rows, where)
-    names = []
-    for column in built.columns:
-        parts_shown = []
-        for atom, level in indicators(str(column), used):
-            shown = atom if level is None else f"{atom}[{atoms[atom].attrs['levels'][level]}]"
-            parts_shown.append(shown)
-        names.append(":".join(parts_shown) or INTERCEPT)
-    return np.ascontiguousarray(built.to_numpy(dtype="float64")), tuple(names)
+    names, matrix = [], np.ascontiguousarray(built.to_numpy(dtype="float64"))
+    for k, column in enumerate(built.columns):
+        parts = parts_of(str(column), used)
+        names.append(":".join(_shown(part, atoms[part.atom]) for part in parts) or INTERCEPT)
+        if any(part.reduced and "coding" in atoms[part.atom].attrs for part in parts):
+            matrix[:, k] = np.prod([_part_values(part, atoms[part.atom]) for part in parts], axis=0)
+    return matrix, tuple(names)
+
+
+class Part(NamedTuple):
+    """A factor of a column's product: a number, or a level of an atom that is coded.
+
+    ``reduced`` where the level is that of a column beside a reference (or another coding's).
+    """
+
+    atom: str
+    level: int | None
+    reduced: bool
+
+
+def _shown(part: Part, values: pd.Series) -> str:
+    if part.level is None:
+        return part.atom
+    levels, coding = values.attrs["levels"], values.attrs.get("coding")
+    if coding is not None and part.reduced:
+        return f"{part.atom}[{coding.label(part.level, levels)}]"
+    return f"{part.atom}[{levels[part.level]}]"
+
+
+def _part_values(part: Part, values: pd.Series) -> NDArray[np.float64]:
+    """(n,) of one part: a number, an indicator, or a column of a coding."""
+    if part.level is None:
+        return values.to_numpy()
+    codes = values.cat.codes.to_numpy()
+    if part.reduced and "coding" in values.attrs:
+        kind = values.attrs["coding"].kind
+        return contrast_matrix(kind, len(values.attrs["levels"]))[codes, part.level - 1]
+    return (codes == part.level).astype("float64")
 
 
 def coded(
@@ -308,8 +339,11 @@ def coded(
     return formulaic.model_matrix(text, data, na_action="raise", context={}), used
 
 
-def indicators(column: str, used: Sequence[str]) -> list[tuple[str, int | None]]:
-    """The atoms whose product a column of ``coded`` is, each with its level, None of a number."""
+def parts_of(column: str, used: Sequence[str]) -> list[Part]:
+    """The atoms whose product a column of ``coded`` is."""
     if column == INTERCEPT:
         return []
-    return [(used[int(n)], int(level) if level else None) for n, level in _CODED.findall(column)]
+    return [
+        Part(used[int(n)], int(level) if level else None, bool(reduced))
+        for n, reduced, level in _CODED.findall(column)
+    ]

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.language import terms
+from mixedflow.language.codings import COMPARES
 from mixedflow.language.names import RESIDUAL
 from mixedflow.language.terms import Factor
 from mixedflow.prose.covariates import Covariate, Variables
@@ -20,6 +21,8 @@ Row = Mapping[str, Any]
 
 class CodedModel:
     """A fitted model whose terms are read as covariates.
+
+    It is long because terms go together in many ways, each of a few lines.
 
     Attributes
     ----------
@@ -46,6 +49,7 @@ class CodedModel:
         parsed = terms.parsed(fit.formula)
         expression = self.expression = parsed.atoms if parsed else {}
         self.bases = parsed.bases if parsed else {}
+        self.codings = parsed.codings if parsed else {}
         self.grouped, self.called = Levels.of(fit), Called(fit)
         self.varies = fit.varies_within
         if self.called.several:
@@ -107,6 +111,14 @@ class CodedModel:
         """The polynomial or spline of which a term is one column, which says little alone."""
         return next((self.bases[f.name] for f in self.factors[term] if f.name in self.bases), None)
 
+    def compares(self, term: str) -> tuple[str, str] | None:
+        """A factor of a term without a reference, and what its coding compares."""
+        for factor in self.factors[term]:
+            coding = self.codings.get(factor.name)
+            if coding is not None and coding.centred and factor.level is not None:
+                return factor.name, COMPARES[coding.kind]
+        return None
+
     # Factors
 
     def levels(self, name: str) -> dict[str, str]:
@@ -115,10 +127,18 @@ class CodedModel:
         if intervals:
             return dict(zip(intervals, intervals, strict=True))
         call = re.fullmatch(r"(?:C|factor)\((.*)\)", name, re.DOTALL)
-        return self.data.levels(call[1].strip().strip("`") if call else name)
+        inside = self.expression.get(name, call[1]) if call else name
+        found = self.data.levels(inside.strip().strip("`") if call else name)
+        reference = self.codings[name].reference if name in self.codings else None
+        if reference in found:
+            found = {reference: found[reference], **found}
+        return found
 
     def _reference(self, factor: Factor) -> str | None:
-        return next(iter(self.levels(factor.name)), None) if factor.level is not None else None
+        coding = self.codings.get(factor.name)
+        if factor.level is None or (coding is not None and coding.centred):
+            return None
+        return next(iter(self.levels(factor.name)), None)
 
     def _full(self, split: Mapping[str, tuple[Factor, ...]]) -> set[tuple[str, Factor]]:
         seen: dict[tuple[tuple[str, ...], str], set[str | None]] = {}

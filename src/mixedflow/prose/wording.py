@@ -84,7 +84,10 @@ def capital(text: Markup) -> Markup:
 
 
 class Words:
-    """The words for a fitted model's covariates and for amounts of its outcome."""
+    """The words for a fitted model's covariates and for amounts of its outcome.
+
+    It is long because there are many kinds of covariates, each of a few lines.
+    """
 
     def __init__(self, model: CodedModel) -> None:
         self.model = model
@@ -110,11 +113,19 @@ class Words:
         levels = self.model.data.levels(covariate.name)
         return isolated(levels[key(low)]), isolated(levels[key(low + 1.0)])
 
+    def together(self, c: Covariate) -> Markup | None:
+        """The same of a basis, and of a coding without a reference."""
+        basis = self.model.bases.get(c.factor.name)
+        coding = self.model.codings.get(c.factor.name)
+        if coding is not None and coding.centred:
+            about = self.name(c.name)
+            return Markup("{} is averaged over its levels, each counting alike").format(about)
+        return Markup("{} is 0 in all its columns").format(basis) if basis else None
+
     def zero(self, c: Covariate) -> Markup:
         """What it means that the covariate is 0 (a factor: at its reference)."""
-        basis = self.model.bases.get(c.factor.name)
-        if basis is not None:
-            return Markup("{} is 0 in all its columns").format(basis)
+        if together := self.together(c):
+            return together
         base = self.name(c.base)
         match c.kind:
             case "number" if c.at:

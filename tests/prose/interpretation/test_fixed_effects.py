@@ -178,3 +178,16 @@ def test_columns_of_a_basis_are_not_read_one_by_one() -> None:
     found = told("poly(x, 2)", rows, [X])
     assert found["Intercept"].startswith("Where poly(x, 2) is 0 in all its columns, the expected")
     assert found["poly(x, 2)2"].startswith("One of the coefficients of poly(x, 2), which shape a")
+
+
+def test_codings_without_a_reference_compare_something_else() -> None:
+    rows = [row("Intercept", 70), row("C(type, Sum)[mixed]")]
+    found = told("C(type, Sum)", rows, [TYPE])
+    assert "averaged over its levels, each counting alike" in found["Intercept"]
+    assert "compares each level with the mean of all levels" in found["C(type, Sum)[mixed]"]
+
+
+def test_the_reference_that_a_formula_names() -> None:
+    rows = [row("Intercept", 70), row('C(type, Treatment("girls"))[boys]')]
+    found = told('C(type, Treatment("girls"))', rows, [TYPE])
+    assert "girls" in found["Intercept"] and "mixed" not in found["Intercept"]

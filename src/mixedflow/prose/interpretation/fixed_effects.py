@@ -32,6 +32,12 @@ class Coefficients:
                 "One of the coefficients of {}, which shape a curve together: read its figure and "
                 "the test of the whole term."
             ).format(basis)
+        coding = self.model.compares(term)
+        if coding is not None:
+            return Markup(
+                "A coefficient of {}, which {}, and no difference from a reference: read the test "
+                "of the whole term."
+            ).format(*coding)
         found = self.model.covariates[term]
         cells = [c for c in found if (term, c.factor) in self.model.full]
         rest = [c for c in found if c not in cells]
