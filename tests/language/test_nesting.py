@@ -55,3 +55,8 @@ def test_factors_that_no_other_name_can_stand_for():
 def test_a_factor_in_place_of_an_intercept_is_left_to_the_data():
     assert tell("(0 + f | g) + (1 | h)", "(1 | g)") != ""
     assert tell("(1 | g)", "(0 + f | g)") == ""
+
+
+def test_an_offset_is_part_of_the_outcome():
+    assert "different offsets" in tell("(1 | a)", "offset(z) + z + (1 | a)")
+    assert tell("offset(z) + (1 | a)", "offset(z) + z + (1 | a)") == ""

@@ -32,7 +32,7 @@ from mixedflow.model.atoms import levels_in_use, levels_of_atoms
 from mixedflow.model.covariates import Covariates, ancestors
 from mixedflow.model.covariates_of import covariates_of
 from mixedflow.model.crossing import lies_within
-from mixedflow.model.design import fixed_matrix, random_matrices
+from mixedflow.model.design import fixed_matrix, offset, random_matrices
 from mixedflow.model.fitted import Fitted
 
 if TYPE_CHECKING:
@@ -248,18 +248,19 @@ def predictions(fit: Fitted, axes: Axes) -> pd.DataFrame:
     residuals = residual_table(fit)
     mean, low, high = population(fit.solution, fit.X)
     n = len(mean)
-    assert fit.rows is not None
+    assert fit.rows is not None and fit.parsed is not None and fit.frame is not None
+    known = offset(fit.parsed, fit.frame.iloc[fit.rows], fit.frame)
     return pd.DataFrame(
         {
             "row": fit.rows + 1,
             **cluster_columns(fit.groups),
             "x": axes.rows[axes.x].to_numpy() if axes.x else np.full(n, np.nan),
             "by": [_text(v) for v in axes.rows[axes.by]] if axes.by else [""] * n,
-            "observed": fit.y,
-            "population": mean,
-            "population_low": low,
-            "population_high": high,
-            "conditional": residuals["fitted"],
+            "observed": known + fit.y,
+            "population": known + mean,
+            "population_low": known + low,
+            "population_high": known + high,
+            "conditional": known + residuals["fitted"],
             "residual": residuals["residual"],
             "standardised": residuals["standardised"].round(3),
             "quantile": residuals["quantile"].round(3),
@@ -308,7 +309,7 @@ def curves(fit: Fitted, axes: Axes) -> pd.DataFrame:
         n = sum(len(grid) for grid in grids[: len(levels)])  # rows of no cluster
         X[:n], _ = fixed_matrix(fit.parsed, whole[:n], fit.frame, usual=fit.rows)
     Z = random_matrices(fit.parsed, whole, fit.frame)
-    mean, low, high = population(fit.solution, X)
+    mean, low, high = np.array(population(fit.solution, X)) + offset(fit.parsed, whole, fit.frame)
     own = [own_estimates(fit.solution, effects)[0] for effects in fit.solution.effects]
     ends = np.cumsum([0, *(len(grid) for grid in grids)])
     x = whole[axes.x].to_numpy()

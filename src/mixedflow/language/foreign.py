@@ -21,7 +21,7 @@ _INSTEAD = {
     **dict.fromkeys(("round", "floor", "ceiling", "ntile", "quantile"), _ROUNDED),
     **dict.fromkeys(("as.factor", "ordered", "category", "as.ordered"), "write C(x)"),
     **dict.fromkeys(("pmin", "pmax", "minimum", "maximum"), "write clip(x, lower=0, upper=1)"),
-    "offset": "an offset has the coefficient 1: subtract it from the outcome under derive",
+    "offset": "an offset is a summand of its own: y ~ x + offset(z)",
     "pow": "write I(x^2)",
     "power": "write I(x^2)",
     "log2": "write I(log(x) / log(2))",

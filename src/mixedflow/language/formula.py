@@ -73,6 +73,7 @@ class Parsed:
     notes: tuple[str, ...] = ()
     bases: dict[str, str] = field(default_factory=dict, hash=False)  # column -> poly(x, 2)
     codings: dict[str, Coding] = field(default_factory=dict, hash=False)  # of factors: C(f, Sum)
+    offsets: tuple[str, ...] = ()  # atoms with the coefficient 1
 
     def written(self, term: Term) -> str:
         """A term as users write it: one for all columns of a basis."""
@@ -159,6 +160,7 @@ class _Parser(Scanner):
         self.notes: list[str] = []
         self.bases: dict[str, tuple[str, ...]] = {}  # as written -> its columns
         self.codings: dict[str, Coding] = {}
+        self.offsets: list[str] = []
         self.number: int | None = None  # the 0 or 1 that the last product was, if it was one
 
     def formula(self) -> Parsed:
@@ -189,7 +191,15 @@ class _Parser(Scanner):
         fixed = self._columns(fixed)
         bases = {column: name for name, columns in self.bases.items() for column in columns}
         return Parsed(
-            self.text, outcome, tuple(fixed), groups, self.atoms, notes, bases, self.codings
+            self.text,
+            outcome,
+            tuple(fixed),
+            groups,
+            self.atoms,
+            notes,
+            bases,
+            self.codings,
+            tuple(self.offsets),
         )
 
     def _columns(self, terms: Sequence[Term]) -> list[Term]:
@@ -219,8 +229,34 @@ class _Parser(Scanner):
                 raise self.fail(f"two grouping factors would be called {quote(group.name)}", RENAME)
         return groups
 
+    def _offset(self, sign: str) -> bool:
+        """An offset, if one stands here."""
+        start = self.at
+        if self.peek() != ("name", "offset"):
+            return False
+        self.take()
+        if not self.accept("("):
+            self.at = start
+            return False
+        inside = self.inside()
+        shown = f"offset({inside})"
+        if sign == "-" or self.peek() not in (None, ("op", "+"), ("op", "-")):
+            raise self.fail("an offset is a summand of its own", f"y ~ x + {shown}")
+        if shown in self.offsets:
+            raise self.fail(f"{shown} stands twice")
+        expression = inside.replace("^", "**")
+        _check(expression, self.where)
+        self.offsets.append(self._atom(shown, expression))
+        self.notes.append(
+            f"{shown} has the coefficient 1: predictions and curves add it, residuals are without "
+            "it, and means and contrasts are of the outcome less the offset"
+        )
+        return True
+
     def _summand(self, sign: str, fixed: list[Term], bars: list[_Bar]) -> None:
         start = self.at
+        if self._offset(sign):
+            return
         if self.accept("("):
             self.depth += 1
             terms = self.sum()

@@ -21,6 +21,7 @@ class Written:
     fixed: frozenset[frozenset[str]]
     blocks: frozenset[tuple[frozenset[str], frozenset[frozenset[str]]]]
     residual: Residual | None = None
+    offsets: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, parsed: Parsed, residual: Residual | None = None) -> Written:
@@ -29,7 +30,7 @@ class Written:
             for group in parsed.groups
             for block in group.blocks
         )
-        return cls(parsed.fixed_key, blocks, residual)
+        return cls(parsed.fixed_key, blocks, residual, frozenset(parsed.offsets))
 
     def within(self, other: Written) -> bool:
         """The other has all its terms, and more terms never span less."""
@@ -138,6 +139,9 @@ def _fault(null: Comparand, alternative: Comparand) -> tuple[str, str] | None:
             f"{quote(alternative.outcome)}",
             "a likelihood-ratio test needs one",
         )
+    one, other = null.written, alternative.written
+    if one is not None and other is not None and one.offsets != other.offsets:
+        return "the models have different offsets", "give both the same ones"
     if null.n_obs != alternative.n_obs:
         return (
             f"the models use different rows ({null.n_obs} and {alternative.n_obs})",

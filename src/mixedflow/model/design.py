@@ -157,6 +157,7 @@ def _evaluated(
         if not (isinstance(column.dtype, np.dtype) and column.dtype.kind in "iub"):
             used &= column.notna().to_numpy()
     rows = np.flatnonzero(used)
+    outcome = outcome - _offset(parsed, atoms, len(outcome), where) if parsed.offsets else outcome
     for name in infinite:
         if np.isinf(atoms[name].to_numpy()[rows]).any():
             raise DataError(
@@ -205,6 +206,29 @@ def _assembled(
         rows=rows,
         n_missing=len(outcome) - len(rows),
     )
+
+
+def _offset(
+    parsed: Parsed, atoms: Mapping[str, pd.Series], n_rows: int, where: str
+) -> NDArray[np.float64]:
+    """(n,) the sum of the offsets."""
+    total = np.zeros(n_rows)
+    for name in parsed.offsets:
+        if atoms[name].dtype.kind != "f":
+            raise DataError(where, f"{quote(name)} is no number")
+        total = total + atoms[name].to_numpy()
+    return total
+
+
+def offset(
+    parsed: Parsed, frame: pd.DataFrame, like: pd.DataFrame, where: str = "formula"
+) -> NDArray[np.float64]:
+    """(n,) what offsets add to the outcome of new rows, 0 without any; none may be missing."""
+    if not parsed.offsets:
+        return np.zeros(len(frame))
+    atoms = evaluated(parsed, frame, where, like)
+    _check_whole({name: atoms[name] for name in parsed.offsets}, where)
+    return _offset(parsed, atoms, len(frame), where)
 
 
 def fixed_matrix(

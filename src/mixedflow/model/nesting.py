@@ -124,12 +124,13 @@ class Candidate:
         return sum(map(_n_pairs, sizes)) + own
 
     def comparand(self, other: Candidate) -> Comparand:
-        """Rows are told by their positions in one frame, else by outcome and, if as many, factors.
+        """Rows are told by outcome and position in one frame, else by it and, if as many, factors.
 
         More factors than the other has are a larger model of the same rows.
         """
         if self.frame is not None and self.frame is other.frame and self.rows is not None:
-            rows = self.rows.tobytes()
+            # An offset is part of the outcome.
+            rows = self.rows.tobytes() + self.y.tobytes()
         else:
             parts = self.parts if len(self.parts) == len(other.parts) else ()
             rows = self.y.tobytes() + b"".join(_partition(part.codes) for part in parts)

@@ -65,6 +65,7 @@ def _cluster(fit: ModelReport, parsed: Parsed) -> str:
 
 def _stata(fit: ModelReport, parsed: Parsed, spec: Residual) -> list[str]:
     structure = _stata_residuals(spec)
+    _refuse_offset(parsed)
     fixed = [_stata_term(term, fit, parsed) for term in parsed.fixed_terms if term]
     without = "" if () in parsed.fixed_terms else ", noconstant"
     start = " ".join(["mixed", _stata_name(parsed.outcome), *fixed]) + without
@@ -76,6 +77,11 @@ def _stata(fit: ModelReport, parsed: Parsed, spec: Residual) -> list[str]:
     slopes = [_stata_name(term) for term in fit.random_terms if term != INTERCEPT]
     bar = " ".join([f"|| {_stata_name(_cluster(fit, parsed))}:", *slopes])
     return [f"{start} ///", f"    {bar}, {' '.join(options)}"]
+
+
+def _refuse_offset(parsed: Parsed) -> None:
+    if parsed.offsets:
+        raise _UnwrittenError("an offset has to be subtracted from the outcome")
 
 
 def _stata_name(name: str) -> str:
@@ -123,6 +129,7 @@ def _stata_residuals(spec: Residual) -> str:
 
 def _nlme(fit: ModelReport, parsed: Parsed, spec: Residual) -> list[str]:
     cluster = _r_name(_cluster(fit, parsed))
+    _refuse_offset(parsed)
     fixed = f"{_r_atom(parsed.outcome)} ~ {_r_terms(parsed.fixed_terms)}"
     options = []
     if parsed.random_terms:

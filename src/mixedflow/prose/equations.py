@@ -80,6 +80,7 @@ def symbolic(fit: ModelReport, components: Sequence[Mapping[str, Any]]) -> list[
     # As the random effects are ordered in their covariance matrix; the others follow.
     place = {term: k for k, term in enumerate(random)}
     equations.sort(key=lambda equation: place.get(equation[0], len(random)))
+    summands += _offsets(fit, levels)
     summands.append(sub(symbol("ε"), levels.row))
     level_1 = aligned([(named(fit.outcome, levels.row), summands)])
     level_2 = aligned([(left, parts) for _, left, parts in equations])
@@ -110,6 +111,7 @@ def _rows(fit: ModelReport, levels: Levels, index: Mapping[str, int]) -> Markup:
         _product(sub(symbol("β"), str(index[term])), factors[term], levels)
         for term in fit.fixed_terms
     ]
+    summands += _offsets(fit, levels)
     summands.append(sub(symbol("ε"), levels.row))
     return aligned([(named(fit.outcome, levels.row), summands)])
 
@@ -166,6 +168,7 @@ def fitted(
             for a in terms
         ]
         laws.append((effects, rows))
+    summands += _offsets(fit, levels)
     summands.append(sub(symbol("ε"), levels.row))
     equation = aligned([(named(fit.outcome, levels.row), summands)])
     if fit.residual:
@@ -182,6 +185,11 @@ class _Part(NamedTuple):
     term: str
     moderators: tuple[Factor, ...]
     level: Level | None
+
+
+def _offsets(fit: ModelReport, levels: Levels) -> list[str]:
+    found = parsed(fit.formula)
+    return [named(name, levels.row) for name in (found.offsets if found else ())]
 
 
 def _split(fit: ModelReport) -> dict[str, tuple[Factor, ...]]:
