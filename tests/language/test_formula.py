@@ -65,7 +65,7 @@ def test_random_terms(text, blocks):
         ("y ~ x + (1 | g:h) + (1 | `g:h`)", "two grouping factors would be called 'g:h'"),
         ("y ~ x + (1 | g | h)", "behind '|' stand columns"),
         ("y ~ x + (1 | g/)", "behind '|' stand columns"),
-        ("log(y) ~ x", "left-hand side"),
+        ("abs(y) ~ x", "left-hand side"),
         ("y x", "left-hand side"),
         ("y ~ x +", "ends too early"),
         ("y ~ (x", "expected"),

@@ -115,7 +115,7 @@ def _sums(
     where: str,
 ) -> tuple[dict[str, Any], dict[str, Array]]:
     """What a chunk tells of a model, and its cross-products by name (none without a row)."""
-    predictors = {told.outcome}.union(*map(expressions.names, told.atoms.values()))
+    predictors = told.outcome_columns.union(*map(expressions.names, told.atoms.values()))
     for column in sorted(predictors & set(chunk.frame.columns)):
         if isinstance(chunk.frame[column].dtype, pd.CategoricalDtype):
             _require_levels(spec, column, where)

@@ -69,7 +69,7 @@ class Axes:
         assert fit.parsed is not None and fit.rows is not None and fit.frame is not None
         parsed, frame = fit.parsed, prepared.frame
         ancestors = _ancestors(dataset)
-        used = sorted(parsed.variables - {parsed.outcome} - parsed.grouping)
+        used = sorted(parsed.variables - parsed.outcome_columns - parsed.grouping)
 
         def moving(name: str) -> tuple[str, ...]:
             return tuple(v for v in used if v == name or name in ancestors.get(v, set()))

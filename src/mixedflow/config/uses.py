@@ -64,7 +64,7 @@ def _grouping(
         if explore.trend is not None:
             models = [*models, formula.parse(explore.trend)]
     for parsed in models:
-        counted |= {parsed.outcome}.union(*map(expressions.row_names, parsed.atoms.values()))
+        counted |= parsed.outcome_columns.union(*map(expressions.row_names, parsed.atoms.values()))
     return tuple(sorted(named - counted))
 
 
@@ -82,7 +82,7 @@ def _categories(
     apart = {mine for join in dataset.join for mine, _ in join.by} | named
     numbers = counted.union(_numbers(dataset))
     for parsed in formulas:
-        numbers.add(parsed.outcome)
+        numbers |= parsed.outcome_columns
         for shown, text in parsed.atoms.items():
             used = expressions.names(text)
             called = shown.startswith(_CALLED) and text.strip("` ") in used

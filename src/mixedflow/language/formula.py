@@ -19,7 +19,7 @@ from mixedflow.language.codings import Coding, CodingError
 from mixedflow.language.foreign import instead
 from mixedflow.language.grouping import RENAME, Columns, factors
 from mixedflow.language.names import INTERCEPT, backquoted
-from mixedflow.language.scanning import CALLS, CATEGORY_CALLS, PURE_CALLS, Scanner
+from mixedflow.language.scanning import CALLS, CATEGORY_CALLS, PURE_CALLS, RESPONSES, Scanner
 
 _MAX_DEPTH, _MAX_POWER, _MAX_TERMS = 40, 6, 300
 
@@ -74,6 +74,13 @@ class Parsed:
     bases: dict[str, str] = field(default_factory=dict, hash=False)  # column -> poly(x, 2)
     codings: dict[str, Coding] = field(default_factory=dict, hash=False)  # of factors: C(f, Sum)
     offsets: tuple[str, ...] = ()  # atoms with the coefficient 1
+    response: str = ""  # the expression of an outcome that is no column, log(y)
+
+    @property
+    def outcome_columns(self) -> frozenset[str]:
+        """Columns of the data that make the outcome."""
+        own = frozenset({self.outcome})
+        return frozenset(expressions.names(self.response)) if self.response else own
 
     def written(self, term: Term) -> str:
         """A term as users write it: one for all columns of a basis."""
@@ -117,7 +124,7 @@ class Parsed:
     @property
     def variables(self) -> frozenset[str]:
         """Columns of the data that the formula uses, those of the grouping factors included."""
-        used = {self.outcome, *self.grouping}
+        used = {*self.outcome_columns, *self.grouping}
         for text in self.atoms.values():
             used |= expressions.names(text)
         return frozenset(used)
@@ -164,12 +171,7 @@ class _Parser(Scanner):
         self.number: int | None = None  # the 0 or 1 that the last product was, if it was one
 
     def formula(self) -> Parsed:
-        kind, outcome = self.take()
-        if kind not in ("name", "quoted") or not self.accept("~"):
-            raise self.fail(
-                "the left-hand side must be one variable, then '~'",
-                "derive a transformed outcome under the data set's derive",
-            )
+        outcome, response = self._outcome()
         fixed: list[Term] = [()]
         bars: list[_Bar] = []
         sign: str | None = self.accept("-") or "+"
@@ -185,7 +187,9 @@ class _Parser(Scanner):
             raise self.fail(f"more than {_MAX_TERMS} terms")
         # As in R: main effects before interactions, otherwise in the order of writing.
         fixed.sort(key=len)
-        if outcome in {atom for term in fixed for atom in term}:
+        predictors = {atom for term in fixed for atom in term}
+        columns = expressions.names(response) if response else {outcome}
+        if {outcome, *columns} & predictors:
             raise self.fail(f"the outcome {quote(outcome)} is also a predictor")
         notes = tuple(dict.fromkeys(self.notes))
         fixed = self._columns(fixed)
@@ -200,7 +204,28 @@ class _Parser(Scanner):
             bases,
             self.codings,
             tuple(self.offsets),
+            response,
         )
+
+    def _outcome(self) -> tuple[str, str]:
+        """The outcome as it is shown, and the expression of one that is no column."""
+        kind, outcome = self.take()
+        if kind == "name" and outcome in RESPONSES and self.accept("("):
+            inside = self.inside()
+            response = f"{outcome}({inside})"
+            _check(response, self.where)
+            if self.accept("~"):
+                self.notes.append(
+                    f"the outcome is {response}: tables, figures and predictions are on its scale"
+                )
+                return response, response
+            kind = ""
+        if kind not in ("name", "quoted") or not self.accept("~"):
+            raise self.fail(
+                "the left-hand side must be one variable or its log(), then '~'",
+                "derive any other outcome under the data set's derive",
+            )
+        return outcome, ""
 
     def _columns(self, terms: Sequence[Term]) -> list[Term]:
         """Terms of one column each: a basis stands for as many as it has, the first fastest."""

@@ -18,6 +18,7 @@ _TOKEN = re.compile(
 )
 _WORD = re.compile(r"[^\s+*:^|()~,`;=<>\"']+")
 PURE_CALLS = (*MATHS, *CENTRED, "clip", "cut", "where")
+RESPONSES = ("log", "log10", "sqrt")  # of an outcome
 CATEGORY_CALLS = ("C", "factor")
 CALLS = (*PURE_CALLS, *CATEGORY_CALLS, *BASES, "I")
 

@@ -12,7 +12,13 @@ import numpy as np
 
 from mixedflow.errors import DataError, ExpressionError, FormulaError, nearest, quote
 from mixedflow.language.codings import Coding, CodingError
-from mixedflow.language.evaluation import Known, intervals, known_summaries, usual_summaries
+from mixedflow.language.evaluation import (
+    Known,
+    evaluate,
+    intervals,
+    known_summaries,
+    usual_summaries,
+)
 from mixedflow.language.formula import Parsed
 from mixedflow.language.names import backquoted, level_name
 from mixedflow.language.quantities import no_category, numbers_of, told
@@ -102,7 +108,7 @@ def _complete(
     parsed: Parsed, frame: pd.DataFrame, values: Mapping[str, pd.Series]
 ) -> NDArray[np.bool_]:
     """(N,) rows in which the outcome, the groups and all atoms are there."""
-    columns = {parsed.outcome, *parsed.grouping}
+    columns = {*parsed.outcome_columns, *parsed.grouping}
     there = np.ones(len(frame), dtype=bool)
     for column in (*(frame[name] for name in columns), *values.values()):
         there &= column.notna().to_numpy()
@@ -185,6 +191,28 @@ def levels_in_use(values: pd.Series) -> list[str]:
         seen = set(present.unique())
         return [level_name(level) for level in values.cat.categories if level in seen]
     return list(dict.fromkeys(level_name(value) for value in sorted(present.unique())))
+
+
+def response_of(parsed: Parsed, frame: pd.DataFrame, where: str) -> pd.Series:
+    """The outcome (N,): a column, or a function of columns where they have one.
+
+    Raises
+    ------
+    DataError
+        A logarithm or root of a negative number, which would be a missing value.
+    """
+    if not parsed.response:
+        return frame[parsed.outcome]
+    try:
+        values = evaluate(parsed.response, frame, where)
+    except ExpressionError as error:
+        raise FormulaError(error.where, error.what, error.hint) from None
+    columns = sorted(parsed.outcome_columns)
+    none = int((values.isna() & frame[columns].notna().all(axis=1)).sum())
+    if none:
+        what = f"{parsed.response} is no number in {none} of {len(frame)} rows"
+        raise DataError(where, what, f"filter negative values of {' and '.join(columns)}")
+    return values
 
 
 def outcome_of(

@@ -15,7 +15,7 @@ import numpy as np
 from mixedflow.errors import DataError, FormulaError, nearest, quote
 from mixedflow.language.formula import GroupTerm, Parsed, Term, show
 from mixedflow.language.names import INTERCEPT
-from mixedflow.model.atoms import evaluated, outcome_of
+from mixedflow.model.atoms import evaluated, outcome_of, response_of
 from mixedflow.model.clusters import Coded, labels_of
 from mixedflow.model.contrast_columns import contrast_matrix
 
@@ -144,7 +144,8 @@ def _evaluated(
         if frame[name].dtype.kind == "c":
             raise DataError(where, f"{quote(name)} is not numeric ({frame[name].dtype})")
     atoms = evaluated(parsed, frame, where, like)
-    outcome, used = outcome_of(frame[parsed.outcome], parsed.outcome, where, whole=like is None)
+    response = response_of(parsed, frame, where)
+    outcome, used = outcome_of(response, parsed.outcome, where, whole=like is None)
     infinite = []
     for name, values in atoms.items():
         if values.dtype.kind != "f":

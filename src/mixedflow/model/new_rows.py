@@ -37,7 +37,7 @@ def as_fitted(parsed: Parsed, frame: pd.DataFrame, like: pd.DataFrame, where: st
     columns = [str(name) for name in frame.columns]
     changed = {}
     predictors = set[str]().union(*map(expressions.row_names, parsed.atoms.values()))
-    for name in sorted(parsed.variables - {parsed.outcome} - (parsed.grouping - predictors)):
+    for name in sorted(parsed.variables - parsed.outcome_columns - (parsed.grouping - predictors)):
         if name not in columns:
             raise FormulaError(where, f"unknown variable {quote(name)}", nearest(name, columns))
         if columns.count(name) > 1:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from markupsafe import Markup
 
 from mixedflow.artifacts import formatting
+from mixedflow.language.scanning import RESPONSES
 from mixedflow.prose import steps
 from mixedflow.prose.coding import CodedModel, Row
 from mixedflow.prose.covariates import Covariate, key
@@ -92,7 +93,9 @@ class Words:
     def __init__(self, model: CodedModel) -> None:
         self.model = model
         outcome = model.data.label(model.fit.outcome) or str(model.fit.outcome)
-        name, self.unit = unit_of(outcome)
+        # Parentheses hold a unit, but for those of a call.
+        called = outcome.startswith(tuple(f"{function}(" for function in RESPONSES))
+        name, self.unit = (outcome, "") if called else unit_of(outcome)
         self.outcome = isolated(name)
         # A unit of the data set's level, which expressions call the cluster.
         self.cluster = Markup("cluster")

@@ -191,3 +191,10 @@ def test_the_reference_that_a_formula_names() -> None:
     rows = [row("Intercept", 70), row('C(type, Treatment("girls"))[boys]')]
     found = told('C(type, Treatment("girls"))', rows, [TYPE])
     assert "girls" in found["Intercept"] and "mixed" not in found["Intercept"]
+
+
+def test_a_logarithm_in_the_formula_is_told_on_the_scale_of_the_data() -> None:
+    outcome = "log(y)"
+    found = told("x", [row("Intercept", 0), row("x", 0.1, 0.05, 0.15)], [X], outcome=outcome)
+    assert "The median of Score (points) is then 10.5% higher" in found["x"]
+    assert "the expected value of log(y) is 0 (" in found["Intercept"]
