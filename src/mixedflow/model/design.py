@@ -93,8 +93,33 @@ def design(parsed: Parsed, frame: pd.DataFrame, where: str = "formula") -> Desig
                 f"{quote(name)} has {len(values.cat.categories)} levels for {len(rows)} rows",
                 "is it meant to be a number?",
             )
+    for group in parsed.groups:
+        _check_apart(group, atoms, where)
     clusters = [cluster_labels(group, frame, rows) for group in parsed.groups]
     return _assembled(parsed, atoms, outcome, rows, clusters, where)
+
+
+def _check_apart(group: GroupTerm, atoms: Mapping[str, pd.Series], where: str) -> None:
+    """Refuse an intercept in one block and a factor in another, all of whose levels it has.
+
+    ``(1 + f || g)`` is that in lme4, where ``||`` does not take a factor apart.
+    """
+    for block in group.blocks:
+        for term in block.terms:
+            levels = [atoms[atom].attrs.get("levels") for atom in term]
+            whole = levels and all(one is not None for one in levels)
+            if not whole or () in block.terms or all(() not in b.terms for b in group.blocks):
+                continue
+            f, first = show(term), term[0]
+            apart = " + ".join(
+                f"I({first} == {level!r})" for level in atoms[first].attrs["levels"][1:]
+            )
+            raise DataError(
+                where, f"an intercept of {quote(group.name)} apart from the factor {quote(f)}, "
+                "whose levels make one already (|| takes no factor apart)",
+                f"write (1 + {f} | {group.name}), (0 + {f} | {group.name}), or for uncorrelated "
+                f"differences from the first level (1 + {apart} || {group.name})",
+            )  # fmt: skip
 
 
 def cluster_labels(group: GroupTerm, frame: pd.DataFrame, rows: NDArray[np.int64]) -> Coded:

@@ -36,6 +36,8 @@ sleep <- lme4::sleepstudy
 sleep$Subject <- as.character(sleep$Subject)
 sleep$known <- sleep$Days^1.5
 sleep$Days2 <- 2 * sleep$Days + 1
+machines <- as.data.frame(Machines)
+machines$Worker <- as.character(machines$Worker)
 oats <- as.data.frame(Oats)[-c(1, 2, 9, 14, 20, 21, 40, 55, 56), ]
 oats$Variety <- factor(as.character(oats$Variety))
 oats$Block <- factor(as.character(oats$Block))
@@ -84,6 +86,10 @@ fits <- list(
   helmert = fit_of(yield ~ C(Variety, contr.helmert) + nitro + (1 | Block), oats, type3 = TRUE),
   poly_contrast = fit_of(yield ~ Variety + C(n, contr.poly) + (1 | Block), oats, type3 = TRUE),
   spline_by_factor = fit_of(yield ~ poly(nitro, 2) * Variety + (1 | Block), oats, type3 = TRUE),
+  apart = fit_of(
+    score ~ Machine + (1 | Worker) + (0 + b | Worker) + (0 + c | Worker),
+    transform(machines, b = as.numeric(Machine == "B"), c = as.numeric(Machine == "C"))
+  ),
   inside = fit_of(yield ~ Variety + nitro %in% Variety + (1 | Block), oats)
 )
 found <- list(x = x, bases = bases, contrasts = contrasts, fits = fits)
