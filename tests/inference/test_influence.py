@@ -26,9 +26,15 @@ def changes(table, what):
 
 @pytest.mark.parametrize("method", ["reml", "ml"])
 @pytest.mark.parametrize("blocks", [(2,), (1, 1)])
-def test_influence_is_one_step_of_the_definition(method, blocks):
-    """Score, information and derivatives from the N x N matrices of the other clusters' rows."""
-    fit = api.fit_arrays(*simulate(SIZES), method, blocks)
+@pytest.mark.parametrize("levels", [1, 10])
+def test_influence_is_one_step_of_the_definition(method, blocks, levels):
+    """Score, information and derivatives from the N x N matrices of the other clusters' rows.
+
+    With a factor of ten levels there are more fixed effects than rows in any cluster.
+    """
+    y, X, Z, cluster = simulate(SIZES)
+    factor = np.arange(len(y))[:, None] % levels == np.arange(1, levels)
+    fit = api.fit_arrays(y, np.column_stack([X, factor]), Z, cluster, method, blocks)
     assert not fit.singular
     table, full, (group,) = influence(fit.fitted), Dense(fit), fit.groups
     (G,), s2, se = fit.solution.G, fit.solution.s2, np.sqrt(np.diag(full.phi))

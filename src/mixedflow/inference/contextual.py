@@ -66,16 +66,23 @@ def _sorted(fitted: Fitted) -> tuple[list[tuple[str, str]], list[_Mean]]:
                 if not _between(fitted, group):
                     centred.append((name, group.name))
                 continue
-            kept = []
-            for column in _scaled(mean).T:
-                rest = column - basis @ (basis.T @ column)
-                rest -= basis @ (basis.T @ rest)
-                if _squares(rest) > _NONE * _squares(column):
-                    basis = np.column_stack([basis, rest / np.sqrt(_squares(rest))])
-                    kept.append(column)
-            if len(kept) == X.shape[1]:
+            columns_there, basis = len(basis.T), _extended(basis, _scaled(mean))
+            if len(basis.T) - columns_there == X.shape[1]:
                 means.append(_Mean(name, group.name, mean))
     return centred, means
+
+
+def _extended(basis: Array, columns: Array) -> Array:
+    """An orthonormal basis, and columns of norm 1 where it and those before leave them out."""
+    rest = columns - basis @ (basis.T @ columns)
+    left, kept = rest.T @ rest, []  # what is left of each, by products
+    for k in range(len(left)):
+        if left[k, k] > _NONE:
+            kept.append(k)
+            left -= np.outer(left[k], left[k]) / left[k, k]
+    new = rest[:, kept]
+    new -= basis @ (basis.T @ new)
+    return np.column_stack([basis, np.linalg.qr(new)[0]])
 
 
 def _covariates(fitted: Fitted) -> dict[str, list[int]]:

@@ -6,7 +6,7 @@ From one step and no refit: sums of the rows by cluster give all J of them at on
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,7 +60,7 @@ def influence(fit: Fitted, group: str | None = None) -> pd.DataFrame:
     singular = fit.solution.singular
     total = _Totals.of(standard)
     how = fit.method == "reml", singular, fit.solution.objective.known_s2 is not None
-    parts = [_without(part, total, *how) for part in standard.split()]
+    parts = [_without(part, total, *how) for part in standard.parts()]
     d, log_det, step = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     change = d @ standard.to_beta.T / np.linalg.norm(standard.to_beta, axis=1)
     moved = np.einsum(
@@ -87,22 +87,24 @@ def influence(fit: Fitted, group: str | None = None) -> pd.DataFrame:
 class _Derivatives:
     """How V's m = k + 1 derivatives V_a, in G's free elements and s2, meet each cluster's columns.
 
-    V_a V^-1 [X r] = [Z X r] D_a in every cluster; then ``Q`` (J, m, p + 1, p + 1) =
-    [X r]' V^-1 V_a V^-1 [X r]; ``D`` and ``H`` = gram D, both (J, m, w, p) for X alone;
-    ``trace`` (J, m) = tr V^-1 V_a; ``information`` (J, m, m) = tr V^-1 V_a V^-1 V_b.
+    ``Q`` (J, m, p + 1, p + 1) = [X r]' V^-1 V_a V^-1 [X r]; ``trace`` (J, m) = tr V^-1 V_a;
+    ``information`` (J, m, m) = tr V^-1 V_a V^-1 V_b. Of N_ab = X' V^-1 V_a V^-1 V_b V^-1 X only
+    what they are made of is held, because G's derivatives have the rank of Z: ``inside`` (J, q, q)
+    = Z'V^-1 Z, ``K`` (J, q, p) = Z'V^-1 X, ``R`` (J, q, p) = Z'V^-2 X and ``last`` (J, p, p) =
+    X'V^-3 X.
     """
 
-    def __init__(self, at: _Standard) -> None:
+    def __init__(self, at: _Part) -> None:
         q, E, gram = at.q, at.basis, at.gram
         n_clusters, width = gram.shape[:2]
         m = len(E) + 1
-        D = np.zeros((n_clusters, m, width, width - q))
-        D[:, :-1, :q] = E @ gram[:, None, :q, q:]
-        D[:, -1, :q] = -at.weights[:, :, q:]
-        D[:, -1, q:] = np.eye(width - q)
-        H = gram[:, None] @ D
-        self.Q, self.D, self.H = H[:, :, q:], D[..., :-1], H[..., :-1]
-        inside = gram[:, :q, :q]
+        K, W, inside = gram[:, :q, q:], at.weights[:, :, q:], gram[:, :q, :q]
+        self.Q = np.empty((n_clusters, m, width - q, width - q))
+        self.Q[:, :-1] = K.transpose(0, 2, 1)[:, None] @ (E @ K[:, None])
+        self.Q[:, -1] = gram[:, q:, q:] - K.transpose(0, 2, 1) @ W
+        self.E, self.inside, self.K = E, inside, K[..., :-1]
+        self.R = self.K - inside @ W[..., :-1]
+        self.last = self.Q[:, -1, :-1, :-1] - W[..., :-1].transpose(0, 2, 1) @ self.R
         kept = np.eye(q) - at.weights[:, :, :q]  # V^-1 Z = Z kept
         twice = kept.transpose(0, 2, 1) @ inside
         turned = inside[:, None] @ E
@@ -116,10 +118,34 @@ class _Derivatives:
         self.information[:, -1, :-1] = self.information[:, :-1, -1] = crossed
         self.information[:, -1, -1] = free + np.einsum("jab,jba->j", kept, kept)
 
+    def summed(self) -> Array:
+        """(m, m, p, p) the sums of N_ab over the clusters."""
+        m, p = self.Q.shape[1], self.K.shape[2]
+        N = np.empty((m, m, p, p))
+        turned = self.E @ self.K[:, None]
+        within = np.tensordot(turned, self.inside[:, None] @ turned, axes=([0, 2], [0, 2]))
+        N[:-1, :-1] = within.transpose(0, 2, 1, 3)
+        N[:-1, -1] = np.tensordot(turned, self.R, axes=([0, 2], [0, 1]))
+        N[-1, :-1] = N[:-1, -1].transpose(0, 2, 1)
+        N[-1, -1] = self.last.sum(axis=0)
+        return N
+
+    def traces(self, phi: Array) -> Array:
+        """(J, m, m) tr phi N_ab for a matrix (J, p, p) of each cluster."""
+        own = self.K @ phi
+        among = own @ self.K.transpose(0, 2, 1)
+        found = np.empty_like(self.information)
+        left, right = self.E @ self.inside[:, None], self.E @ among[:, None]
+        found[:, :-1, :-1] = np.einsum("jkab,jlba->jkl", left, right)
+        crossed = np.einsum("kab,jba->jk", self.E, self.R @ own.transpose(0, 2, 1))
+        found[:, -1, :-1] = found[:, :-1, -1] = crossed
+        found[:, -1, -1] = np.einsum("jxy,jxy->j", self.last, phi)
+        return found
+
 
 @dataclass(frozen=True)
 class _Totals:
-    """Sums over all clusters of their derivatives; ``N`` (m, p, m, p) those of D_a' H_b."""
+    """Sums over all clusters of their derivatives; ``N`` (m, m, p, p) those of N_ab."""
 
     Q: Array
     N: Array
@@ -129,43 +155,47 @@ class _Totals:
     @classmethod
     def of(cls, standard: _Standard) -> _Totals:
         sums: list[Array] = []
-        for part in standard.split():
+        for part in standard.parts():
             own = _Derivatives(part)
-            N = np.tensordot(own.D, own.H, axes=([0, 2], [0, 2]))
             found = [x.sum(axis=0) for x in (own.Q, own.trace, own.information)]
-            found.insert(1, N)
+            found.insert(1, own.summed())
             sums = [a + b for a, b in zip(sums, found, strict=True)] if sums else found
         return cls(*sums)
 
 
 def _without(
-    part: _Standard, total: _Totals, reml: bool, singular: bool, known_s2: bool
+    part: _Part, total: _Totals, reml: bool, singular: bool, known_s2: bool
 ) -> tuple[Array, Array, Array]:
     """b - b_(-j) (J, p), log det phi_(-j) - log det phi (J,) and theta's step (J, m)."""
     own, q = _Derivatives(part), part.q
-    left = np.eye(part.gram.shape[1] - q - 1) - part.gram[:, q:-1, q:-1]
-    estimable = np.linalg.eigvalsh(left)[:, 0] > ROUNDING
-    left[~estimable] = np.eye(left.shape[1])
-    phi = np.linalg.inv(left)
+    M, log_det, estimable = part.deletion()
+    J, m = own.trace.shape
+    phi = M @ M.transpose(0, 2, 1)
+    phi += np.eye(phi.shape[1])
     d = np.einsum("jab,jb->ja", phi, part.gram[:, q:-1, -1])
     residual = np.column_stack([d, np.ones(len(d))])  # y - X b_(-j) = [X r] of these
     Q = total.Q - own.Q
     pulled = np.einsum("jaxy,jy->jax", Q, residual)
-    moved = phi[:, None] @ Q[:, :, :-1, :-1]
-    shrunk = np.einsum("jaxx->ja", moved)
+    Q = np.ascontiguousarray(Q[:, :, :-1, :-1])
+    moved = Q @ M[:, None]
+    inner = M.transpose(0, 2, 1)[:, None] @ moved
+    shrunk = np.einsum("jaxx->ja", Q) + np.einsum("jaxx->ja", inner)
     score = np.einsum("jax,jx->ja", pulled, residual) - (total.trace - own.trace)
     information = total.information - own.information
     if reml:
         score += shrunk
-        theirs = np.einsum("jxy,axby->jab", phi, total.N)
-        theirs -= np.einsum("jawx,jbwx->jab", own.D @ phi[:, None], own.H, optimize=True)
-        information += np.einsum("jaxy,jbyx->jab", moved, moved, optimize=True) - 2.0 * theirs
+        theirs = (phi.reshape(J, -1) @ total.N.reshape(m * m, -1).T).reshape(J, m, m)
+        # tr phi Q_a phi Q_b with phi = I + M M'
+        for factor, part_of in ((1.0, Q), (2.0, moved), (1.0, inner)):
+            flat = part_of.reshape(J, m, -1)
+            information += factor * (flat @ flat.transpose(0, 2, 1))
+        information -= 2.0 * (theirs - own.traces(phi))
     step, moves = np.zeros_like(score), score.shape[1] - known_s2
     information, score = information[:, :moves, :moves], score[:, :moves]
     known = estimable & _regular(information) & (not singular)
     step[known, :moves] = np.linalg.solve(information[known], score[known, :, None])[..., 0]
-    d += np.einsum("jxy,jay,ja->jx", phi, pulled[:, :, :-1], step, optimize=True)
-    log_det = np.linalg.slogdet(phi)[1] + np.einsum("ja,ja->j", shrunk, step)
+    d += np.einsum("jxy,jy->jx", phi, np.einsum("jay,ja->jy", pulled[:, :, :-1], step))
+    log_det += np.einsum("ja,ja->j", shrunk, step)
     d[~estimable], log_det[~estimable], step[~known] = np.nan, np.nan, np.nan
     return d, log_det, step
 
@@ -181,17 +211,68 @@ def _regular(information: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class _Standard:
-    """A fit's clusters in units where sigma is 1, X'V^-1 X = I and Z has uncorrelated columns.
+class _Part:
+    """Some clusters in standard units.
 
-    ``gram`` (J, w, w) = C' V^-1 C for the columns C = [Z X r], w = q + p + 1, r = y - Xb;
-    ``weights`` (J, q, w) with V^-1 C = C - Z weights (Woodbury); ``n`` (J,); ``root`` (q, q),
-    G = root root'; ``basis`` (k, q, q) the derivatives of G in its free elements; ``to_beta``
-    (p, p) and ``to_u`` (q, q) lead back to the data's units, the latter up to sigma.
+    ``rows`` (N, w) are their columns C = [Z X r], w = q + p + 1, cluster by cluster, from
+    ``starts`` (J,); ``gram`` (J, w, w) = C' V^-1 C; ``weights`` (J, q, w) with
+    V^-1 C = C - Z weights (Woodbury); ``n`` (J,); ``root`` and ``basis`` as in :class:`_Standard`.
     """
 
+    rows: Array
+    starts: Array
     gram: Array
     weights: Array
+    n: Array
+    root: Array
+    basis: Array
+
+    @property
+    def q(self) -> int:
+        return self.root.shape[0]
+
+    def deletion(self) -> tuple[Array, Array, Array]:
+        """M (J, p, r) with phi_(-j) = I + M M', log det phi_(-j) (J,), and whether it exists.
+
+        phi_(-j) = (I - A)^-1 with A = X_j' V_j^-1 X_j. Of a cluster with fewer rows than there are
+        fixed effects A has their rank, and its eigenvectors are found from the rows.
+        """
+        q, p = self.q, self.gram.shape[1] - self.q - 1
+        if self.n.max() < p:
+            X = self._halved()
+            values, vectors = np.linalg.eigh(X @ X.transpose(0, 2, 1))
+            M = X.transpose(0, 2, 1) @ vectors
+        else:
+            values, vectors = np.linalg.eigh(self.gram[:, q:-1, q:-1])
+            M = vectors * np.sqrt(np.maximum(values, 0.0))[:, None]
+        estimable = values[:, -1] < 1.0 - ROUNDING
+        values[~estimable], M[~estimable] = 0.0, 0.0
+        M /= np.sqrt(1.0 - values)[:, None]
+        return M, -np.log1p(-values).sum(axis=1), estimable
+
+    def _halved(self) -> Array:
+        """(J, n, p) V^-1/2 X of each cluster, zeros below the rows of smaller ones."""
+        clusters = np.repeat(np.arange(len(self.n)), self.n)
+        places = np.arange(len(self.rows)) - self.starts[clusters]
+        padded = np.zeros((len(self.n), int(self.n.max()), self.rows.shape[1] - 1))
+        padded[clusters, places] = self.rows[:, :-1]
+        U, X = padded[..., : self.q] @ self.root, padded[..., self.q :]
+        values, vectors = np.linalg.eigh(U.transpose(0, 2, 1) @ U)
+        above = np.sqrt(1.0 + np.maximum(values, 0.0))
+        half = (vectors / (above * (1.0 + above))[:, None]) @ vectors.transpose(0, 2, 1)
+        return np.asarray(X - U @ (half @ (U.transpose(0, 2, 1) @ X)))
+
+
+@dataclass(frozen=True)
+class _Standard:
+    """A fit's clusters in units where sigma is 1, X'V^-1X = I and Z has uncorrelated columns.
+
+    ``rows`` (N, w) of the columns [Z X r] with r = y - Xb, cluster by cluster; ``n`` (J,);
+    ``root`` (q, q), G = root root'; ``basis`` (k, q, q) the derivatives of G in its free elements;
+    ``to_beta`` (p, p) and ``to_u`` (q, q) lead back to the data's units, the latter up to sigma.
+    """
+
+    rows: Array
     n: Array
     root: Array
     basis: Array
@@ -202,29 +283,27 @@ class _Standard:
     def of(cls, fit: Fitted) -> _Standard:
         (group,) = fit.groups
         sigma, q = np.sqrt(fit.solution.s2), group.Z.shape[1]
+        order = np.argsort(group.codes, kind="stable")
+        n = np.bincount(group.codes, minlength=len(group.labels))
         Z, T, basis = _uncorrelated(group.Z, group.blocks)
+        rows = np.empty((len(fit.X), q + fit.X.shape[1] + 1))
+        rows[:, :q] = Z[order]
         norms = np.linalg.norm(fit.X, axis=0)
         Q, R = np.linalg.qr(fit.X / norms)
-        r = (fit.y - fit.X @ fit.solution.beta) / sigma
-        raw = _by_cluster(group.codes, len(group.labels), np.column_stack([Z, Q, r]))
+        rows[:, q:-1] = Q[order]
+        del Q  # one as large as the data
+        rows[:, -1] = ((fit.y - fit.X @ fit.solution.beta) / sigma)[order]
         G = T @ (fit.solution.G[0] / fit.solution.s2) @ T.T
         values, vectors = np.linalg.eigh(G)
         root = vectors * np.sqrt(np.maximum(values, 0.0))
-        inner = root.T @ raw[:, :q, :q] @ root + np.eye(q)
-        weights = root @ np.linalg.solve(inner, root.T @ raw[:, :q])
-        gram = raw - raw[:, :, :q] @ weights
-        upper = np.linalg.cholesky(gram[:, q:-1, q:-1].sum(axis=0)).T
-        turn = np.eye(gram.shape[1])
-        turn[q:-1, q:-1] = np.linalg.inv(upper)
-        return cls(
-            gram=turn.T @ gram @ turn,
-            weights=weights @ turn,
-            n=np.bincount(group.codes, minlength=len(group.labels)),
-            root=root,
-            basis=basis,
-            to_beta=sigma * np.linalg.inv(upper @ (R * norms)),
-            to_u=np.linalg.inv(T),
-        )
+        products = _by_cluster(rows[:, :q], rows[:, :-1], n)
+        left = _weights(products, root)[..., q:].reshape(-1, fit.X.shape[1])
+        right = products[..., q:].reshape(-1, fit.X.shape[1])
+        X = rows[:, q:-1]
+        upper = np.linalg.cholesky(X.T @ X - right.T @ left).T
+        rows[:, q:-1] = X @ np.linalg.inv(upper)
+        to_beta = sigma * np.linalg.inv(upper @ (R * norms))
+        return cls(rows, n, root, basis, to_beta, np.linalg.inv(T))
 
     @property
     def q(self) -> int:
@@ -234,13 +313,25 @@ class _Standard:
         """(J, q, q) changes of G for steps (J, k + 1) in its free elements and s2."""
         return np.einsum("jk,kab->jab", step[:, :-1], self.basis)
 
-    def split(self) -> Iterator[_Standard]:
-        """The same in parts small enough for the derivatives of a part to be held."""
-        width = self.gram.shape[1]
-        each = max(1, _CHUNK // ((len(self.basis) + 1) * width * (width - self.q)))
-        for start in range(0, len(self.n), each):
-            part = slice(start, start + each)
-            yield replace(self, gram=self.gram[part], weights=self.weights[part], n=self.n[part])
+    def parts(self) -> Iterator[_Part]:
+        """The clusters in parts small enough for the derivatives of a part to be held."""
+        width, q = self.rows.shape[1], self.q
+        each = max(1, _CHUNK // ((len(self.basis) + 1) * width * (width - q)))
+        ends = np.concatenate([[0], np.cumsum(self.n)])
+        for first in range(0, len(self.n), each):
+            n = self.n[first : first + each]
+            rows = self.rows[ends[first] : ends[first + len(n)]]
+            gram = _by_cluster(rows, rows, n)
+            weights = _weights(gram[:, :q], self.root)
+            gram -= gram[:, :, :q] @ weights
+            yield _Part(rows, np.cumsum(n) - n, gram, weights, n, self.root, self.basis)
+
+
+def _weights(products: Array, root: Array) -> Array:
+    """V^-1 C = C - Z weights for ``products`` (J, q, w) = Z'C, by Woodbury's identity."""
+    q = len(root)
+    inner = root.T @ products[:, :, :q] @ root + np.eye(q)
+    return np.asarray(root @ np.linalg.solve(inner, root.T @ products))
 
 
 def _uncorrelated(Z: Array, blocks: tuple[int, ...]) -> tuple[Array, Array, Array]:
@@ -262,13 +353,14 @@ def _uncorrelated(Z: Array, blocks: tuple[int, ...]) -> tuple[Array, Array, Arra
     return scaled, T, np.array(basis).reshape(len(basis), q, q)
 
 
-def _by_cluster(codes: Array, n_clusters: int, columns: Array) -> Array:
-    """(J, w, w) sums over each cluster's rows of the products of ``columns`` (N, w)."""
-    width = columns.shape[1]
-    sums = np.empty((n_clusters, width, width))
-    for i in range(width):
-        for k in range(i + 1):
-            product = columns[:, i] * columns[:, k]
-            sums[:, i, k] = np.bincount(codes, weights=product, minlength=n_clusters)
-            sums[:, k, i] = sums[:, i, k]
+def _by_cluster(left: Array, right: Array, n: Array) -> Array:
+    """(J, a, b) left'right of each cluster, of rows that stand cluster by cluster, ``n`` each."""
+    starts = np.cumsum(n) - n
+    sums = np.empty((len(n), left.shape[1], right.shape[1]))
+    if len(n) > left.shape[1] * right.shape[1]:
+        for i, column in enumerate(left.T):
+            sums[:, i] = np.add.reduceat(column[:, None] * right, starts, axis=0)
+        return sums
+    for j, (start, size) in enumerate(zip(starts.tolist(), n.tolist(), strict=True)):
+        np.matmul(left[start : start + size].T, right[start : start + size], out=sums[j])
     return sums

@@ -28,7 +28,7 @@ _AT_ONCE = 1 << 20  # numbers of dense matrices at once in memory
 def population(solution: Solution, X: Array) -> tuple[Array, Array, Array]:
     """Predicted means (m,) and their 95% interval for rows ``X`` (m, p): x'b, x' phi x."""
     mean = X @ solution.beta
-    half = Z95 * np.sqrt(np.maximum(np.einsum("ma,ab,mb->m", X, solution.phi, X), 0.0))
+    half = Z95 * np.sqrt(np.maximum(np.einsum("ma,ma->m", X @ solution.phi, X), 0.0))
     return mean, mean - half, mean + half
 
 
@@ -66,7 +66,7 @@ def prediction(
         x = x - np.where(seen[:, None], shared, 0.0)
     if at is not None and len(at) > 1:
         variance += covariance_of_factors(solution, Z, at)
-    variance += np.einsum("ma,ab,mb->m", x, phi, x) + (relative * solution.s2 if new_row else 0.0)
+    variance += np.einsum("ma,ma->m", x @ phi, x) + (relative * solution.s2 if new_row else 0.0)
     return mean, np.sqrt(np.maximum(variance, 0.0))
 
 
