@@ -28,8 +28,8 @@ Of a fit, each lap includes those before it:
 
 Seconds of the processor and of the clock, one thread for BLAS, OpenMP, Rayon and polars. Peak
 memory is the resident set of the process (ru_maxrss): interpreter, data and all its fits. A warm-up
-of more than 20 s of the processor leaves 3 rounds, of more than 60 s one. An engine is stopped after ``--limit``
-seconds without an answer.
+of more than 20 s of the processor leaves 3 rounds, of more than 60 s one. An engine is stopped
+after ``--limit`` seconds without an answer.
 
 To install: lme4 for the Rscript on the PATH, and in a virtual environment of their own ``pip
 install glmm mixedlm mixedlm-rs lme-python pandas polars``, whose interpreter is ``--peers`` or the

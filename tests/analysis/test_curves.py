@@ -157,7 +157,8 @@ def test_lines_of_small_and_extreme_clusters_are_fine_also_with_one_row():
     frame = pd.DataFrame({"school": school.astype(str), "x": rng.normal(size=len(school)).round(1)})
     frame["y"] = np.linspace(-5, 5, 20)[school] + frame["x"] + rng.normal(size=len(school))
     fit = api.fit("y ~ x + (1 | school)", frame)
-    dataset = replace(CONFIG.datasets["london"], derive=(), explore=None, cluster="school")
+    dataset = CONFIG.datasets["london"]
+    dataset = replace(dataset, derive=(), explore=None, cluster="school", suppress=None)
     axes = Axes.of(fit.fitted, Prepared(frame, {}), dataset)
     lines = curves.curves(fit.fitted, axes).query("level == 'eb'")
     named = set(lines["cluster"])
