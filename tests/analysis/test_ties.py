@@ -15,7 +15,7 @@ from mixedflow.analysis.ranking import rank_model
 from mixedflow.artifacts import tables
 from mixedflow.inference import diagnostics
 from mixedflow.inference.influence import influence
-from mixedflow.ranking import distribution
+from mixedflow.ranking import confidence_sets, distribution
 
 COPIES = "abc"
 
@@ -58,9 +58,10 @@ def test_tables_of_clusters(fit, tmp_path):
 
 
 @pytest.mark.parametrize("copies", ["ab", "abc"])
-def test_rankings(copies, tmp_path):
-    """Of few clusters, whose sets are drawn, as of many."""
-    J = 170 if copies == "ab" else 9
+def test_rankings(copies, tmp_path, monkeypatch):
+    """Of few clusters, whose sets are drawn, as of many, here of more than 20."""
+    monkeypatch.setattr(confidence_sets, "STEPWISE_UP_TO", 20 if copies == "ab" else 300)
+    J = 17 if copies == "ab" else 9
     fit = api.fit("y ~ x + (1 + x | g)", copied(J, copies))
     report = model_report(**fit.report().core(), model="m")
     league = rank_model(settings(), posterior_of(fit), report)

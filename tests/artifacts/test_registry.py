@@ -58,14 +58,14 @@ def configuration() -> dict[str, Any]:
             "line": {
                 **model,
                 "formula": "y ~ t + (1 | g)",
-                "inference": {"intervals": "bootstrap", "draws": 40, "contrasts": {"rise": "-t"}},
+                "inference": {
+                    "intervals": "bootstrap",
+                    "draws": 40,
+                    "contrasts": {"rise": "-t"},
+                    "gee": ["exchangeable", {"ar1": "t"}],
+                },
             },
             "lines": {**model, "formula": "y ~ t + (1 + t | g)", "rank": {"by": "Intercept"}},
-            "marginal": {
-                **model,
-                "formula": "y ~ t + (1 | g)",
-                "inference": {"gee": ["exchangeable", {"ar1": "t"}]},
-            },
             "serial": {**model, "formula": "y ~ t", "residual": {"correlation": {"car1": "t"}}},
             "summed": {"dataset": "parts", "formula": "y ~ t + (1 | g)"},
             "two": {

@@ -116,10 +116,10 @@ def dense(frame, V):
     """Means of a cluster's dense V over the same bins, pair by pair."""
     rows = []
     for _, part in frame.groupby("id", sort=False):
-        whole = V(part)
+        whole, t = V(part), part["t"].to_numpy()
         for i in range(len(part)):
             for k in range(i):
-                gap = abs(part["t"].iloc[i] - part["t"].iloc[k])
+                gap = abs(t[i] - t[k])
                 variances = whole[i, i], whole[k, k]
                 rows.append(
                     (
@@ -144,11 +144,8 @@ def grown():
     return frame.drop(index=rng.choice(200, 30, replace=False)).reset_index(drop=True)
 
 
-def correlations(fit, part, kind):
+def correlations(value, part, kind):
     """R of the rows of a cluster, from the numbers of the fit's table."""
-    table = fit.variance_components
-    rows = table[table["group"] == "Residual"]
-    value = rows.set_index(["term1", "scale"])["estimate"]
     apart = np.abs(np.subtract.outer(part["t"].to_numpy(), part["t"].to_numpy()))
     between = np.abs(np.subtract.outer(part["visit"].to_numpy(), part["visit"].to_numpy()))
     same = np.eye(len(part))
@@ -189,10 +186,10 @@ def test_implied_is_the_dense_matrix(grown, random, residual):
     if residual and residual.get("correlation", {}).get("nugget"):
         kind = "nugget"
     G = fit.solution.covariance.G[0]
+    table = fit.variance_components.query("group == 'Residual'")
+    value = table.set_index(["term1", "scale"])["estimate"].to_dict()
 
     def sd(part):
-        value = fit.variance_components.query("group == 'Residual'")
-        value = value.set_index(["term1", "scale"])["estimate"]
         how = (residual or {}).get("variance", {})
         if "by" in how:
             return np.array([value[f"girl = {girl}", "sd"] for girl in part["girl"]])
@@ -205,7 +202,7 @@ def test_implied_is_the_dense_matrix(grown, random, residual):
     def V(part):
         Z = np.column_stack([np.ones(len(part)), part["late"]])[:, : len(G)]
         own = sd(part)
-        return Z @ G @ Z.T + own[:, None] * correlations(fit, part, kind) * own
+        return Z @ G @ Z.T + own[:, None] * correlations(value, part, kind) * own
 
     time, visit = grown["t"].to_numpy(), grown["visit"].to_numpy()
     found = implied(fit.fitted, *over_time.course(fit.fitted.groups[0].codes, time, visit))
