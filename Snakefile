@@ -1,9 +1,16 @@
 # The front door of mixedflow: config.yaml (or --configfile) -> results/report.html.
 
+import gc
+
 from mixedflow.cli import config_file
 from snakemake.utils import min_version
 
 min_version("9.14")
+
+# Rules and jobs stay as long as Snakemake runs: to look through them for garbage again and again
+# takes a fifth of a run that has nothing to do.
+gc.freeze()
+gc.set_threshold(100_000)
 
 
 # A user's own file stands alone: Snakemake would merge it with this one.
