@@ -113,7 +113,7 @@ class _Derivatives:
         self.trace[:, :-1] = np.einsum("kab,jab->jk", E, inside)
         self.trace[:, -1] = free + np.einsum("jaa->j", kept)
         self.information = np.empty((n_clusters, m, m))
-        self.information[:, :-1, :-1] = np.einsum("jkab,jlba->jkl", turned, turned)
+        self.information[:, :-1, :-1] = _traces(turned, turned)
         crossed = np.einsum("kab,jab->jk", E, twice)
         self.information[:, -1, :-1] = self.information[:, :-1, -1] = crossed
         self.information[:, -1, -1] = free + np.einsum("jab,jba->j", kept, kept)
@@ -136,11 +136,18 @@ class _Derivatives:
         among = own @ self.K.transpose(0, 2, 1)
         found = np.empty_like(self.information)
         left, right = self.E @ self.inside[:, None], self.E @ among[:, None]
-        found[:, :-1, :-1] = np.einsum("jkab,jlba->jkl", left, right)
+        found[:, :-1, :-1] = _traces(left, right)
         crossed = np.einsum("kab,jba->jk", self.E, self.R @ own.transpose(0, 2, 1))
         found[:, -1, :-1] = found[:, :-1, -1] = crossed
         found[:, -1, -1] = np.einsum("jxy,jxy->j", self.last, phi)
         return found
+
+
+def _traces(left: Array, right: Array) -> Array:
+    """(J, k, l) tr L_k R_l of the matrices (J, k, q, q) and (J, l, q, q) of each cluster."""
+    flat = (*left.shape[:2], left.shape[2] * left.shape[3])
+    other = right.swapaxes(2, 3).reshape(*right.shape[:2], flat[2])
+    return np.asarray(left.reshape(flat) @ other.swapaxes(1, 2))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ Several grouping factors: :mod:`mixedflow.model.factor_audit`; a residual struct
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,6 +119,16 @@ def _mixedlm(of: _Audited, ridge: float, polish: bool) -> tuple[float, str]:
     """MixedLM's log-likelihood in the core's scales, and how it was come by (empty: evaluated)."""
     from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams
 
+    class Lean(MixedLM):
+        """Without a dense matrix of all parameters for each fixed effect, which are not turned."""
+
+        def _reparam(self) -> tuple[Sequence[Array], Sequence[Array]]:
+            p = int(self.exog.shape[1])
+            self.k_fe = 0
+            lin, quad = super()._reparam()
+            self.k_fe = p
+            return _Padded(lin, p, np.eye(p)), _Padded(quad, p, None)
+
     objective, scales = of.objective, of.objective.scales
     cov_re = of.L @ of.L.T + (ridge * np.eye(len(of.L)) if ridge else 0.0)
     start = MixedLMParams.from_components(fe_params=of.at.b, cov_re=cov_re)
@@ -126,7 +136,7 @@ def _mixedlm(of: _Audited, ridge: float, polish: bool) -> tuple[float, str]:
     with warnings.catch_warnings():
         # Its warnings judge its own search, which starts at the end here.
         warnings.simplefilter("ignore")
-        model = MixedLM(
+        model = Lean(
             (of.y - of.X @ scales.b0) / scales.y,
             of.X @ scales.R_inverse,
             groups=of.codes,
@@ -141,6 +151,28 @@ def _mixedlm(of: _Audited, ridge: float, polish: bool) -> tuple[float, str]:
         except (np.linalg.LinAlgError, ValueError, ZeroDivisionError, UnboundLocalError) as error:
             how = f"{of.how}; its own climb failed: {type(error).__name__}"
     return value, how
+
+
+class _Padded(Sequence[Array]):
+    """Arrays of the variance parameters as of all, ``p`` fixed effects first, each made when asked.
+
+    Those of the fixed effects are the rows ``own``, or nothing but zeros.
+    """
+
+    def __init__(self, inner: Sequence[Array], p: int, own: Array | None) -> None:
+        self._inner, self._p, self._own = inner, p, own
+
+    def __len__(self) -> int:
+        return self._p + len(self._inner)
+
+    def __getitem__(self, k: Any) -> Any:
+        p, of_covariances = self._p, self._inner[max(k - self._p, 0)]
+        whole = np.zeros(tuple(p + size for size in of_covariances.shape))
+        if k >= p:
+            whole[(slice(p, None),) * whole.ndim] = of_covariances
+        elif self._own is not None:
+            whole[:p] = self._own[k]
+        return whole
 
 
 def _climbed(model: Any, start: Any, of: _Audited) -> float:
