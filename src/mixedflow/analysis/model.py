@@ -107,7 +107,7 @@ def fit_model(
         made["cluster_effects"] = found.cluster_effects
         made["effects_diagnostic"] = diagnostics.effect_table(fitted)
     if products is None:  # it needs every row
-        made["influence"] = influence(fitted)
+        made["influence"] = influence(fitted) if spec.weights is None else _influence(spec, fitted)
     if wanted.intervals == "bootstrap":
         made["bootstrap"] = found.bootstrap
     notes = (*axes.warnings, *(one.failure for one in gees if one.failure))
@@ -120,6 +120,21 @@ def fit_model(
 
 def _joint(fitted: Fitted, dataset: DatasetSpec) -> dict[str, Array]:
     return posterior_digits.shortened(posterior(fitted, dataset.derive), fitted)
+
+
+def _influence(spec: ModelSpec, fitted: Fitted) -> pd.DataFrame:
+    """The table of a weighted fit; missing where sampling weights leave none."""
+    import pandas as pd
+
+    if spec.weights is None or not spec.weights.sampling:
+        return influence(fitted)
+    (group,) = fitted.groups
+    columns = ["cooks_distance", "covratio", *(f"dfbeta_{term}" for term in fitted.terms)]
+    columns += [*(f"log_sd_{term}" for term in group.random_terms), "log_sigma"]
+    sizes = fitted.solution.effects[0].n
+    known = {"group": group.name, "cluster": group.clusters, "n": sizes}
+    found = pd.DataFrame(known | dict.fromkeys(columns, np.nan))
+    return found.astype({"group": "str", "cluster": "str"})
 
 
 def _published(result: ModelResult, axes: Axes) -> ModelResult:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedflow.arrays import Array
+from mixedflow.errors import ModelError
 from mixedflow.inference.draws import CHUNK
 from mixedflow.inference.residual_components import all_components
 from mixedflow.inference.simulated import Draws, test
@@ -160,6 +161,9 @@ def simulate(
         Called with the draws done and wanted after each chunk; by default it logs how far a long
         run is.
     """
+    if fit.solution.sandwich is not None:
+        what = "outcomes cannot be drawn from a pseudo-likelihood: it has sampling weights"
+        raise ModelError("bootstrap", what, "use Wald intervals")
     wanted = range(draws) if isinstance(draws, int) else draws
     solution = fit.solution
     task = _Task(

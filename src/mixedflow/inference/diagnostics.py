@@ -68,6 +68,8 @@ def residual_table(fit: Fitted) -> pd.DataFrame:
     residual = fit.y - fitted
     taken += np.einsum("np,np->n", left @ at.phi, left)
     standardised = residual / _deviation(at.s2 - taken, at.s2)
+    if at.sandwich is not None:
+        standardised = residual / np.sqrt(at.s2)  # how much a fit by them takes up is not known
     if fit.whitened is not fit:
         standardised = residual_table(fit.whitened)["standardised"].to_numpy()
     clusters = cluster_columns(fit.groups)
@@ -117,7 +119,7 @@ def autocorrelation(
     residuals, (group, *_) = fit.residuals, fit.groups
     codes, sd, order = group.codes, np.ones(len(fit.y)), np.argsort(group.codes, kind="stable")
     if fit.weights is not None:
-        sd = 1.0 / fit.weights.root
+        sd = np.sqrt(fit.weights.relative_variance)
     if residuals is not None:
         sd = np.sqrt(residuals.relative_variance(fit.solution.covariance.residual))
         order = residuals.order

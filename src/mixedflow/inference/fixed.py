@@ -115,6 +115,8 @@ def wald(solution: Solution, terms: tuple[str, ...]) -> Wald | None:
     scales = solution.scales
     b = (scales.R @ scales.b0 / scales.y + solution.at.b)[kept]
     S_inverse = solution.at.S_xx_inverse[np.ix_(kept, kept)]
+    if solution.sandwich is not None:
+        S_inverse = solution.sandwich[0][np.ix_(kept, kept)] / solution.s2_scaled
     chi2 = float(b @ np.linalg.solve(S_inverse, b)) / solution.s2_scaled
     return Wald(chi2, len(kept), float(chdtrc(len(kept), chi2)))
 

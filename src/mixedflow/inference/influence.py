@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedflow.arrays import Array
+from mixedflow.errors import ModelError
 from mixedflow.inference.factor_influence import influence_of
 from mixedflow.model.fitted import Fitted
 
@@ -54,12 +55,12 @@ def influence(fit: Fitted, group: str | None = None) -> pd.DataFrame:
     """
     import pandas as pd
 
+    _needs_likelihood(fit)
     if len(fit.groups) > 1:
         return influence_of(fit, group)
     standard, (factor,) = _Standard.of(fit.whitened), fit.groups
-    singular = fit.solution.singular
     total = _Totals.of(standard)
-    how = fit.method == "reml", singular, fit.solution.objective.known_s2 is not None
+    how = fit.method == "reml", fit.solution.singular, fit.solution.objective.known_s2 is not None
     parts = [_without(part, total, *how) for part in standard.parts()]
     d, log_det, step = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     change = d @ standard.to_beta.T / np.linalg.norm(standard.to_beta, axis=1)
@@ -82,6 +83,11 @@ def influence(fit: Fitted, group: str | None = None) -> pd.DataFrame:
             **{name: spread[:, k] for k, name in enumerate(names)},
         }
     ).astype({"group": "str", "cluster": "str"})
+
+
+def _needs_likelihood(fit: Fitted) -> None:
+    if fit.solution.sandwich is not None:
+        raise ModelError("influence", "it is not available with sampling weights")
 
 
 class _Derivatives:

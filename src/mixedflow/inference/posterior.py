@@ -31,7 +31,7 @@ def variance_factors(solution: Solution) -> list[Array]:
     k, u = at.size, [effects.u for effects in solution.effects]
     none = [np.zeros((*part.shape, 0)) for part in u]
     try:
-        covariance = 2.0 * np.linalg.inv(solution.joint_hessian)[:k, :k]
+        covariance = solution.parameter_covariance[:k, :k]
         root = np.linalg.cholesky(covariance)
     except np.linalg.LinAlgError:
         return none

@@ -42,7 +42,7 @@ def fit_report(fitted: Fitted, verdict: Verdict, inference: CovarianceInference)
     if residuals is not None:
         relative = float(residuals.relative_variance(solution.covariance.residual).mean())
         simple = simple and residuals.spec.one_variance
-    if fitted.weights is not None:
+    if not fitted.one_variance and fitted.weights is not None:
         # Rows of unlike weights have no one correlation, and clusters of unlike means no one size.
         relative, simple = usual_variance(fitted), False
     r2 = r_squared(solution, relative)

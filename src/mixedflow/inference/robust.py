@@ -94,7 +94,7 @@ def alternatives(fit: Fitted, others: Sequence[tuple[str, Array, Array]] = ()) -
     solution, J = fit.solution, len(top_factor(fit)[0].labels)
     model = "mixed model" if fit.random_terms else "marginal model"
     parts = [(model, solution.beta, np.sqrt(np.diag(solution.phi)))]
-    if fit.complete:
+    if fit.complete and solution.sandwich is None:  # else the model's own are robust
         by = whose(fit)
         parts += [(f"{name}{by}", solution.beta, error) for name, error in _robust(fit, J)]
     frames = []

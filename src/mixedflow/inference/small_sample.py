@@ -42,6 +42,11 @@ class SmallSample:
     def __init__(self, solution: Solution) -> None:
         self.solution = solution
 
+    def _needs_likelihood(self, method: str) -> None:
+        if self.solution.sandwich is not None:
+            what = "it is not available with sampling weights"
+            raise ModelError(method, what, "use df: normal")
+
     # Satterthwaite: Giesbrecht and Burns (1985); Kuznetsova, Brockhoff and Christensen (2017)
 
     @cached_property
@@ -66,6 +71,7 @@ class SmallSample:
 
     def satterthwaite(self, contrasts: Array) -> Array:
         """(r,) df of the t tests of the rows of ``contrasts`` (r, p)."""
+        self._needs_likelihood("Satterthwaite")
         variance = np.einsum("ra,ab,rb->r", contrasts, self.solution.phi, contrasts)
         gradient = np.einsum("ra,kab,rb->rk", contrasts, self._phi_derivatives, contrasts)
         spread = np.einsum("rk,kl,rl->r", gradient, self._covariance_of_parameters, gradient)
@@ -77,6 +83,7 @@ class SmallSample:
     @cached_property
     def _kenward_roger(self) -> tuple[Array, Array, Array]:
         """(adjusted phi, W, phi P_i phi), in the core's scales."""
+        self._needs_likelihood("Kenward-Roger")
         solution, objective = self.solution, self.solution.objective
         if not objective.reml:
             raise ModelError(

@@ -35,7 +35,7 @@ class CovarianceInference:
         self.solution, self.available = solution, available
         self._covariance = np.full((solution.packed.size,) * 2, np.nan)
         if available:
-            self._covariance = 2.0 * np.linalg.inv(solution.joint_hessian)
+            self._covariance = solution.parameter_covariance
 
     def estimate(self, function: Callable[[Covariance], Array]) -> tuple[Array, Array]:
         """Value and standard error of ``function``, any shape flattened to (m,)."""

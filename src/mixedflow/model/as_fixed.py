@@ -49,7 +49,10 @@ def of_clusters(products: CrossProducts) -> AsFixed:
     scaled = np.where(kept, 1.0 / np.where(kept, values, 1.0), 0.0)
     inverse = (vectors * scaled[:, None, :]) @ vectors.transpose(0, 2, 1)
     projected = inverse @ ZF
-    left = products.FF - np.einsum("jqa,jqb->ab", ZF, projected)
+    counted = projected
+    if products.sampling is not None:
+        counted = products.sampling.clusters[:, None, None] * projected
+    left = products.FF - np.einsum("jqa,jqb->ab", ZF, counted)
     return AsFixed(kept, projected, left, inverse, np.zeros((*kept.shape, 0)), True)
 
 

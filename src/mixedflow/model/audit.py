@@ -65,7 +65,8 @@ def audit(fitted: Fitted) -> dict[str, Any]:
     """
     if fitted.residuals is not None:
         return audit_residuals(fitted)
-    if fitted.weights is not None and fitted.solution.objective.known_s2 is not None:
+    weighted = fitted.weights
+    if weighted is not None and (weighted.spec.known or weighted.spec.sampling):
         return audit_weighted(fitted)
     fitted = fitted.whitened  # of weighted rows
     if len(fitted.groups) > 1:

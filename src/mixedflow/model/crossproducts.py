@@ -26,7 +26,7 @@ from scipy.linalg.lapack import dtrtri
 from mixedflow.arrays import Array
 from mixedflow.errors import ModelError, quote
 from mixedflow.language.names import INTERCEPT
-from mixedflow.model.unweighted import Unweighted
+from mixedflow.model.unweighted import Sampling, Unweighted
 
 _SUMS = ("zz", "zf", "FF", "n", "F_sum", "Z_sum")
 _SCALES = ("R", "b0", "T", "y")
@@ -120,6 +120,11 @@ class CrossProducts:
     def log_weights(self) -> float:
         """The sum over the rows; 0 without weights."""
         return self.unweighted.log_weights if self.unweighted else 0.0
+
+    @property
+    def sampling(self) -> Sampling | None:
+        """Sampling weights, by which clusters count unlike; zz and zf have those of rows alone."""
+        return self.unweighted.sampling if self.unweighted else None
 
     @property
     def known_s2(self) -> float | None:

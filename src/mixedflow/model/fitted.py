@@ -80,7 +80,7 @@ class Fitted:
         each being a combination of those of its cluster, but what sums over a cluster's rows is
         what the correlated rows would give.
         """
-        if self.weights is not None:
+        if self.weights is not None and not self.weights.spec.sampling:
             root = self.weights.root[:, None]
             return replace(
                 self,
@@ -106,7 +106,8 @@ class Fitted:
     @property
     def one_variance(self) -> bool:
         """All residuals have the same variance."""
-        return self.weights is None and (self.residuals is None or self.residuals.spec.one_variance)
+        alike = self.weights is None or self.weights.spec.sampling
+        return alike and (self.residuals is None or self.residuals.spec.one_variance)
 
     @property
     def complete(self) -> bool:

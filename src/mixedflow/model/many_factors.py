@@ -354,6 +354,9 @@ class ManyFactors:
         found = kenward_roger_of_factors(self, parameters, at)
         return found if self.known_s2 is None else without_residual(*found)
 
+    def sandwich(self, parameters: Array, at: Evaluation) -> tuple[Array, Array] | None:
+        return None
+
     def fitted_variance(self, beta: Array) -> float:
         return self.products.parts[0].fitted_variance(beta)
 

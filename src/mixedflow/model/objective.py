@@ -54,7 +54,7 @@ class Evaluation:
 
 
 def closed(
-    S: Array, log_det: float, n: int, reml: bool, sums: Any, known_s2: float | None = None
+    S: Array, log_det: float, n: float, reml: bool, sums: Any, known_s2: float | None = None
 ) -> Evaluation:
     """The evaluation of ``S`` (p + 1, p + 1) = s2 [X y]'V^-1[X y] and log|V / s2|.
 
@@ -80,7 +80,7 @@ def closed(
     return Evaluation(float(deviance), log_det, rss, b, inverse, s2, sums)
 
 
-def seed(at: Evaluation, n: int, reml: bool, s2: float | None = None) -> Array:
+def seed(at: Evaluation, n: float, reml: bool, s2: float | None = None) -> Array:
     """(p + 1, p + 1) derivative of the deviance in S = s2 [X y]'V^-1[X y], ``n`` effective rows.
 
     n / rss v v' for the residual sum of squares v'S v, or v v' over ``s2`` where it is held; REML
@@ -94,7 +94,7 @@ def seed(at: Evaluation, n: int, reml: bool, s2: float | None = None) -> Array:
     return np.asarray(found)
 
 
-def in_data_units(deviance: float, n: int, scales: Scales, reml: bool) -> float:
+def in_data_units(deviance: float, n: float, scales: Scales, reml: bool) -> float:
     """The deviance without what scaling y (both criteria) and X (REML only) did to it."""
     shift = 2.0 * n * np.log(scales.y)
     if reml:
@@ -173,8 +173,8 @@ class Objective(Protocol):
         """N rows."""
 
     @property
-    def n_effective(self) -> int:
-        """N, or N - p for the restricted likelihood."""
+    def n_effective(self) -> float:
+        """N, or N - p for the restricted likelihood; N as sampling weights count the rows."""
 
     @property
     def n_parameters(self) -> int:
@@ -282,6 +282,12 @@ class Objective(Protocol):
         """P (m, p, p), Q (m, m, p, p) and tr V^-1 V_i V^-1 V_j (m, m) of Kenward and Roger (1997).
 
         V is linear in m variance parameters, the last of them s2 unless it is known; core's scales.
+        """
+
+    def sandwich(self, parameters: Array, at: Evaluation) -> tuple[Array, Array] | None:
+        """Robust covariances of b (p, p) and of (parameters, log s), core's scale.
+
+        None where they are those of the information: without sampling weights.
         """
 
     def fitted_variance(self, beta: Array) -> float:

@@ -70,7 +70,8 @@ class OneFactor:
         self.products, self.blocks, self.reml = cross_products, blocks, reml
         self.pattern = pattern_of(blocks)
         self.pairs, self.free_pairs = self.pattern.pairs, self.pattern.free_pairs
-        self.n_effective = cross_products.n_obs - (cross_products.p if reml else 0)
+        rows = cross_products.sampling.total if cross_products.sampling else cross_products.n_obs
+        self.n_effective = rows - (cross_products.p if reml else 0)
         self.evaluations = 0
         # Below 10 000, from where on OpenBLAS shares a product of two vectors among threads.
         self._chunk = min(8192, max(64, _CHUNK // (cross_products.q * (cross_products.p + 1))))
@@ -166,6 +167,7 @@ class OneFactor:
     def sums(self, L: Array, derivatives: bool = True) -> Sums:
         """One pass over the clusters."""
         data = self.products
+        counts = data.sampling.clusters if data.sampling else None
         q, f, m = data.q, data.p + 1, self.pairs.m
         log_det, S = 0.0, np.zeros((f, f))
         P_sum, PP = np.zeros(m), np.zeros((m, m))
@@ -173,17 +175,19 @@ class OneFactor:
         for here in self.chunks():
             zz, zf = data.zz[:, :, here], data.zf[:, :, here]
             N, K, log_dets = inverse_of(zz, L)
-            log_det += float(log_dets.sum())
-            S += np.matmul(zf, products(K, zf).transpose(0, 2, 1)).sum(axis=0)
+            often = None if counts is None else counts[here]
+            log_det += float(_counted(log_dets, often).sum())
+            S += np.matmul(_counted(zf, often), products(K, zf).transpose(0, 2, 1)).sum(axis=0)
             if derivatives:
                 E = products(N, zf)
                 # N A is symmetric: its lower half is enough.
                 P = products(N, zz)[self.pairs.first, self.pairs.other]
                 rows = E.reshape(q * f, -1)
-                P_sum += P.sum(axis=1)
-                PP += P @ P.T
-                EE += rows @ rows.T
-                _add_weighted(PEE, P, rows)
+                counted = _counted(P, often)
+                P_sum += counted.sum(axis=1)
+                PP += counted @ P.T
+                EE += _counted(rows, often) @ rows.T
+                _add_weighted(PEE, counted, rows)
         if not derivatives:
             return Sums(log_det, S, P_sum, PP, EE, PEE)
         return Sums(
@@ -301,6 +305,9 @@ class OneFactor:
         found = kenward_roger_sums(self, self.matrix(parameters), at)
         return found if self.known_s2 is None else without_residual(*found)
 
+    def sandwich(self, parameters: Array, at: Evaluation) -> tuple[Array, Array] | None:
+        return None if self.products.sampling is None else robust(self, parameters, at)
+
     def fitted_variance(self, beta: Array) -> float:
         return self.products.fitted_variance(beta)
 
@@ -323,6 +330,33 @@ def _add_weighted(sums: Array, P: Array, rows: Array) -> None:
     weighted = np.empty_like(rows)
     for own, weights in zip(sums, P, strict=True):
         own += np.multiply(weights, rows, out=weighted) @ rows.T
+
+
+def _counted(values: Array, often: Array | None) -> Array:
+    """``values`` (..., J) of clusters, each as ``often`` (J,) as it counts: once without it."""
+    return values if often is None else often * values
+
+
+def robust(objective: OneFactor, parameters: Array, at: Evaluation) -> tuple[Array, Array]:
+    """The sandwich of clusters: :meth:`mixedflow.model.objective.Objective.sandwich`.
+
+    Between the fixed effects and the variance parameters the expected information is 0.
+    """
+    data, pairs_, s2 = objective.products, objective.pairs, at.s2
+    assert data.sampling is not None
+    counts = data.sampling.clusters
+    N, K, _ = inverse_of(data.zz, objective.matrix(parameters))
+    S = data.sampling.FF - np.einsum("qaj,qbj->abj", data.zf, products(K, data.zf))
+    Sv = np.einsum("abj,b->aj", S, at.v)
+    bread = s2 * at.S_xx_inverse
+    scores = counts * Sv[:-1] / s2
+    e = np.einsum("qfj,f->qj", products(N, data.zf), at.v)
+    P = products(N, data.zz)[pairs_.first, pairs_.other]
+    in_D = pairs_.weights[:, None] * (P - e[pairs_.first] * e[pairs_.other] / s2)
+    in_s = 2.0 * data.sampling.rows - 2.0 * (at.v @ Sv) / s2
+    slopes = counts * np.vstack([objective.pattern.jacobian(parameters) @ in_D, in_s])
+    inverse = np.linalg.inv(objective.joint_hessian(parameters, at))
+    return bread @ (scores @ scores.T) @ bread, inverse @ (slopes @ slopes.T) @ inverse
 
 
 # Kenward and Roger (1997, Biometrics 53), with covariance parameters (G's free elements, s2)

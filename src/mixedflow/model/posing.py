@@ -35,7 +35,7 @@ from mixedflow.model.objective import Objective
 from mixedflow.model.one_factor import OneFactor
 from mixedflow.model.residual_design import Residuals, laid_out
 from mixedflow.model.weighted import reduced
-from mixedflow.model.weights import RowWeights, read_rows
+from mixedflow.model.weights import RowWeights, read_rows, read_sampling
 from mixedflow.model.whitened import Rows, Whitened
 
 # A slope is the outcome's unit over its covariate's, and errors of variances have its fourth power.
@@ -173,10 +173,14 @@ def _row_weights(
     if residual is not None:
         what = "weights and a residual structure are not supported together yet"
         raise ModelError(beside(where, "weights"), what, "leave one of them out")
-    if weights.sampling:
-        raise ModelError(beside(where, "weights"), "sampling weights are not available yet")
+    if weights.sampling and len(design.groups) > 1:
+        what = "sampling weights are not available with several grouping factors"
+        raise ModelError(beside(where, "weights"), what, "leave the other bars out")
     assert isinstance(frame, pd.DataFrame), "weights name columns"
-    return read_rows(weights, frame.iloc[design.rows], beside(where, "weights"))
+    rows, here = frame.iloc[design.rows], beside(where, "weights")
+    if weights.sampling:
+        return read_sampling(weights, rows, index(design.groups[0].cluster)[0], here)
+    return read_rows(weights, rows, here)
 
 
 def _laid_out(

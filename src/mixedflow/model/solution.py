@@ -43,8 +43,23 @@ class Solution:
         return self.scales.b0 + self.scales.y * (self.scales.R_inverse @ self.at.b)
 
     @cached_property
+    def sandwich(self) -> tuple[Array, Array] | None:
+        """Robust covariances, core's scale, with sampling weights."""
+        return self.objective.sandwich(self.parameters, self.at)
+
+    @cached_property
+    def parameter_covariance(self) -> Array:
+        """Of (parameters, log s): the inverse information, or robust with sampling weights."""
+        if self.sandwich is not None:
+            return self.sandwich[1]
+        return np.asarray(2.0 * np.linalg.inv(self.joint_hessian))
+
+    @cached_property
     def phi(self) -> Array:
         R_inverse = self.scales.R_inverse
+        if self.sandwich is not None:
+            half = self.scales.y * R_inverse
+            return np.asarray(half @ self.sandwich[0] @ half.T)
         return self.s2 * (R_inverse @ self.at.S_xx_inverse @ R_inverse.T)
 
     @cached_property

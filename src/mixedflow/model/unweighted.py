@@ -8,6 +8,23 @@ from mixedflow.arrays import Array
 
 
 @dataclass(frozen=True)
+class Sampling:
+    """Sampling weights as sums: of the clusters (J,), and in each of its rows', scaled.
+
+    ``FF`` (p + 1, p + 1, J) are each cluster's products of [X y], weighted by rows alone.
+    """
+
+    clusters: Array
+    rows: Array
+    FF: Array
+
+    @property
+    def total(self) -> float:
+        """Of all rows, each counting by both weights."""
+        return float(self.clusters @ self.rows)
+
+
+@dataclass(frozen=True)
 class Unweighted:
     """Of weighted rows, what means over the rows as they are need: products and sums of columns.
 
@@ -21,3 +38,4 @@ class Unweighted:
     Z_sum: Array
     log_weights: float
     known: bool = False
+    sampling: Sampling | None = None

@@ -15,7 +15,7 @@ from mixedflow.arrays import Array
 from mixedflow.model.crossproducts import CrossProducts, reduce
 from mixedflow.model.factor_products import FactorProducts, reduce_factors
 from mixedflow.model.fitted import Group
-from mixedflow.model.unweighted import Unweighted
+from mixedflow.model.unweighted import Sampling, Unweighted
 from mixedflow.model.weights import RowWeights
 
 
@@ -29,6 +29,8 @@ def reduced(
     CollinearError, NotFiniteError
         As :func:`mixedflow.model.crossproducts.reduce`.
     """
+    if weights.clusters is not None:
+        return _sampled(y, X, groups, weights)
     root = weights.root[:, None]
     turned = tuple(replace(group, Z=group.Z * root) for group in groups)
     both = y * weights.root, X * root
@@ -40,6 +42,32 @@ def reduced(
     (group,) = turned
     part = reduce(*both, group.Z, group.codes, len(group.labels), group.blocks)
     return _as_they_are(part, X, groups[0].Z, weights)
+
+
+def _sampled(y: Array, X: Array, groups: Sequence[Group], weights: RowWeights) -> CrossProducts:
+    """Sums over clusters that count by their weights, which zz and zf leave to those who sum."""
+    assert weights.clusters is not None
+    (group,) = groups
+    codes, J = group.codes, len(group.labels)
+    both = weights.w * weights.clusters[codes]
+    root = np.sqrt(both)[:, None]
+    part = reduce(y * root[:, 0], X * root, group.Z * root, codes, J, group.blocks)
+    F, Zs = X @ part.scales.R_inverse, group.Z @ part.scales.T_inverse
+    share = (both / both.mean())[:, None]
+    columns = np.column_stack([F, (y - X @ part.scales.b0) / part.scales.y])
+    FF = np.array(
+        [[np.bincount(codes, weights.w * a * b, J) for b in columns.T] for a in columns.T]
+    )
+    sums = Unweighted(
+        XX=F.T @ (share * F),
+        X_sum=(share * F).sum(axis=0),
+        ZZ=Zs.T @ (share * Zs),
+        Z_sum=(share * Zs).sum(axis=0),
+        log_weights=0.0,
+        sampling=Sampling(weights.clusters, np.bincount(codes, weights.w, J), FF),
+    )
+    zz, zf = part.zz / weights.clusters, part.zf / weights.clusters
+    return replace(part, zz=zz, zf=zf, unweighted=sums)
 
 
 def _as_they_are(part: CrossProducts, X: Array, Z: Array, weights: RowWeights) -> CrossProducts:

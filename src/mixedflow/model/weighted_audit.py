@@ -34,6 +34,8 @@ def _log_likelihood(fitted: Fitted) -> float:
     residual = fitted.y - fitted.X @ at.beta
     # The mean square of each column 1, so that no determinant overflows.
     sizes = np.sqrt((fitted.X**2).mean(axis=0))
+    if fitted.weights is not None and fitted.weights.clusters is not None:
+        return _pseudo(fitted, fitted.weights.clusters, residual)
     total, information = -0.5 * len(fitted.y) * np.log(2.0 * np.pi), np.zeros((p, p))
     for rows in _apart(fitted):
         root = np.linalg.cholesky(_covariance(fitted, rows))
@@ -45,6 +47,22 @@ def _log_likelihood(fitted: Fitted) -> float:
         total += 0.5 * p * np.log(2.0 * np.pi) - 0.5 * float(np.linalg.slogdet(information)[1])
         total -= float(np.log(sizes).sum())
     return float(total)
+
+
+def _pseudo(fitted: Fitted, clusters: Array, residual: Array) -> float:
+    """Of densities to the power of the rows' weights, integrated, to that of the clusters'.
+
+    A density of variance s2 to the power w is one of variance s2 / w but for its constant.
+    """
+    assert fitted.weights is not None
+    total, s2 = 0.0, fitted.solution.s2
+    for rows, often in zip(_apart(fitted), clusters.tolist(), strict=True):
+        w, root = fitted.weights.w[rows], np.linalg.cholesky(_covariance(fitted, rows))
+        r = np.linalg.solve(root, residual[rows])
+        whole = -0.5 * float(r @ r) - float(np.log(np.diag(root)).sum())
+        constants = -0.5 * float(np.log(w).sum() + (w.sum() - len(w)) * np.log(s2))
+        total += often * (whole + constants - 0.5 * float(w.sum()) * np.log(2.0 * np.pi))
+    return total
 
 
 def _apart(fitted: Fitted) -> list[Array]:

@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RowWeights:
-    """``w`` (N,) of the rows of a fit: their residuals have variance s2 / w."""
+    """``w`` (N,) of the rows of a fit: their residuals have variance s2 / w.
+
+    Not so sampling weights, scaled, which beside those of the ``clusters`` (J,) say how often a
+    row stands in the population.
+    """
 
     spec: Weights
     w: Array
+    clusters: Array | None = None
 
     @property
     def root(self) -> Array:
@@ -29,7 +34,7 @@ class RowWeights:
     @property
     def relative_variance(self) -> Array:
         """(N,) of the residuals, over s2."""
-        return 1.0 / self.w
+        return np.ones(len(self.w)) if self.spec.sampling else 1.0 / self.w
 
     def of(self, frame: pd.DataFrame, where: str) -> RowWeights:
         """Those of other rows: :func:`read_rows`."""
@@ -46,6 +51,32 @@ def read_rows(spec: Weights, frame: pd.DataFrame, where: str) -> RowWeights:
     """
     values = positive(frame, spec.rows, where)
     return RowWeights(spec, 1.0 / values if spec.known else values)
+
+
+def read_sampling(spec: Weights, frame: pd.DataFrame, codes: Array, where: str) -> RowWeights:
+    """Sampling weights of the rows of ``frame``, in the clusters ``codes`` (N,).
+
+    Those of rows are scaled within clusters (Pfeffermann et al. 1998, J. R. Stat. Soc. B 60).
+
+    Raises
+    ------
+    FormulaError, DataError
+        As :func:`read_rows`, and clusters whose rows have several weights of clusters.
+    """
+    w, n = positive(frame, spec.rows, where), np.bincount(codes)
+    sums = np.bincount(codes, w)
+    if spec.scale == "size":
+        w = w * (n / sums)[codes]
+    elif spec.scale == "effective":
+        w = w * (sums / np.bincount(codes, w**2))[codes]
+    clusters = np.ones(len(n))
+    if spec.clusters is not None:
+        values = positive(frame, spec.clusters, where)
+        clusters[codes] = values
+        if (varying := np.unique(codes[values != clusters[codes]])).size:
+            what = f"{quote(spec.clusters)} differs within {varying.size} of {len(n)} clusters"
+            raise DataError(where, what, "a cluster has one sampling weight")
+    return RowWeights(spec, w, clusters)
 
 
 def positive(frame: pd.DataFrame, name: str, where: str) -> Array:

@@ -405,6 +405,9 @@ class Whitened:
             )
         return found
 
+    def sandwich(self, parameters: Array, at: Evaluation) -> tuple[Array, Array] | None:
+        return None
+
     def fitted_variance(self, beta: Array) -> float:
         return self.total.fitted_variance(beta)
 

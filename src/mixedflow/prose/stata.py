@@ -47,6 +47,8 @@ def text(report: FitReport, tables: Tables, sd: bool = False) -> str:
     lines += _random_effects(report, tables.components, sd)
     lr = report.lr_vs_linear
     test = f"{lr.distribution} = {lr.statistic:.2f}   Prob = {lr.p_value:.4f}"
+    if weights.pseudo(report):
+        test = "none, the likelihood being a pseudo-likelihood"
     lines += [_RULE, f"LR test vs. linear model: {test}"]
     if report.heterogeneity is not None:
         lines += [_RULE, *weights.heterogeneity(report.heterogeneity)]
