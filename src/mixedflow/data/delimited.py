@@ -181,10 +181,12 @@ class _Columns:
 
     def other(self, bare: pd.Series, levels: frozenset[str] | None) -> pd.Series:
         """A column that is no cluster or key; ``levels`` are those declared."""
+        only = self.reading.categories.get(str(bare.name))
+        if levels is None and only is None and (plain := self.style.plainly(bare)) is not None:
+            return plain
         words = [word for word in labels.MISSING if word not in (levels or ())]
         there = bare.mask(bare.isin(words))
         found = self.style.numbers(there)
-        only = self.reading.categories.get(str(bare.name))
         lost = found is not None and (
             not labels.numbers_of_labels(there, found, codes=False)
             if levels is not None or only

@@ -13,6 +13,7 @@ from mixedflow.errors import quote
 
 _BLANKS = "[ \u00a0\u202f]"
 _LEADING_ZERO = r"^[+-]?0[0-9]"
+_EXACT = r"^-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]+)?$"  # below 1e15, which float64 can tell apart
 _MOST_NAMED = 4
 _DECIMAL = r"^[+-]?(?:[0-9]+|[0-9]{1,3}(?:\.[0-9]{3})+)?(?:,[0-9]+)?(?:[eE][+-]?[0-9]+)?$"
 _GROUPED = r"^[+-]?(?:[0-9]+|[1-9][0-9]{0,2}(?:,[0-9]{3})+)(?:\.[0-9]+)?$"
@@ -32,6 +33,15 @@ class Style:
     def read_as(self) -> dict[str, str]:
         found = {"decimal": self.decimal} if self.decimal != "." else {}
         return found | ({"thousands": self.thousands} if self.thousands else {})
+
+    def plainly(self, values: pd.Series) -> pd.Series | None:
+        """The numbers of a column that needs no second look, as nearly all do; None if it may."""
+        present = values.dropna()
+        if self.decimal != "." or self.thousands or not len(present):
+            return None
+        if not present.str.match(_EXACT).all():
+            return None
+        return pd.to_numeric(present).reindex(values.index)
 
     def numbers(self, values: pd.Series) -> pd.Series | None:
         """The numbers that a column of text holds; None if it holds anything else, such as 007."""

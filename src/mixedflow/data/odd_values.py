@@ -28,6 +28,8 @@ def codes(name: str, values: pd.Series) -> Iterator[dict[str, Any]]:
     """Values that people use for "missing" and that lie apart from all others."""
     if not pd.api.types.is_numeric_dtype(values.dtype):
         return
+    if not np.isin(values.to_numpy("float64", na_value=np.nan), _CODES).any():
+        return
     counts = values.dropna().value_counts()
     points = counts.index.to_numpy("float64")
     known = np.isin(points, _CODES)
