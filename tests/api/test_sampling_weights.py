@@ -151,3 +151,8 @@ def test_bad_weights_in_one_line(data: pd.DataFrame) -> None:
     with pytest.raises(MixedflowError, match="several grouping factors"):
         other = data.assign(h=np.arange(len(data)) % 7)
         mixedflow.fit("y ~ x + (1 | g) + (1 | h)", other, "ml", weights={"sampling": "w1"})
+
+
+def test_no_criterion_is_had_from_a_pseudo_likelihood(both: mixedflow.Fit) -> None:
+    report = both.report()
+    assert report.aic is None and report.bic is None and report.lr_vs_linear is None

@@ -48,6 +48,9 @@ class Crossed:
     def V(self, t):
         return np.eye(self.n_obs) + sum(a * a * Z @ Z.T for a, Z in zip(t, self.Zs, strict=True))
 
+    def sandwich(self, t, at):
+        return None
+
     def evaluate(self, t, derivatives=True):
         self.evaluations += 1
         F, inverse = np.column_stack([self.X, self.y]), np.linalg.inv(self.V(t))

@@ -11,7 +11,7 @@ from fit_reports import model_report
 from markupsafe import Markup
 
 from mixedflow.artifacts.fit_report import LikelihoodRatio, ModelReport
-from mixedflow.prose import methods, references, residual_names
+from mixedflow.prose import methods, references, residual_names, weights
 
 HOSTILE = "<script>alert('x')</script>\n{0} & \"quote\" \u202eאבג"
 
@@ -141,11 +141,12 @@ def test_the_file_has_what_the_sentences_cite_and_nothing_else() -> None:
     ]
     fits.append(fitted(gee={"model_correlation": 0.5}, r2={"marginal": 0.3, "level1": 0.2}))
     fits += [fitted(groups=NESTED), fitted(groups=CROSSED)]
+    fits += [fitted(weights={"variance": "v"}), fitted(weights={"sampling": "w", "scale": "size"})]
     fits += [marginal({"correlation": {kind: "t"}}) for kind in ("car1", "unstructured")]
     fits.append(marginal({"correlation": {"exponential": "t"}, "variance": {"by": "sex"}}))
-    modules = [Path(module.__file__ or "") for module in (methods, residual_names)]
+    modules = [Path(module.__file__ or "") for module in (methods, residual_names, weights)]
     text = "".join(path.read_text("utf-8") for path in modules)
-    written = re.findall(r'"([a-z]+\d{4})"', text)
+    written = re.findall(r'"([a-z-]+\d{4})"', text)
     assert keys(fits, [CARD], [[1]], FAMILIES, TRIED) == set(written) == set(references.by_key())
 
 

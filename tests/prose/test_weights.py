@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from fit_reports import model_report
 
 from mixedflow.prose import equations, methods, weights
+from mixedflow.prose.covariates import Variables
+from mixedflow.prose.interpretation.comparisons import against_linear
+from mixedflow.report import facts
 
 PRECISION = {"precision": "n"}
 VARIANCE = {"variance": "vi"}
@@ -68,3 +73,14 @@ def test_methods_say_and_cite(given: Any, said: str, cited: set[str]) -> None:
 def test_each_kind_has_a_note(given: Any) -> None:
     assert weights.note(report(given)).endswith(".")
     assert weights.note(report(None)) == ""
+
+
+def test_no_test_and_no_criterion_is_had_from_a_pseudo_likelihood() -> None:
+    r2 = {"marginal": 0.3, "conditional": 0.4}
+    fit = replace(report(SAMPLING), lr_vs_linear=None, aic=None, bic=None, r2=r2)
+    told = dict(facts.facts(fit))
+    assert told["Log pseudo-likelihood"] and told["AIC, BIC"] is None
+    assert told["LR test vs. linear model"] == "none of a pseudo-likelihood"
+    said = against_linear(fit, Variables({"variables": [], "cluster": "g"}))
+    assert "there is no test" in said
+    assert type(fit).of(json.loads(fit.to_json())).lr_vs_linear is None

@@ -195,13 +195,14 @@ def _fitted(spec: StructuresSpec, one: StructureSpec, rows: pd.DataFrame) -> Res
 def _row(results: Results) -> dict[str, Any]:
     report = results.report()
     k, n = report.n_parameters, report.n_obs
+    aicc = -2.0 * report.log_likelihood + 2.0 * k * n / (n - k - 1) if n > k + 1 else np.nan
     return {
         "n_obs": n,
         "n_parameters": k,
         "log_likelihood": report.log_likelihood,
         "aic": report.aic,
         "bic": report.bic,
-        "aicc": report.aic + 2.0 * k * (k + 1) / (n - k - 1) if n > k + 1 else np.nan,
+        "aicc": aicc,
         "converged": "yes" if report.converged else "no",
         "singular": "yes" if report.singular else "no",
         "caution": " ".join(_cautions(results)),

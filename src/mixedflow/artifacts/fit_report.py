@@ -219,6 +219,7 @@ class Heterogeneity:
 
 _PARTS: dict[str, type[Any]] = {
     "wald": Wald,
+    "lr_vs_linear": LikelihoodRatio,
     "icc": Share,
     "vpc": ShareAt,
     "variance_function": Parabola,
@@ -249,10 +250,10 @@ class FitReport:
     varies_within: dict[str, bool]
     n_parameters: int
     log_likelihood: float
-    aic: float
-    bic: float
+    aic: float | None
+    bic: float | None
     wald: Wald | None
-    lr_vs_linear: LikelihoodRatio
+    lr_vs_linear: LikelihoodRatio | None  # none of a pseudo-likelihood
     icc: Share | None
     shares: tuple[LevelShare, ...] | None
     r2: dict[str, float]
@@ -328,7 +329,6 @@ class FitReport:
             "groups": tuple(GroupReport.of(group) for group in values["groups"]),
             "fixed_terms": tuple(values["fixed_terms"]),
             "warnings": tuple(values["warnings"]),
-            "lr_vs_linear": LikelihoodRatio(**values["lr_vs_linear"]),
         }
         if known["shares"] is not None:
             typed["shares"] = tuple(LevelShare.of(share) for share in known["shares"])

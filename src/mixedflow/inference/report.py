@@ -48,6 +48,7 @@ def fit_report(fitted: Fitted, verdict: Verdict, inference: CovarianceInference)
     r2 = r_squared(solution, relative)
     # How well a cluster's mean is predicted is told of independent residuals.
     empty = _empty(solution) if simple and residuals is None else None
+    pseudo = fitted.weights is not None and fitted.weights.spec.sampling is not None
     return FitReport(
         method=fitted.method,
         groups=tuple(
@@ -60,10 +61,12 @@ def fit_report(fitted: Fitted, verdict: Verdict, inference: CovarianceInference)
         varies_within=varies[0],
         n_parameters=k,
         log_likelihood=log_likelihood,
-        aic=-2.0 * log_likelihood + 2.0 * k,
-        bic=-2.0 * log_likelihood + k * float(np.log(objective.n_obs)),
+        aic=None if pseudo else -2.0 * log_likelihood + 2.0 * k,
+        bic=None if pseudo else -2.0 * log_likelihood + k * float(np.log(objective.n_obs)),
         wald=wald(solution, fitted.terms),
-        lr_vs_linear=lr_vs_linear(
+        lr_vs_linear=None
+        if pseudo
+        else lr_vs_linear(
             log_likelihood,
             -0.5 * objective.linear_deviance,
             objective.n_parameters,

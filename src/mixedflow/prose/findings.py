@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,7 @@ def headlines(
         for row in comparisons
         if row["null"] in by_name and row["alternative"] in by_name
     ]
-    if by_aic(fits) and fit.aic == min(one.aic for one in fits):
+    if by_aic(fits) and fit is _lowest_aic(fits):
         asked = Markup("Which covariance structure describes the data best?")
         said = Markup("Of {} with the same fixed part, {} has the smallest AIC.").format(
             count(len(fits)), marked(fit)
@@ -165,7 +166,7 @@ def supported(
     if not left:
         return None, None
     if by_aic(left) and not any(fit.model in evidence for fit in left):
-        return min(left, key=lambda fit: fit.aic), None
+        return _lowest_aic(left), None
     best = max(left, key=lambda f: (f.model in evidence, not f.singular, f.n_parameters))
     return best, evidence.get(best.model)
 
@@ -174,6 +175,10 @@ def by_aic(fits: Sequence[ModelReport]) -> bool:
     """Whether AIC may choose: models that differ in a residual structure, and in no fixed part."""
     alike = {(fit.method, frozenset(fit.fixed_terms), fit.n_obs) for fit in fits}
     return len(alike) == 1 and any(fit.residual for fit in fits)
+
+
+def _lowest_aic(fits: Sequence[ModelReport]) -> ModelReport:
+    return min(fits, key=lambda fit: math.inf if fit.aic is None else fit.aic)
 
 
 def _clear(row: Row) -> bool:

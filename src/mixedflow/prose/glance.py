@@ -110,8 +110,7 @@ class Glance:
         report = self.report
         parts = (
             ("log-likelihood", report.log_likelihood),
-            ("AIC", report.aic),
-            ("BIC", report.bic),
+            *((("AIC", report.aic), ("BIC", report.bic)) if report.aic is not None else ()),
         )
         told = ", ".join(f"{name} {formatting.number(value, 6)}" for name, value in parts)
         return f"{told}. {self.note}" if self.note else told

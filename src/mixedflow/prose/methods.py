@@ -285,7 +285,7 @@ def _inference(models: Sequence[_Used]) -> list[_Said]:
             chosen = _with(models, kind, value)
             if chosen is not None:
                 found.append(_say(text, *keys, models=chosen))
-    tests = [fit.lr_vs_linear for fit in _reports(models)]
+    tests = [fit.lr_vs_linear for fit in _reports(models) if fit.lr_vs_linear]
     bounded = [test for test in tests if test.distribution != f"chi2({test.df})"]
     if any(test.df == 1 for test in bounded):
         found.append(

@@ -46,9 +46,9 @@ def text(report: FitReport, tables: Tables, sd: bool = False) -> str:
     lines += _coefficients(tables.fixed, tables.outcome)
     lines += _random_effects(report, tables.components, sd)
     lr = report.lr_vs_linear
-    test = f"{lr.distribution} = {lr.statistic:.2f}   Prob = {lr.p_value:.4f}"
-    if weights.pseudo(report):
-        test = "none, the likelihood being a pseudo-likelihood"
+    test = "none, the likelihood being a pseudo-likelihood"
+    if lr is not None:
+        test = f"{lr.distribution} = {lr.statistic:.2f}   Prob = {lr.p_value:.4f}"
     lines += [_RULE, f"LR test vs. linear model: {test}"]
     if report.heterogeneity is not None:
         lines += [_RULE, *weights.heterogeneity(report.heterogeneity)]
@@ -72,6 +72,8 @@ def _head(report: FitReport) -> list[str]:
     lines += _group_table(report.groups) if several else _group_lines(report.groups[0])
     if wald:
         lines.append(f"{'':39}Wald chi2({wald.df}) = {wald.chi2:.2f}")
+    if report.aic is None:
+        return [*lines, f"Log pseudo-likelihood = {report.log_likelihood:.5f}"]
     criteria = f"AIC = {report.aic:.3f}   BIC = {report.bic:.3f}"
     return [
         *lines,

@@ -19,11 +19,6 @@ def written(fit: FitReport) -> str:
     return f"weights: {{{', '.join(f'{key}: {value}' for key, value in fit.weights.items())}}}"
 
 
-def pseudo(fit: FitReport) -> bool:
-    """The likelihood is one of sampling weights, from which no test can be had."""
-    return bool(fit.weights) and SAMPLING in (fit.weights or {})
-
-
 def note(fit: FitReport) -> str:
     """What the weights make of the model's numbers, in a sentence; empty without any."""
     if not fit.weights:

@@ -33,8 +33,11 @@ def facts(fit: ModelReport) -> list[tuple[str, Any]]:
         ("Number of observations", count(fit.n_obs)),
         ("Rows with missing values", count(fit.n_missing) if fit.n_missing else None),
         *(fact for group in fit.groups for fact in _group_facts(group)),
-        ("Log-likelihood", formatting.number(fit.log_likelihood, digits=8)),
-        ("AIC, BIC", f"{number(fit.aic)}, {number(fit.bic)}"),
+        (
+            "Log pseudo-likelihood" if lr is None else "Log-likelihood",
+            formatting.number(fit.log_likelihood, digits=8),
+        ),
+        ("AIC, BIC", f"{number(fit.aic)}, {number(fit.bic)}" if lr else None),
         ("Tests; intervals", f"{_TESTS[how['df']]}; {_INTERVALS[how['intervals']]}"),
     ]
     if kept := fit.sample:
@@ -43,7 +46,9 @@ def facts(fit: ModelReport) -> list[tuple[str, Any]]:
     if wald:
         text = f"{number(wald.chi2)}, {p_value(wald.p_value)}"
         found.append((f"Wald chi2({wald.df})", text))
-    text = f"{lr.distribution} = {number(lr.statistic)}, {p_value(lr.p_value)}"
+    text = "none of a pseudo-likelihood"
+    if lr is not None:
+        text = f"{lr.distribution} = {number(lr.statistic)}, {p_value(lr.p_value)}"
     found.append((_AGAINST if fit.residual else "LR test vs. linear model", text))
     found.append(_explained(fit))
     if "level1" in r2:

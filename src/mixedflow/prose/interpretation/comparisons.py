@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from mixedflow.artifacts import formatting
-from mixedflow.artifacts.fit_report import ModelReport
+from mixedflow.artifacts.fit_report import LikelihoodRatio, ModelReport
 from mixedflow.prose.coding import Row
 from mixedflow.prose.covariates import Variables
 from mixedflow.prose.markup import conjoined, p_value
@@ -14,9 +14,14 @@ from mixedflow.prose.wording import number, sentences, strength
 
 def against_linear(fit: ModelReport, data: Variables) -> Markup:
     """The likelihood-ratio test of the random effects altogether, and of a residual structure."""
-    if fit.residual:
-        return _against_independence(fit)
     lr = fit.lr_vs_linear
+    if lr is None:
+        return Markup(
+            "Against the linear model without random effects there is no test: with sampling "
+            "weights the likelihood is a pseudo-likelihood."
+        )
+    if fit.residual:
+        return _against_independence(fit, lr)
     said = _evidence(
         lr.p_value,
         "that clusters differ beyond what the covariates explain",
@@ -44,8 +49,7 @@ def against_linear(fit: ModelReport, data: Variables) -> Markup:
     ).format(cluster, method, number(lr.statistic), p_value(lr.p_value), said, how)
 
 
-def _against_independence(fit: ModelReport) -> Markup:
-    lr = fit.lr_vs_linear
+def _against_independence(fit: ModelReport, lr: LikelihoodRatio) -> Markup:
     said = _evidence(
         lr.p_value,
         "that rows of a cluster go together, or differ in how they scatter, beyond what the "
