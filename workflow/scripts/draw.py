@@ -5,7 +5,8 @@ hand_over()
 import json
 from pathlib import Path
 
-from mixedflow.artifacts import formatting, stored
+from mixedflow.analysis import checks
+from mixedflow.artifacts import formatting, stored, tables
 from mixedflow.artifacts.fit_report import ModelReport
 from mixedflow.figures import diagnostics, models
 from mixedflow.figures.style import Labels, save
@@ -15,9 +16,12 @@ from mixedflow.prose import captions
 with job(snakemake):
     given, output = snakemake.input, snakemake.output
     fit = ModelReport.read(Path(given.fit))
-    labels = Labels.of(json.loads(Path(given.card).read_text("utf-8")))
+    card = json.loads(Path(given.card).read_text("utf-8"))
+    labels = Labels.of(card)
     frames = {Path(path).stem: stored.read(path) for path in given.tables}
-    for name, frame in frames.items():
+    checked = checks.table(frames, fit, card["time"])
+    tables.write(checked, output["checks_csv"])
+    for name, frame in [*frames.items(), ("checks", checked)]:
         shown = f"{fit.title}: {name.replace('_', ' ')}"
         formatting.write_page(frame, output[f"{name}_html"], shown)
     shown = models.in_sample(frames, fit)

@@ -270,6 +270,11 @@ ARTIFACTS = (
     Artifact("effects_qq", MODEL, FIGURE, ("draw",), (EFFECTS,), section=DIAGNOSTICS),
     Artifact("influence", MODEL, FIGURE, ("draw",), (ROWS,), section=DIAGNOSTICS),
     Artifact(
+        "checks", MODEL, TABLE, ("draw",), section=FURTHER,
+        columns="check:text group:text term:text worst:text n value limit p_value skewness "
+        "departs:text",
+    ),
+    Artifact(
         "cluster_effects", MODEL, TABLE, ("fit",), (EFFECTS,), _EFFECTS, "draw", section=FURTHER
     ),
     Artifact(

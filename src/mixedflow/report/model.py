@@ -20,6 +20,7 @@ from mixedflow.language.names import INTERCEPT, RESIDUAL
 from mixedflow.prose import (
     agreement,
     captions,
+    checks,
     equations,
     findings,
     interpretation,
@@ -276,6 +277,18 @@ class Model:
         lacks |= set() if self.has_agreement else {registry.AGREEMENT}
         lacks |= {registry.COURSE} if self.fit.residual is None else set()
         return [one for one in registry.section(section, *formats) if not lacks & {*one.needs}]
+
+    @property
+    def checks(self) -> list[tuple[checks.Verdict, str]]:
+        """Verdicts on the assumptions, each with the place of its figure, empty without one."""
+        path = self.folder / "checks.csv"
+        rows = records(stored.read(path)) if path.exists() else []
+        there = {shown.key for shown in self.diagnostics}
+        found = []
+        for one in checks.verdicts(rows, self.card):
+            key = f"{self.name}-{one.figure}"
+            found.append((one, f"appendix/model-{self.name}.html#{key}" if key in there else ""))
+        return found
 
     @property
     def ranking(self) -> list[Shown]:

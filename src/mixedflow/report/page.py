@@ -20,7 +20,7 @@ import mixedflow
 from mixedflow.artifacts.storage import write_text
 from mixedflow.errors import SourceError
 from mixedflow.jobs import provenance
-from mixedflow.prose import captions, findings, methods
+from mixedflow.prose import captions, checks, findings, methods
 from mixedflow.report import run as runs
 from mixedflow.report.card import fragment
 from mixedflow.report.html import environment
@@ -71,6 +71,7 @@ def pages(results_dir: Path, config: Mapping[str, Any]) -> dict[str, str]:
         "compared_sentence": lambda row: findings.comparison_sentence(row, run.fits),
         "ranking_sentence": lambda model: findings.ranking_sentence(model.fit, model.ranks),
         "marked": findings.marked,
+        "checks_rule": checks.RULE,
         "place": lambda link: _place(run, link),
     }
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # Of the exploration, what tells most of the data: the first of these that there are.
 _FIRST_LOOKS = ("nesting", "trajectories", "examples", "cluster_lines", "cluster_sizes")
 _MOST_LOOKS = 3
+_MOST_CHECKED = 2  # pictures beside the verdicts on assumptions
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Dataset:
     def looked_at(self) -> list[Shown]:
         """The first diagnostics of that model; its page has all of them."""
         found = self.lead.diagnostics if self.lead else []
-        return [replace(one, key=f"{one.key}-seen", wide=False) for one in found[:_MOST_LOOKS]]
+        return [replace(one, key=f"{one.key}-seen", wide=False) for one in found[:_MOST_CHECKED]]
 
     @property
     def synthetic(self) -> bool:

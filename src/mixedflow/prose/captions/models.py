@@ -81,6 +81,17 @@ CAPTIONS = {
         "fit, not a refit.",
         alt="Cook's distance of the clusters with most influence on the fixed effects",
     ),
+    "checks": Caption(
+        "Verdicts on the assumptions",
+        "A row a check: its value and limit, and a p-value where there is one; an assumption fails "
+        "(departs) where the value is beyond the limit and p is not above 0.01. Normality: "
+        "correlation with normal quantiles, p-value of Shapiro and Francia. Spread: largest SD of "
+        "thirds of the fitted values or of groups over the smallest, p-value of Brown and "
+        "Forsythe; of clusters, the SD of their log SDs beyond chance. Form: the share of the "
+        "residual variance that a cubic explains. Order: correlation of neighbours beyond that of "
+        "any two rows of a cluster. Influence: the largest change in standard errors. "
+        "Collinearity: the largest variance inflation of a column in no product.",
+    ),
     "residual_qq": Caption(
         "Residuals against the normal distribution",
         "Standardised residuals in order. Points off the line at the ends are rows that the normal "
