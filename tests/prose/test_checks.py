@@ -37,7 +37,7 @@ def said(**row: Any) -> tuple[str, str]:
             {"check": "effects_normal", "value": 0.9847, "limit": 0.99, "departs": "no",
              "p_value": 0.109, "group": "school", "term": "lrt"},
             "Slopes of Reading test",
-            "normal, quantile correlation 0.985 (enough: 0.99); chance gives p = 0.109.",
+            "normal, quantile correlation 0.985 (enough: 0.99); by chance with p = 0.109.",
         ),
         (
             {"check": "spread_fitted", "value": 1.0264, "limit": 1.5, "departs": "no"},
@@ -65,7 +65,7 @@ def said(**row: Any) -> tuple[str, str]:
             {"check": "serial", "value": 0.18, "limit": 0.1, "departs": "no", "p_value": 0.2},
             "Order in time",
             "uncorrelated, neighbours correlate by 0.18 beyond other pairs (limit 0.1); "
-            "chance gives p = 0.200.",
+            "by chance with p = 0.200.",
         ),
         (
             {"check": "influence", "value": 0.3866, "limit": 1.0, "departs": "no", "worst": "53",

@@ -127,3 +127,22 @@ def test_parameters_of_residual_structures_have_rows_of_their_own() -> None:
         ("Residual SD where girl = 1", "", "3.000"),
         ("Residual variance, girl = 1 over girl = 0", "", "2.250"),
     ]
+
+
+def test_rows_of_the_random_part_have_their_terms_as_called() -> None:
+    components = pd.DataFrame(
+        [
+            ("g", "Intercept", "", "sd"),
+            ("g", "x", "", "sd"),
+            ("g", "Intercept", "x", "corr"),
+            ("Residual", "", "", "sd"),
+        ],
+        columns=["group", "term1", "term2", "scale"],
+    )
+    fixed = pd.DataFrame({"term": ["Intercept", "x"]})
+    one = paper.Fitted(model_report(model="m"), fixed, components)
+    found = paper.relabelled([one], {"x": "Age", "Intercept": "Intercept"}.__getitem__)
+    assert found["x"] == "Age"
+    assert found["SD of x: g"] == "SD of Age: g"
+    assert found["Correlation of Intercept and x"] == "Correlation of Intercept and Age"
+    assert "SD of the residual" not in found

@@ -76,7 +76,7 @@ def _normal(row: Row) -> tuple[str, str, Markup]:
         f"{row['value']:.3f}", _limit(row)
     )
     if row["value"] < row["limit"] and row["departs"] == "no":
-        evidence += Markup("; chance gives {}").format(p_value(row["p_value"]))
+        evidence += Markup("; by chance with {}").format(p_value(row["p_value"]))
     skewness, fails = row["skewness"] or 0.0, "not normal"
     if abs(skewness) > _SKEWED:
         fails += f" but skewed to the {'right' if skewness > 0 else 'left'}"
@@ -120,7 +120,7 @@ def _in_order(row: Row, card: Mapping[str, Any]) -> _Told:
         number(row["value"], 2), _limit(row)
     )
     if abs(row["value"]) > row["limit"] and row["departs"] == "no":
-        evidence += Markup("; chance gives {}").format(p_value(row["p_value"]))
+        evidence += Markup("; by chance with {}").format(p_value(row["p_value"]))
     return "Order in time", "normalised_acf", "uncorrelated", "correlated", evidence
 
 

@@ -114,12 +114,29 @@ def _random(components: pd.DataFrame, several: bool, digits: tuple[int, int]) ->
         if row["group"] == RESIDUAL and (row["term1"] or row["scale"] in SCALES):
             if row["scale"] not in ("var", "cov"):
                 found[f"{_OF_RESIDUAL}{parameter(row)}"] = _cell(row, digits)
-        elif row["scale"] == "sd":
-            what = f"SD of {row['term1']}: {row['group']}" if row["term1"] else _RESIDUAL
-            found[what] = _cell(row, digits)
-        elif row["scale"] == "corr":
-            whose = f": {row['group']}" if several else ""
-            found[f"Correlation of {row['term1']} and {row['term2']}{whose}"] = _cell(row, digits)
+        elif row["scale"] in ("sd", "corr"):
+            found[_component(row, several)] = _cell(row, digits)
+    return found
+
+
+def _component(row: Mapping[Any, Any], several: bool, called: Callable[[str], str] = str) -> str:
+    """What the row of an SD or a correlation is named, its terms as ``called`` has them."""
+    if not row["term1"]:
+        return _RESIDUAL
+    if row["scale"] == "sd":
+        return f"SD of {called(row['term1'])}: {row['group']}"
+    whose = f": {row['group']}" if several else ""
+    return f"Correlation of {called(row['term1'])} and {called(row['term2'])}{whose}"
+
+
+def relabelled(fits: Sequence[Fitted], called: Callable[[str], str]) -> dict[str, str]:
+    """By their names in :func:`side_by_side`, the rows of terms with these as ``called``."""
+    several = any(len(one.fit.groups) > 1 for one in fits)
+    found = {term: called(term) for one in fits for term in one.fixed["term"]}
+    for one in fits:
+        for row in one.components.to_dict("records"):
+            if row["scale"] in ("sd", "corr") and row["group"] != RESIDUAL:
+                found[_component(row, several)] = _component(row, several, called)
     return found
 
 

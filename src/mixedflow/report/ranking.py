@@ -82,6 +82,19 @@ class Ranking:
         return found
 
     @property
+    def rankability(self) -> str:
+        """The share of the own estimates' variance that is no chance; empty if not known."""
+        found = self.numbers.get("reliability", {}).get("rankability")
+        return "" if found is None else f"{found:.2f}"
+
+    @property
+    def funnel(self) -> str:
+        """The place of the funnel plot, if there is one."""
+        key = f"{self.model.name}-funnel"
+        there = any(shown.key == key for shown in self.model.ranking)
+        return f"appendix/model-{self.model.name}.html#{key}" if there else ""
+
+    @property
     def title(self) -> str:
         return f"Estimates of {self.model.ranked_group.name} in order, with 95% intervals"
 

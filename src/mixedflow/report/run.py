@@ -91,17 +91,17 @@ class Dataset:
             return None
         names = {v["name"]: v["label"] for v in self.card["variables"] if v.get("label")}
 
-        def called(row: str) -> str:
-            """A term by the labels of its columns; other rows as they are."""
-            if any(row in set(one.fixed["term"]) for one in fitted):
-                return " \N{MULTIPLICATION SIGN} ".join(map(labelled, row.split(":")))
-            return row
+        def called(term: str) -> str:
+            """A term by the labels of its columns."""
+            return " \N{MULTIPLICATION SIGN} ".join(map(labelled, term.split(":")))
 
         def labelled(factor: str) -> str:
             column, _, level = factor.rstrip("]").partition("[")
             return f"{names.get(column, column)}{': ' if level else ''}{level}"
 
-        return paper.html(paper.side_by_side(fitted, (3, 2)), " ", called)
+        rows = paper.relabelled(fitted, called)
+        table = paper.side_by_side(fitted, (3, 2))
+        return paper.html(table, " ", lambda row: rows.get(row, row))
 
     @property
     def lead(self) -> Model | None:
