@@ -329,7 +329,8 @@ class _Standard:
     def parts(self) -> Iterator[_Part]:
         """The clusters in parts small enough for the derivatives of a part to be held."""
         width, q = self.rows.shape[1], self.q
-        each = max(1, _CHUNK // ((len(self.basis) + 1) * width * (width - q)))
+        m = len(self.basis) + 1
+        each = max(1, _CHUNK // (m * max(width * (width - q), q * q, m)))
         ends = np.concatenate([[0], np.cumsum(self.n)])
         for first in range(0, len(self.n), each):
             n = self.n[first : first + each]

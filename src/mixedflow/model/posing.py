@@ -304,13 +304,20 @@ def check_sizes(sizes: Array, p: int, q: int, group: str, where: str, known: boo
         )
     if p >= n:
         raise ModelError(where, f"{p} fixed effects for {n} rows", "leave some out")
-    taken = (q * (q + 1) // 2 + 1) * (q * (p + 1)) ** 2
-    if p > MOST_FIXED or taken > _MOST_SUMS:
-        beside = f" beside {q} random effects a cluster" if p <= MOST_FIXED else ""
+    if p > MOST_FIXED:
         raise ModelError(
             where,
-            f"{p} fixed effects{beside} are too many to estimate",
+            f"{p} fixed effects are too many to estimate",
             "group the levels of a factor, or take a number as it is, without C()",
+        )
+    taken = (q * (q + 1) // 2 + 1) * (q * (p + 1)) ** 2
+    if taken > _MOST_SUMS:
+        raise ModelError(
+            where,
+            f"{p} fixed effects beside {q} random effects a cluster are too many to estimate: "
+            f"sums for their derivatives would take {8 * taken / 2**20:,.0f} MB each, of at most "
+            f"{8 * _MOST_SUMS / 2**20:.0f} MB",
+            "leave out random slopes, or fixed effects (group the levels of a factor)",
         )
     if q * n_clusters >= n and not known:
         largest = int(sizes.max())
