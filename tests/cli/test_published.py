@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ CLEAN = {
     "models/m/ranking.json": '{"highlight": ["B"]}',
     "models/m/ranking.html": "<table><tr><th>cluster</th></tr><tr><td>B</td></tr></table>",
     "datasets/d/explore/clusters.csv": "cluster,n\nB,4\n",
+    "appendix/data-d.html": "<svg><title>B: 4 rows</title></svg>",
+    "appendix/model-m.html": "<p>\u2068B\u2069 comes first.</p>",
     "report.html": "<p>A school</p><table><tr><th>Cluster</th></tr><tr><td>B</td></tr></table>",
 }
 
@@ -62,11 +65,47 @@ def test_nothing_is_found_where_nothing_is_named(run):
 def test_a_name_is_found_in_every_kind_of_artifact(run, name):
     path = run[0] / "results" / name
     text = path.read_text("utf-8")
-    for before, after in (("\nB,", "\nA,"), (",B\n", ",A\n"), (">B", ">A"), ('"B"', '"A"')):
+    for before, after in (
+        ("\nB,", "\nA,"),
+        (",B\n", ",A\n"),
+        (">B", ">A"),
+        ('"B"', '"A"'),
+        ("\u2068B", "\u2068A"),
+    ):
         text = text.replace(before, after)
     path.write_text(text, "utf-8")
     said = "names 1 of the clusters that suppress withholds"
     assert found(run) == {f"results/{name}": said}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "<div data-known='{}'></div>".format('{"clusters": [{"name": "A"}]}'),
+        "<svg><g class='bar best' data-k='0'><text>A</text></g></svg>",
+        "<p>It cannot be told apart from \u2068B\u2069 and \u2068A\u2069.</p>",
+        "<svg><use><title>A: 2.5</title></use></svg>",
+    ],
+)
+@pytest.mark.parametrize("name", ["report", "appendix/data-d", "appendix/model-m"])
+def test_a_name_is_found_wherever_a_page_may_have_it(run, name, told):
+    path = run[0] / f"results/{name}.html"
+    path.write_text(f"<p>A school A</p>{told}", "utf-8")
+    said = "names 1 of the clusters that suppress withholds"
+    assert found(run) == {f"results/{name}.html": said}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"sentences": ["School \u2068A\u2069 comes first."]},
+        {"funnel": {"above": [], "below_over": ["A"]}},
+    ],
+)
+def test_a_name_is_found_in_what_is_said_of_a_ranking(run, told):
+    path = run[0] / "results/models/m/ranking.json"
+    path.write_text(json.dumps(told), "utf-8")
+    assert [*found(run)] == ["results/models/m/ranking.json"]
 
 
 def test_a_name_is_found_in_the_posterior(run):

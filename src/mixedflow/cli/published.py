@@ -26,6 +26,7 @@ from mixedflow.language import formula
 
 _NAMING = ("cluster", "first", "second")  # columns of tables without a column of factors
 _HOVER = re.compile(r"<title>([^<]*?): ")
+_ISOLATED = re.compile("\N{FIRST STRONG ISOLATE}(.*?)\N{POP DIRECTIONAL ISOLATE}")  # in a sentence
 
 Names = dict[str, frozenset[str]]  # withheld, by grouping factor
 
@@ -51,6 +52,7 @@ def findings(plan: Mapping[str, Any], place: str, folder: Path) -> Iterator[Find
             continue
         every |= clusters[spec.cluster]
         yield from _in(own, clusters, spec.cluster, folder)
+        yield from _behind(folder / place, f"data-{name}", clusters[spec.cluster], folder)
         for model in models.values():
             if model["dataset"] != name:
                 continue
@@ -64,8 +66,17 @@ def findings(plan: Mapping[str, Any], place: str, folder: Path) -> Iterator[Find
             first = groups[0].name if groups else spec.cluster
             ranked = (model.get("rank") or {}).get("group") or first
             yield from _in(folder / place / "models" / model["name"], names, ranked, folder)
+            of_page = names.get(ranked, frozenset())
+            yield from _behind(folder / place, f"model-{model['name']}", of_page, folder)
     page = folder / place / "report.html"
     if every and page.is_file() and (named := _of_page(page, every - others)):
+        yield _finding(page, folder, named)
+
+
+def _behind(place: Path, name: str, hidden: Collection[str], folder: Path) -> Iterator[Finding]:
+    """The appendix's page of a data set or a model."""
+    page = place / "appendix" / f"{name}.html"
+    if page.is_file() and (named := _of_page(page, hidden)):
         yield _finding(page, folder, named)
 
 
@@ -110,8 +121,14 @@ def _hover(path: Path, names: Names, usual: str) -> set[str]:
 
 def _verdict(path: Path, names: Names, usual: str) -> set[str]:
     said = json.loads(path.read_text(encoding="utf-8"))
-    told = said.get("highlight") or [] if isinstance(said, dict) else []
-    return set(names.get(usual, ())) & set(map(str, told))
+    if not isinstance(said, dict):
+        return set()
+    told = {*map(str, said.get("highlight") or [])}
+    for listed in (said.get("funnel") or {}).values():
+        told |= {*map(str, listed)} if isinstance(listed, list) else set()
+    for key in ("sentences", "cautions"):
+        told |= {name for text in said.get(key) or [] for name in _ISOLATED.findall(text)}
+    return told & names.get(usual, frozenset())
 
 
 def _page(path: Path, names: Names, usual: str) -> set[str]:
@@ -119,7 +136,7 @@ def _page(path: Path, names: Names, usual: str) -> set[str]:
 
 
 def _of_page(path: Path, hidden: Collection[str]) -> set[str]:
-    page = _Tables()
+    page = _Names()
     page.feed(path.read_text(encoding="utf-8"))
     return page.named & set(hidden)
 
@@ -127,25 +144,35 @@ def _of_page(path: Path, hidden: Collection[str]) -> set[str]:
 _LOOK = {".csv": _table, ".npz": _arrays, ".svg": _hover, ".json": _verdict, ".html": _page}
 
 
-class _Tables(HTMLParser):
-    """``named``: what stands in the columns of clusters of a page's tables, and hover titles."""
+class _Names(HTMLParser):
+    """``named``: what a page has where clusters are named.
+
+    That is in columns of tables, hover titles, labels of bars, sentences and what its script knows.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.named: set[str] = set()
+        self._bar = False
         self._header: list[str] = []
         self._row: list[str] = []
         self._text: list[str] | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if known := given.get("data-known"):
+            self.named |= {one["name"] for one in json.loads(known)["clusters"]}
         if tag == "table":
             self._header = []
         elif tag == "tr":
             self._row = []
-        elif tag in ("th", "td", "title"):
+        elif tag == "g":
+            self._bar = "data-k" in given
+        elif tag in ("th", "td", "title") or (tag == "text" and self._bar):
             self._text = []
 
     def handle_data(self, data: str) -> None:
+        self.named |= {*_ISOLATED.findall(data)}
         if self._text is not None:
             self._text.append(data)
 
@@ -153,6 +180,11 @@ class _Tables(HTMLParser):
         if tag == "title" and self._text is not None:
             self.named.add("".join(self._text).partition(":")[0])
             self._text = None
+        elif tag == "text" and self._text is not None:
+            self.named.add("".join(self._text))
+            self._text = None
+        elif tag == "g":
+            self._bar = False
         elif tag in ("th", "td") and self._text is not None:
             self._row.append("".join(self._text).strip())
             self._text = None
