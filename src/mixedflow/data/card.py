@@ -44,7 +44,7 @@ def card(
     sizes = frame[spec.cluster].value_counts()
     rule = disclosure.Rule.of(spec)
     hidden, shown = disclosure.names_of(frame, rule), disclosure.published(frame, rule)
-    naming = disclosure.naming(frame, spec) if hidden else set()
+    apart = disclosure.telling(frame, spec) if hidden else set()
     return {
         "dataset": spec.name,
         "title": spec.title or spec.name,
@@ -66,7 +66,7 @@ def card(
         **disclosure.told(frame, rule),
         "notes": _notes(spec, origin, frame),
         "variables": [
-            _variable(spec, origin, str(name), frame[str(name)], shown if name in naming else frame)
+            _variable(spec, origin, str(name), frame[str(name)], shown if name in apart else frame)
             for name in frame.columns
         ],
         **assumed(raw.notes),
@@ -141,10 +141,19 @@ def _variable(
         "missing": int(values.isna().sum()),
         "n": len(present),
         "distinct": int(present.nunique()),
-        **(moments(present) if numeric else nothing),
+        **(_moments(present, shown[name]) if numeric else nothing),
         "levels": _levels(labels, present, shown[name]) if counted else [],
         **step_of(spec, name),
     }
+
+
+def _moments(present: pd.Series, shown: pd.Series) -> dict[str, Any]:
+    """Mean and SD of all rows; the ends are of ``shown``, that they are no withheld cluster's."""
+    found = moments(present)
+    if len(shown) < len(present):
+        ends = moments(shown.dropna())
+        found |= {"min": ends["min"], "max": ends["max"]}
+    return found
 
 
 def step_of(spec: DatasetSpec, name: str) -> dict[str, float]:

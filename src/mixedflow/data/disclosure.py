@@ -126,15 +126,15 @@ def _parents(one: Grouping, other: Grouping) -> Array | None:
     return parents if np.array_equal(parents[one.codes], other.codes) else None
 
 
-def naming(frame: pd.DataFrame, spec: DatasetSpec) -> set[str]:
-    """The columns whose values would name clusters: those that group, and any other name of them.
+def telling(frame: pd.DataFrame, spec: DatasetSpec) -> set[str]:
+    """The columns whose values tell of single clusters: those that group, or are one in a cluster.
 
     But for categories in a given order, which the rows need.
     """
     clusters = frame[spec.cluster].nunique()
     found = {spec.cluster, *spec.grouping}
     for name in frame.columns:
-        if frame[name].nunique() == clusters:
+        if frame[name].nunique(dropna=False) <= clusters:
             pairs = frame[[spec.cluster, name]].drop_duplicates()
             found |= {str(name)} if len(pairs) == clusters else set()
     return {
