@@ -210,6 +210,16 @@ def test_a_picked_cluster_says_what_it_can_be_told_from(opened: Any) -> None:
     assert page.locator("polyline.on").count() == 1
 
 
+def test_what_a_place_means_is_one_click_away(opened: Any) -> None:
+    page = opened("default").page
+    folded = page.locator(".ranking details")
+    folded.get_by_text("What a place means").click()
+    told = folded.inner_text()
+    assert "and why P(best 7) and the selection differ" in told
+    assert "are more likely than not among the best 7, and not selected" in told
+    assert "one by the slope in how GCSE score at age 16 goes with Reading test at intake" in told
+
+
 def test_strangers_words_are_intact(opened: Any) -> None:
     page = opened("hostile").page
     names = page.locator("[data-sortable]").first.locator("tbody td").all_text_contents()

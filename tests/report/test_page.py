@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ from parsed_page import Page
 from report_run import CONFIG, DIAGNOSTICS, FIGURES, HOSTILE
 
 from mixedflow.analysis import structures
-from mixedflow.artifacts import tables
+from mixedflow.artifacts import stored, tables
 from mixedflow.config import families
 from mixedflow.errors import SourceError
 from mixedflow.report import page
@@ -242,3 +243,21 @@ def test_copies_for_other_programs_are_linked_where_they_are_made(
         page.render(results, CONFIG | {"report": made}, tmp_path / "report.html")
         html = (tmp_path / "report.html").read_text("utf-8")
         assert re.findall(r'href="([^"]+\.(?:docx|xlsx))"', html) == linked
+
+
+def test_a_ranking_says_why_its_columns_differ(results: Path, tmp_path: Path) -> None:
+    """The second is in the best place with 0.6 and not selected; the others are as they should."""
+    shutil.copytree(results, tmp_path / "results")
+    folder = tmp_path / "results" / "models" / "good"
+    ranks = stored.read(folder / "ranking.csv")
+    ranks["p_top"], ranks["p_bottom"] = [0.4, 0.6, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 1.0]
+    ranks["selected"] = ["", "", "", "", "worst"]
+    tables.write(ranks, folder / "ranking.csv")
+    told = json.loads((folder / "ranking.json").read_text("utf-8"))
+    for top in ({}, {"top": 1, "share": 0.2}):
+        (folder / "ranking.json").write_text(json.dumps(told | top), "utf-8")
+        html = page.pages(tmp_path / "results", CONFIG)["report.html"]
+        words = " ".join("".join(Page(html).words).split())
+        assert ("why P(best 1) and the selection differ" in words) == bool(top)
+        said = "\u2068=1+1\u2069 (0.60) is more likely than not among the best 1, and not selected."
+        assert (said in words) == bool(top)

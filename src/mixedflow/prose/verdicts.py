@@ -62,7 +62,7 @@ def of_ranking(
         *(_of_interest(ranks, name, noun, sets) for name in numbers["highlight"]),
         _surely(ranks, numbers) if sets else "",
         _selected(ranks, numbers),
-        _disagreeing(ranks, numbers),
+        disagreeing(ranks, numbers),
         _average(ranks),
         _apart(numbers) if sets else "",
     ]
@@ -248,7 +248,7 @@ def _average(ranks: pd.DataFrame) -> str:
     )
 
 
-def _disagreeing(ranks: pd.DataFrame, numbers: Mapping[str, Any]) -> str:
+def disagreeing(ranks: pd.DataFrame, numbers: Mapping[str, Any]) -> str:
     """Why the selection and the probability of being among the best do not name the same."""
     texts = []
     for side, column, word in (("best", "p_top", "best"), ("worst", "p_bottom", "last")):

@@ -127,6 +127,13 @@ class Model:
         return [one.sentence for one in told]
 
     @property
+    def intercept_means(self) -> list[Markup]:
+        """What a cluster's intercept is beside its slope, where the two are correlated."""
+        fixed, components = records(self.fixed), records(self.components)
+        told = interpretation.variance(self.fit, components, self.card, fixed)
+        return [one.sentence for one in told if one.term == interpretation.EB_INTERCEPT]
+
+    @property
     def share(self) -> Markup | None:
         return findings.share_between(self.fit, self.card)
 

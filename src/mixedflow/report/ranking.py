@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from mixedflow.artifacts import formatting, stored
+from mixedflow.prose import verdicts
 from mixedflow.report import chart
 from mixedflow.report.model import Model, read_json
 from mixedflow.report.tables import records
@@ -59,6 +60,12 @@ class Ranking:
     def numbers(self) -> Mapping[str, Any]:
         path = self.model.folder / "ranking.json"
         return read_json(path) if path.exists() else {}
+
+    @property
+    def differ(self) -> str:
+        """Why the selection and the probability of the best places name others, if they do."""
+        known = {"top", "share"} <= self.numbers.keys()
+        return verdicts.disagreeing(self.ranks, self.numbers) if known else ""
 
     @cached_property
     def raw(self) -> dict[str, int]:

@@ -98,8 +98,10 @@ def test_random_slope() -> None:
         "A cluster’s empirical-Bayes intercept is how far its line lies from the average one where "
         "Reading test is 0, pulled towards the average; at another value of Reading test the "
         "distance is the intercept plus the slope’s deviation times the way there, and the order "
-        "of clusters another. Because the two are correlated, each is estimated with what the data "
-        "tell of the other: neither alone says which clusters are high everywhere."
+        "of clusters another. A ranking by the intercept compares them where Reading test is 0, "
+        "one by the slope in how Score goes with Reading test. Because the two are correlated, "
+        "each is estimated with what the data tell of the other: neither alone says which clusters "
+        "are high everywhere."
     )
     assert found["VPC"] == (
         "Where Reading test is at its mean, 0, 24% of the variance that the covariates leave lies "

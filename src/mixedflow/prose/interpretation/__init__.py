@@ -28,6 +28,7 @@ from mixedflow.prose.interpretation.shares import share_between
 from mixedflow.prose.residual_parts import ResidualParts
 from mixedflow.prose.wording import Words
 
+EB_INTERCEPT = "empirical-Bayes intercept"
 _DOUBTFUL = Markup("Not interpreted: the fit is not accepted as the optimum.")
 
 
@@ -87,7 +88,7 @@ def variance(
         if row["scale"] == "corr" and row["group"] != RESIDUAL
     ]
     found += [
-        Interpretation("empirical-Bayes intercept", text)
+        Interpretation(EB_INTERCEPT, text)
         for row in components
         if row["scale"] == "corr" and row["group"] != RESIDUAL
         if (text := correlations.intercept(row))

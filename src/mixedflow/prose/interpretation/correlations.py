@@ -76,11 +76,18 @@ class Correlations:
         if rho is None or len(parts) != 1 or len(parts[0]) != 1 or not parts[0][0].a_slope:
             return Markup("")
         (c,) = parts[0]
+        name = self.words.name(c.name)
         text = Markup(
             "A cluster’s empirical-Bayes intercept is how far its line lies from the average one "
             "where {}, pulled towards the average; at another value of {} the distance is the "
-            "intercept plus the slope’s deviation times the way there, and the order of {} another."
-        ).format(self.words.zero(c), self.words.name(c.name), self.model.called.clusters(group))
+            "intercept plus the slope’s deviation times the way there, and the order of {} "
+            "another. "
+            "A ranking by the intercept compares them where {}, one by the slope in how {} goes "
+            "with {}."
+        ).format(
+            self.words.zero(c), name, self.model.called.clusters(group),
+            self.words.zero(c), self.words.outcome, name,
+        )  # fmt: skip
         if abs(rho) < _RELATED:
             return text
         return sentences(
