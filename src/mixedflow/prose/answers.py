@@ -96,12 +96,13 @@ def ranked(fit: ModelReport, ranks: pd.DataFrame, card: Row) -> Headline:
     noun = isolated(_noun(card, fit, len(ranks)))
     question = Markup("Which {} is above average, which below?").format(noun)
     above, below = verdicts.apart(ranks)
+    rest = len(ranks) - len(above) - len(below)
     answer = Markup(
         "Of {}, {} above average{} and {} below{}; {} cannot be told from it (95%, simultaneously)."
     ).format(
         count(len(ranks)),
         _are(len(above)), _names(above), count(len(below)) if below else "none", _names(below),
-        count(len(ranks) - len(above) - len(below)),
+        count(rest) if rest else "none",
     )  # fmt: skip
     first = ranks.iloc[0]
     text = "The first, {}, has rank {} to {} (probability 95%)."
@@ -167,6 +168,13 @@ def _question(
 def _asked(words: Words, found: Sequence[Covariate]) -> Markup:
     if len(found) == 1:
         (c,) = found
+        if c.kind == "spline" and c.scale == 1.0:
+            of = steps.unit_of(words.model.data.label(c.base))[0] or c.base
+            text = Markup("Does the slope of {} change at {}?")
+            return text.format(isolated(of), exact(c.at or 0.0))
+        if c.kind == "power":
+            of = steps.unit_of(words.model.data.label(c.base))[0] or c.base
+            return Markup("Is {} curved in {}?").format(words.outcome, isolated(of))
         verb = "go with" if c.a_slope else "differ by"
         return Markup("Does {} {} {}?").format(words.outcome, verb, _named(words, c))
     first, *others = words.model.ordered(found)
@@ -229,14 +237,19 @@ def _short(words: Words, c: Covariate, size: float = 1.0) -> Markup:
 def _interaction(words: Words, row: Row, found: Sequence[Covariate]) -> Markup:
     """How much steeper or flatter a slope is in another group, or a difference larger."""
     first, *moderators = found
-    size, per = 1.0, [Markup("one unit of {}").format(c.name) for c in moderators if c.a_slope]
+    between = moderators[:-1]  # that of the last is told first
+    size, per = 1.0, [Markup("one unit of {}").format(c.name) for c in between if c.a_slope]
     if first.a_slope:
         size, unit = steps.size(words.model.data, first), steps.measure(words.model.data, first)[1]
         per = [steps.sized(size, unit), *per]
     each = Markup(" per {}").format(conjoined(per)) if per else Markup()
     about = Markup("the slope" if first.a_slope else "the difference")
-    if moderators[1:]:
-        about = words.dependence([first, *moderators[:-1]])
+    if first.kind == "level":
+        about = Markup("the difference between {} and {}").format(
+            words.level(first, first.factor.level), words.level(first, first.reference)
+        )
+    if between:
+        about = words.dependence([first, *between])
     where = [words.zero(o) for o in words.model.zeros(words.model.partners(str(row["term"])))]
     return Markup("{}{}, {} differs by {}{} ({})").format(
         _short(words, moderators[-1]), located(where), about,
