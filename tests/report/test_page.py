@@ -14,14 +14,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from parsed_page import Page
 from report_run import CONFIG, DIAGNOSTICS, FIGURES, HOSTILE
 
 from mixedflow.analysis import structures
 from mixedflow.artifacts import stored, tables
-from mixedflow.config import families
+from mixedflow.config import families, reading
 from mixedflow.errors import SourceError
 from mixedflow.report import page
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_strangers_words_stay_text(pages: dict[str, str]) -> None:
@@ -84,8 +87,10 @@ def test_nothing_comes_from_outside(pages: dict[str, str], results: Path) -> Non
         assert "@import" not in html and "<?xml" not in html and "<!DOCTYPE svg" not in html
 
 
-def test_ids_are_unique_and_references_resolve(pages: dict[str, str], results: Path) -> None:
-    ids, wanted = {}, set()
+def followed(pages: dict[str, str]) -> tuple[set[tuple[str, str]], set[str]]:
+    """The places of pages that are referred to, each of which is there, and the files beside."""
+    ids: dict[str, set[str | None]] = {}
+    wanted, files = set(), set()
     for place, html in pages.items():
         tags = Page(html).tags
         found = [attrs["id"] for _, attrs in tags if attrs.get("id")]
@@ -98,13 +103,30 @@ def test_ids_are_unique_and_references_resolve(pages: dict[str, str], results: P
             at = os.path.normpath(Path(place).parent / path) if path else place
             if at in pages:
                 wanted.add((at, anchor))
-            elif path:
-                assert (results / at).suffix in (".csv", ".tex")
-    assert len(wanted) > 100
+            elif path and not path.startswith("data:"):  # what a picture holds itself
+                files.add(at)
     assert [(at, a) for at, a in wanted if a and a not in ids[at]] == []
+    assert {Path(at).suffix for at in files} == {".csv", ".tex"}
     # Every page is reached, and from the report by one link.
-    linked = {os.path.normpath(a.get("href") or "") for _, a in Page(pages["report.html"]).tags}
+    linked = {
+        os.path.normpath((a.get("href") or "").partition("#")[0])
+        for _, a in Page(pages["report.html"]).tags
+    }
     assert set(pages) - linked == {"report.html"}
+    return wanted, files
+
+
+def test_ids_are_unique_and_references_resolve(pages: dict[str, str]) -> None:
+    wanted, _ = followed(pages)
+    assert len(wanted) > 100
+
+
+def test_every_link_of_the_default_run_resolves() -> None:
+    given = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config = json.loads(reading.load(given, origin="config.yaml").to_json())
+    wanted, files = followed(page.pages(ROOT / "results", config))
+    assert len(wanted) > 1000
+    assert [at for at in files if not (ROOT / "results" / at).is_file()] == []
 
 
 def test_every_figure_has_a_name(pages: dict[str, str]) -> None:
