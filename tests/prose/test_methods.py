@@ -10,7 +10,7 @@ from typing import Any
 from fit_reports import model_report
 from markupsafe import Markup
 
-from mixedflow.artifacts.fit_report import LikelihoodRatio, ModelReport
+from mixedflow.artifacts.fit_report import Contextual, LikelihoodRatio, ModelReport
 from mixedflow.prose import methods, references, residual_names, weights
 
 HOSTILE = "<script>alert('x')</script>\n{0} & \"quote\" \u202eאבג"
@@ -36,6 +36,11 @@ FIT = fitted()
 CARD = {"title": "Schools", "rows": 4059, "clusters": 65, "cluster": "school", "source": {}}
 
 
+WITHHELD = {"suppress": {"min_n": 10}, "withheld": {"clusters": 2, "rows": 10}}
+TESTED = Contextual("lrt", "school", False, 0.295, 0.107, 7.56, 1, 0.006)
+CENTRED = Contextual("lrt", "school", True)
+
+
 def keys(*given: Any) -> set[str]:
     return {citation.key for citation in methods.citations(*given)}
 
@@ -52,6 +57,22 @@ def test_only_what_a_run_used_is_told_and_cited() -> None:
         assert absent not in text
     used = {"laird1982", "bates2015", "self1987", "stram1994", "nakagawa2013", "johnson2014"}
     assert keys([FIT], [CARD]) == used
+
+
+def test_what_is_withheld_and_means_that_are_tested_are_told() -> None:
+    said = plain(
+        Markup(" ").join(methods.paragraphs([fitted(contextual=[TESTED])], [CARD | WITHHELD]))
+    )
+    assert (
+        "Clusters with fewer than 10 rows, and the next smallest where totals would give them away "
+        "(Hundepool et al. 2012), count in the fits and are withheld from all that is published."
+    ) in said
+    assert (
+        "Whether clusters’ means of a covariate matter beside its own values was tested by adding "
+        "them to the model (Mundlak 1978)."
+    ) in said
+    card = CARD | {"suppress": {"min_n": 2}}
+    assert not {"hundepool2012", "mundlak1978"} & keys([fitted(contextual=[CENTRED])], [card])
 
 
 def test_each_choice_brings_its_reference() -> None:
@@ -144,10 +165,12 @@ def test_the_file_has_what_the_sentences_cite_and_nothing_else() -> None:
     fits += [fitted(weights={"variance": "v"}), fitted(weights={"sampling": "w", "scale": "size"})]
     fits += [marginal({"correlation": {kind: "t"}}) for kind in ("car1", "unstructured")]
     fits.append(marginal({"correlation": {"exponential": "t"}, "variance": {"by": "sex"}}))
+    fits.append(fitted(contextual=[TESTED]))
     modules = [Path(module.__file__ or "") for module in (methods, residual_names, weights)]
     text = "".join(path.read_text("utf-8") for path in modules)
     written = re.findall(r'"([a-z-]+\d{4})"', text)
-    assert keys(fits, [CARD], [[1]], FAMILIES, TRIED) == set(written) == set(references.by_key())
+    cards = [CARD | WITHHELD]
+    assert keys(fits, cards, [[1]], FAMILIES, TRIED) == set(written) == set(references.by_key())
 
 
 def test_references_come_by_author_and_year() -> None:

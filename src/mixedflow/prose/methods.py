@@ -159,7 +159,7 @@ def _models(
             count(card["rows"]), count(card["clusters"]), isolated(card["cluster"]), others,
             isolated(card["title"]), made,
         )  # fmt: skip
-        found.append((text, ()))
+        found += [(text, ()), *_withheld(card)]
     if not models:
         return found
     methods = {model.method for model in models}
@@ -356,6 +356,17 @@ def _compared(tried: Families) -> list[_Said]:
     return [_say(text, *keys, models=names)]
 
 
+def _withheld(card: Mapping[str, Any]) -> list[_Said]:
+    if not card.get("withheld"):
+        return []
+    text = (
+        f"Clusters with fewer than {count(card['suppress']['min_n'])} rows, and the next smallest "
+        "where totals would give them away ({}), count in the fits and are withheld from all that "
+        "is published."
+    )
+    return [_say(text, "hundepool2012")]
+
+
 def _clusters(models: Sequence[_Used]) -> list[_Said]:
     found = []
     if any(model.report is None or model.report.random_terms for model in models):
@@ -365,6 +376,14 @@ def _clusters(models: Sequence[_Used]) -> list[_Said]:
                 "distribution given the data at the estimated parameters ({}); comparative "
                 "standard errors count the error of the fixed effects.",
                 "laird1982",
+            )
+        )
+    if any(one.statistic is not None for fit in _reports(models) for one in fit.contextual or ()):
+        found.append(
+            _say(
+                "Whether clusters’ means of a covariate matter beside its own values was tested by "
+                "adding them to the model ({}).",
+                "mundlak1978",
             )
         )
     explained = [fit.r2 for fit in _reports(models) if fit.random_terms]
