@@ -191,7 +191,7 @@ def test_nested_with_several_factors(null, alternative, rooms):
     ("null", "alternative", "why"),
     [
         ("y ~ 1 + (1 | school/i)", "y ~ 1 + (1 | g) + (1 | school)", "same model in other words"),
-        ("y ~ 1 + (1 | school/i)", "y ~ 1 + (1 | school) + (0 + C(k) | school)", "cannot"),
+        ("y ~ 1 + (1 | school/i)", "y ~ 1 + (1 + C(k) | school)", "cannot"),
         ("y ~ 1 + (1 | n)", "y ~ 1 + (1 | school/i)", "cannot covary as 'Intercept' do"),
         ("y ~ 1 + (x | school)", "y ~ 1 + (1 | school) + (x | g)", "covary as 'Intercept', 'x'"),
         ("y ~ 1 + (1 | school) + (1 | n)", "y ~ 1 + (1 | school/i)", "as 'Intercept | n' do"),

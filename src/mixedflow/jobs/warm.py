@@ -28,7 +28,6 @@ import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 ADDRESS = "MIXEDFLOW_WARM"  # the environment's variable that holds the path of the socket
@@ -119,14 +118,16 @@ def _umask() -> int:
 
 def _outcome(line: socket.socket) -> int:
     """The exit code of the job at the other end; signals go there, and are waited out."""
-
-    def forward(number: int, frame: FrameType | None) -> None:
-        with contextlib.suppress(OSError):
-            line.send(bytes([number]))
-
+    # The interpreter sends their numbers as they come. A handler would send one that came just
+    # before the wait when that has ended.
+    line.setblocking(False)
+    signal.set_wakeup_fd(line.fileno(), warn_on_full_buffer=False)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, forward)
-    told = line.recv(1)
+        signal.signal(number, lambda number, frame: None)
+    select.select([line], [], [])
+    told = b""
+    with contextlib.suppress(OSError):
+        told = line.recv(1)
     return told[0] if told else 128 + signal.SIGKILL
 
 
