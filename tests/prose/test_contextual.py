@@ -50,6 +50,11 @@ def test_a_ranking_says_what_it_does_not_allow_for() -> None:
     assert short == "Not adjusted for the clusters’ means of Reading test."
     short = plain(contextual.leaves_out(_fit(MATTERS), CARD))
     assert short == "Leaves the clusters’ means of Reading test out (p = 0.006)."
+    both = plain(contextual.leaves_out(_fit(CENTRED, OPEN, JOINT), CARD))
+    assert both == (
+        "Not adjusted for the clusters’ means of Reading test. "
+        "Leaves the clusters’ means of type out (p = 0.009)."
+    )
     assert not contextual.leaves_out(_fit(OPEN), CARD) and not contextual.of_ranking(_fit())
 
 

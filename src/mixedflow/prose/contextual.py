@@ -59,18 +59,20 @@ def of_ranking(fit: ModelReport) -> list[str]:
 
 
 def leaves_out(fit: ModelReport, card: Mapping[str, Any]) -> Markup:
-    """The same in a few words: of centred covariates first, else of means that matter."""
+    """The same in a few words: of centred covariates, and of means that matter."""
     names = _names(card, units=False)
     centred = [names(one.term) for one in fit.contextual or () if one.centred]
+    said = []
     if centred:
         words = "Not adjusted for the clusters’ means of {}."
-        return Markup(words).format(Markup(", ").join(centred))
+        said.append(Markup(words).format(Markup(", ").join(centred)))
     apart = [one for one in fit.contextual or () if one.matters]
     if apart:
         words = "Leaves the clusters’ means of {} out ({})."
         shown = Markup(", ").join(names(one.term) for one in apart)
-        return Markup(words).format(shown, p_value(min(one.p_value or 0.0 for one in apart)))
-    return Markup()
+        p = p_value(min(one.p_value or 0.0 for one in apart))
+        said.append(Markup(words).format(shown, p))
+    return Markup(" ").join(said)
 
 
 def _sentence(one: Contextual, names: Any) -> Markup:
