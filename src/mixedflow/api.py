@@ -12,6 +12,7 @@ import numpy as np
 from mixedflow.arrays import Z95, Array
 from mixedflow.errors import DataError, ModelError, RankingError, quote
 from mixedflow.inference import bootstrap
+from mixedflow.inference.contextual import contextual_table
 from mixedflow.inference.diagnostics import autocorrelation
 from mixedflow.inference.influence import influence
 from mixedflow.inference.means import MarginalMeans, marginal_means
@@ -193,6 +194,14 @@ class Fit(Results):
         As :func:`mixedflow.inference.diagnostics.autocorrelation` has it.
         """
         return autocorrelation(self.fitted)
+
+    def contextual(self) -> pd.DataFrame:
+        """Whether clusters' means of covariates matter beside their own values, a row a covariate.
+
+        As :func:`mixedflow.inference.contextual.contextual` has it; a ranking does not allow for
+        means that matter, nor for those of a covariate that is ``centred`` and has no test.
+        """
+        return contextual_table(self.fitted)
 
     def __repr__(self) -> str:
         """One screen of the fit."""

@@ -42,12 +42,18 @@ def test_value_added_leaves_out_a_mean_that_matters(exam: pd.DataFrame) -> None:
     assert found.std_error == pytest.approx(row["std_error"], rel=1e-6)
     assert found.p_value == pytest.approx(row["p_value"], rel=1e-5)
     # Where the mean is in the model, nothing is left out.
-    assert contextual(whole.fitted) == ()
+    assert contextual(whole.fitted) == () and whole.contextual().empty
 
 
 def test_a_centred_covariate_alone_is_reported_and_not_tested(exam: pd.DataFrame) -> None:
     found = _of("gcse ~ lrt_c + (1 | school)", exam)
     assert found["lrt_c"].centred and found["lrt_c"].p_value is None
+    table = mixedflow.fit("gcse ~ lrt_c + girl + (1 | school)", exam).contextual()
+    assert table["term"].tolist() == ["lrt_c", "girl"] and table["centred"].tolist() == [
+        True,
+        False,
+    ]
+    assert np.isnan(table["p_value"][0]) and 0 < table["p_value"][1] < 1
     assert not _of("gcse ~ lrt_c + lrt_mean + (1 | school)", exam)
     # A category of the schools is none of their means.
     assert _of("gcse ~ lrt_c + schgend + (1 | school)", exam).keys() == {"lrt_c"}

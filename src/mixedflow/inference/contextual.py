@@ -7,7 +7,8 @@ to the covariate. With the clusters' means added, their coefficients say how far
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import chdtrc
@@ -21,6 +22,9 @@ from mixedflow.model.fitted import Fitted, Group
 from mixedflow.model.posing import structured
 from mixedflow.model.search import search
 from mixedflow.model.solution import Solution
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NONE = 1e-9  # of a column's squares, what counts as no variation
 
@@ -48,6 +52,15 @@ def contextual(fitted: Fitted) -> tuple[Contextual, ...]:
     centred, means = _sorted(fitted)
     found = [Contextual(name, group, centred=True) for name, group in centred]
     return (*found, *(_tests(fitted, means) if means else ()))
+
+
+def contextual_table(fitted: Fitted) -> pd.DataFrame:
+    """The same as a table, a row a covariate and grouping factor."""
+    import pandas as pd
+
+    columns = [field.name for field in fields(Contextual)]
+    table = pd.DataFrame([astuple(one) for one in contextual(fitted)], columns=columns)
+    return table.astype(dict.fromkeys(columns[3:], "float64"))
 
 
 def _sorted(fitted: Fitted) -> tuple[list[tuple[str, str]], list[_Mean]]:
