@@ -157,8 +157,6 @@ def test_from_stata_and_lme4(reader: Reader) -> None:
     # Each section has the four languages side by side, wherever there is something to say.
     sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:-1]
     for section in sections:
-        if section.startswith("Words of formulas"):  # a list of words for all of them
-            continue
         languages = [language for language, _ in BLOCK.findall(section)]
         assert {"stata", "r", "python"} <= set(languages), section[:40]
 
