@@ -24,6 +24,7 @@ models:
 CLEAN = {
     "models/m/ranking.csv": "cluster,n\nB,4\nC,5\n",
     "models/m/ranking_pairs.csv": "first,second\nB,C\n",
+    "models/m/checks.csv": "check,group,worst\ninfluence,school,B\n",
     "models/m/cluster_effects.csv": "group,cluster\nschool,B\n",
     "models/m/figures/caterpillar.svg": "<svg><title>In order</title><title>B: 1</title></svg>",
     "models/m/ranking.json": '{"highlight": ["B"]}',
@@ -85,6 +86,7 @@ def test_a_name_is_found_in_every_kind_of_artifact(run, name):
         "<svg><g class='bar best' data-k='0'><text>A</text></g></svg>",
         "<p>It cannot be told apart from \u2068B\u2069 and \u2068A\u2069.</p>",
         "<svg><use><title>A: 2.5</title></use></svg>",
+        "<td>The first, <bdi>A</bdi>, has rank 1.</td>",
     ],
 )
 @pytest.mark.parametrize("name", ["report", "appendix/data-d", "appendix/model-m"])

@@ -24,7 +24,7 @@ from mixedflow.data.prepared import read_parquet
 from mixedflow.jobs.integrity import Finding
 from mixedflow.language import formula
 
-_NAMING = ("cluster", "first", "second")  # columns of tables without a column of factors
+_NAMING = ("cluster", "first", "second", "worst")  # columns of tables without a column of factors
 _HOVER = re.compile(r"<title>([^<]*?): ")
 _ISOLATED = re.compile("\N{FIRST STRONG ISOLATE}(.*?)\N{POP DIRECTIONAL ISOLATE}")  # in a sentence
 
@@ -154,6 +154,7 @@ class _Names(HTMLParser):
         super().__init__()
         self.named: set[str] = set()
         self._bar = False
+        self._set_apart: list[str] | None = None  # in a sentence, as strangers' words are
         self._header: list[str] = []
         self._row: list[str] = []
         self._text: list[str] | None = None
@@ -168,13 +169,16 @@ class _Names(HTMLParser):
             self._row = []
         elif tag == "g":
             self._bar = "data-k" in given
+        elif tag == "bdi":
+            self._set_apart = []
         elif tag in ("th", "td", "title") or (tag == "text" and self._bar):
             self._text = []
 
     def handle_data(self, data: str) -> None:
         self.named |= {*_ISOLATED.findall(data)}
-        if self._text is not None:
-            self._text.append(data)
+        for part in (self._text, self._set_apart):
+            if part is not None:
+                part.append(data)
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "title" and self._text is not None:
@@ -183,6 +187,9 @@ class _Names(HTMLParser):
         elif tag == "text" and self._text is not None:
             self.named.add("".join(self._text))
             self._text = None
+        elif tag == "bdi" and self._set_apart is not None:
+            self.named.add("".join(self._set_apart))
+            self._set_apart = None
         elif tag == "g":
             self._bar = False
         elif tag in ("th", "td") and self._text is not None:
