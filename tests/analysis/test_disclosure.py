@@ -58,6 +58,15 @@ def test_the_fit_uses_all_rows(fitted):
     assert (every.report.groups[0].group_size.min, some.report.groups[0].group_size.min) == (2, 22)
 
 
+def test_rows_by_type_of_school_are_those_of_schools_shown(london):
+    """Less the rows that predictions.csv has of a type, totals would be 8 and 2: a school each."""
+    _, prepared = london
+    shown = prepared.frame[~prepared.frame["school"].isin(SMALL)]
+    for name in ("schgend", "type", "vr"):
+        (found,) = (v["levels"] for v in prepared.card["variables"] if v["name"] == name)
+        assert {one["value"]: one["n"] for one in found} == shown[name].value_counts().to_dict()
+
+
 def test_no_table_has_a_withheld_cluster(fitted):
     every, some = fitted
     named = [name for name, table in every.tables.items() if "cluster" in table]

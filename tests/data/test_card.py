@@ -45,8 +45,12 @@ def test_names_that_look_alike_are_noted_and_cautioned() -> None:
     assert sum("are two: a formula means the one" in text for text in said) == 2
 
 
-def test_the_ends_of_what_is_one_in_a_cluster_are_of_clusters_shown() -> None:
-    """a and b are withheld; their size, area and kind are extremes that would tell of one each."""
+def test_what_is_one_in_a_cluster_is_counted_of_clusters_shown() -> None:
+    """a and b are withheld: ends may be one's own, and rows by kind are rows of whole clusters.
+
+    With 2 x, 5 y and 4 z of all rows, and 3 y and 4 z of those in predictions.csv, each of the two
+    would have 2 rows.
+    """
     clusters = ["a"] * 2 + ["b"] * 2 + ["c"] * 3 + ["d"] * 4
     of = {"a": (1.0, "x"), "b": (9.0, "y"), "c": (3.0, "y"), "d": (5.0, "z")}
     given = raw(
@@ -55,11 +59,15 @@ def test_the_ends_of_what_is_one_in_a_cluster_are_of_clusters_shown() -> None:
         area=[of[one][0] for one in clusters],
         kind=[of[one][1] for one in clusters],
     )
-    prepared = prepare(dataset(suppress={"min_n": 3}), given)
+    spec = dataset(suppress={"min_n": 3}, levels={"kind": ("z", "y", "x")})
+    prepared = prepare(spec, given)
     assert prepared.card["withheld"] == {"clusters": 2, "rows": 4}
     area = variable(prepared, "area")
     assert (area["min"], area["max"]) == (3.0, 5.0)
-    assert area["mean"] == pytest.approx((2 * 1 + 2 * 9 + 3 * 3 + 4 * 5) / 11)
-    assert [level["value"] for level in variable(prepared, "kind")["levels"]] == ["y", "z"]
+    assert area["mean"] == pytest.approx((3 * 3 + 4 * 5) / 7)
+    counted = [(level["value"], level["n"]) for level in variable(prepared, "kind")["levels"]]
+    assert counted == [("z", 4), ("y", 3), ("x", 0)]
+    plain = variable(prepare(dataset(suppress={"min_n": 3}), given), "kind")["levels"]
+    assert [(level["value"], level["n"]) for level in plain] == [("y", 3), ("z", 4)]
     row = variable(prepared, "y")
     assert (row["min"], row["max"]) == (0.0, 10.0), "differs within clusters: no cluster's own"

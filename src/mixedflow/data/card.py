@@ -141,19 +141,10 @@ def _variable(
         "missing": int(values.isna().sum()),
         "n": len(present),
         "distinct": int(present.nunique()),
-        **(_moments(present, shown[name]) if numeric else nothing),
-        "levels": _levels(labels, present, shown[name]) if counted else [],
+        **(moments(shown[name].dropna()) if numeric else nothing),
+        "levels": _levels(labels, shown[name].dropna()) if counted else [],
         **step_of(spec, name),
     }
-
-
-def _moments(present: pd.Series, shown: pd.Series) -> dict[str, Any]:
-    """Mean and SD of all rows; the ends are of ``shown``, that they are no withheld cluster's."""
-    found = moments(present)
-    if len(shown) < len(present):
-        ends = moments(shown.dropna())
-        found |= {"min": ends["min"], "max": ends["max"]}
-    return found
 
 
 def step_of(spec: DatasetSpec, name: str) -> dict[str, float]:
@@ -175,16 +166,13 @@ def _kind(labels: dict[Any, str], present: pd.Series, cluster: bool) -> str:
     return "indicator" if ((values == 0) | (values == 1)).all() else "number"
 
 
-def _levels(labels: dict[Any, str], present: pd.Series, shown: pd.Series) -> list[dict[str, Any]]:
-    """Values with their rows, of those that occur in ``shown`` too if some rows are left out."""
+def _levels(labels: dict[Any, str], present: pd.Series) -> list[dict[str, Any]]:
+    """Values with their rows; of categories in a given order those without rows too."""
     counts = present.value_counts()
     if isinstance(present.dtype, pd.CategoricalDtype):
         order = list(present.cat.categories)
     else:
         order = sorted(counts.index.tolist())
-    if len(shown) < len(present):
-        inside = set(shown)
-        order = [value for value in order if value in inside]
     return [
         {"value": as_json(value), "label": label_of(labels, value), "n": int(counts[value])}
         for value in order

@@ -129,7 +129,8 @@ def _parents(one: Grouping, other: Grouping) -> Array | None:
 def telling(frame: pd.DataFrame, spec: DatasetSpec) -> set[str]:
     """The columns whose values tell of single clusters: those that group, or are one in a cluster.
 
-    But for categories in a given order, which the rows need.
+    Rows by such a value are rows of whole clusters: beside those of the clusters shown, the total
+    would give away the size of one that is withheld.
     """
     clusters = frame[spec.cluster].nunique()
     found = {spec.cluster, *spec.grouping}
@@ -137,10 +138,7 @@ def telling(frame: pd.DataFrame, spec: DatasetSpec) -> set[str]:
         if frame[name].nunique(dropna=False) <= clusters:
             pairs = frame[[spec.cluster, name]].drop_duplicates()
             found |= {str(name)} if len(pairs) == clusters else set()
-    return {
-        name for name in found & {*map(str, frame.columns)}
-        if not isinstance(frame[name].dtype, pd.CategoricalDtype)
-    }  # fmt: skip
+    return found & {*map(str, frame.columns)}
 
 
 def told(frame: pd.DataFrame, rule: Rule | None) -> dict[str, Any]:
