@@ -19,8 +19,9 @@ HIDDEN = CARD | {"withheld": {"clusters": 2, "rows": 10}}
 
 def test_how_many_are_withheld_and_why():
     (text,) = notes.sentences(HIDDEN)
-    assert text.startswith("2 of 65 clusters, with 10 rows together, are withheld from all tables")
+    assert text.startswith("2 of 65 clusters, with 10 rows together, are withheld everywhere")
     assert "fewer than 10 rows" in text
+    assert text.endswith("counts of what is one in a cluster, are of the clusters shown.")
     assert notes.sentences(CARD) == []
 
 

@@ -15,10 +15,10 @@ def withheld(card: Mapping[str, Any]) -> str:
     hidden, least = card["withheld"], card["suppress"]["min_n"]
     return (
         f"{count(hidden['clusters'])} of {count(card['clusters'])} clusters, with "
-        f"{count(hidden['rows'])} rows together, are withheld from all tables and figures: they "
+        f"{count(hidden['rows'])} rows together, are withheld everywhere: they "
         f"have fewer than {count(least)} rows, or could be had from totals by subtraction. They "
-        "count in the fits and in totals; the smallest and largest size and the SD are of the "
-        "clusters shown."
+        "count in the fits and in totals; ends and SD of sizes, and counts of what is one in a "
+        "cluster, are of the clusters shown."
     )
 
 
