@@ -99,4 +99,4 @@ def test_bands_are_those_of_all_at_once():
     ranks = pd.DataFrame(
         {"simultaneous_low": [0.1, -0.1, -2.0, 0.0], "simultaneous_high": [1.0, 1.0, -0.1, 1.0]}
     )
-    assert bands(ranks).tolist() == ["above", "as expected", "below", "as expected"]
+    assert bands(ranks).tolist() == ["above", "not distinguishable", "below", "not distinguishable"]

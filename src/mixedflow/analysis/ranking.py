@@ -30,7 +30,7 @@ from mixedflow.prose.disclosure import unranked
 from mixedflow.ranking import distribution, swaps
 from mixedflow.ranking.confidence_sets import RankSets
 from mixedflow.ranking.distribution import By, Combination
-from mixedflow.ranking.funnel import ABOVE, BELOW, EXPECTED, Own
+from mixedflow.ranking.funnel import ABOVE, BELOW, NEITHER, Own
 from mixedflow.ranking.posterior import Posterior
 from mixedflow.ranking.together import Together
 
@@ -146,7 +146,7 @@ def _league(own: Own, made: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     """What an official league table tells beside ranks."""
     bands = made["ranking"]["band"]
     return {
-        "bands": {band: int((bands == band).sum()) for band in (ABOVE, EXPECTED, BELOW)},
+        "bands": {band: int((bands == band).sum()) for band in (ABOVE, NEITHER, BELOW)},
         "reliability": _reliability(own),
         "funnel": _outside(own, made["funnel"]),
     }

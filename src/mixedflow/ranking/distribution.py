@@ -402,8 +402,8 @@ def rank(
     ``p_bottom`` the probability of being among the ``top`` best and worst (``share`` of the
     clusters, rounded up, unless given); ``rank_set_*`` simultaneous and marginal confidence sets
     (:class:`mixedflow.ranking.confidence_sets.RankSets`); ``surely`` top or bottom where the
-    simultaneous set lies among them; ``selected`` best, worst or empty; ``reliability``
-    that of the cluster's own estimate; ``band`` above, as expected or below: where the interval
+    simultaneous set lies among them; ``selected`` best, worst or empty; ``reliability`` that of
+    the cluster's own estimate; ``band`` above, not distinguishable or below: where the interval
     that holds for all at once lies to the average.
 
     Raises

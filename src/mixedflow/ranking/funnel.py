@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Z998 = float(ndtri(0.999))
 _WINSORISED = 0.1  # of the z scores at each end
-ABOVE, EXPECTED, BELOW = "above", "as expected", "below"
+ABOVE, NEITHER, BELOW = "above", "not distinguishable", "below"
 
 
 @dataclass(frozen=True)
@@ -146,4 +146,4 @@ def _beyond(z: Array) -> Array:
 def bands(ranks: pd.DataFrame) -> Array:
     """(J,) whether each interval of a ranking that holds for all clusters at once lies off 0."""
     low, high = ranks["simultaneous_low"], ranks["simultaneous_high"]
-    return np.select([low > 0, high < 0], [ABOVE, BELOW], EXPECTED)
+    return np.select([low > 0, high < 0], [ABOVE, BELOW], NEITHER)

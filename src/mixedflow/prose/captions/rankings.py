@@ -15,8 +15,8 @@ CAPTIONS = {
         "bottom where the simultaneous set lies among them; selected: the best and worst share "
         "with a bound on false selections. Reliability: the share of the variance of the cluster's "
         "own estimate that is not chance. Band: above or below the average with 95% confidence for "
-        "all clusters at once, because a table invites to look at all; as expected where the two "
-        "are not distinguishable.",
+        "all clusters at once, because a table invites to look at all; else not distinguishable "
+        "from it.",
     ),
     "funnel": Caption(
         "Funnel plot",
