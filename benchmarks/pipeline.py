@@ -75,10 +75,10 @@ def edit(folder: Path) -> None:
     """Another formula of one model than it has."""
     path = folder / "config.yaml"
     text = path.read_text("utf-8")
-    other = f"{FORMULA} + girl"
-    pair = (FORMULA, other) if f"formula: {FORMULA}" in text else (other, FORMULA)
-    assert text.count(f"formula: {pair[0]}\n") == 1
-    path.write_text(text.replace(f"formula: {pair[0]}\n", f"formula: {pair[1]}\n"), "utf-8")
+    pair = f"formula: {FORMULA}\n", f"formula: {FORMULA} + girl\n"
+    before, after = pair if pair[0] in text else pair[::-1]
+    assert text.count(before) == 1
+    path.write_text(text.replace(before, after), "utf-8")
 
 
 def measured(folder: Path) -> Iterator[tuple[str, Seconds]]:
