@@ -89,7 +89,7 @@ def coverage(design: Design, rng: np.random.Generator, profiled: bool) -> Outcom
         found[name] = covered(*wald.get(name, nothing), value)
     if profiled:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # of steps far outside, in every other search
             ends = components(fit, True)
             limits = profile.of_fixed_effects(fit.solution, np.eye(len(BETA)))
         for name, value in SDS.items():

@@ -246,7 +246,7 @@ def frame_of(folder: Path, meta: dict[str, Any]) -> Any:
 
 def work(folder: Path) -> None:
     """mixedflow's fits, one for each line of input."""
-    warnings.simplefilter("ignore")
+    warnings.simplefilter("ignore")  # what a fit notes of its data is no part of its time
     serve(lambda: _mixedflow(folder))
 
 

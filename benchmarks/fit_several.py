@@ -219,7 +219,7 @@ def glmm_engine(formula: str, frame: Any) -> tuple[str, Timed]:
 
 def work(engine: str, folder: Path) -> None:
     """mixedflow's or glmm's fits, one for each line of input."""
-    warnings.simplefilter("ignore")
+    warnings.simplefilter("ignore")  # what a fit notes of its data is no part of its time
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     loader = {"mixedflow": mixedflow_engine, "glmm": glmm_engine}[engine]
     serve(lambda: loader(meta["formula"], frame_of(folder, meta)))

@@ -330,7 +330,7 @@ def worker(kind: str, seeds: Any, answers: Any) -> None:
     import logging
     import warnings
 
-    warnings.simplefilter("ignore")
+    warnings.simplefilter("ignore")  # what counts is how a case ends
     logging.disable()
     # Addresses are not memory: threads reserve many, and use few.
     resource.setrlimit(resource.RLIMIT_AS, (6 * GIB, 6 * GIB))

@@ -84,7 +84,7 @@ def mixedlm_rs_engine(folder: Path, meta: dict[str, Any]) -> tuple[str, Timed]:
 
 
 def statsmodels_engine(folder: Path, meta: dict[str, Any]) -> tuple[str, Timed]:
-    warnings.simplefilter("ignore")
+    warnings.simplefilter("ignore")  # statsmodels' verdict on its search is read from the fit
     model = import_module("statsmodels.regression.mixed_linear_model").MixedLM
     frame = read_frame(folder, meta)
     return version("statsmodels"), lambda: statsmodels_like(model, frame, meta["formula"], False)

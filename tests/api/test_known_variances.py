@@ -52,7 +52,12 @@ def test_estimates_are_those_of_metafor(fits: dict, name: str) -> None:
     np.testing.assert_allclose(fit.fixed_effects["std_error"], known["se"], rtol=1e-6)
     variances = [G[0, 0] for G in fit.solution.G]
     np.testing.assert_allclose(variances, known.get("sigma2", known.get("tau2")), rtol=2e-6)
-    found = fit.report().heterogeneity
+    report = fit.report()
+    np.testing.assert_allclose(
+        report.aic, 2.0 * (report.n_parameters - known["log_likelihood"]), rtol=1e-9
+    )
+    assert report.lr_vs_linear is not None
+    found = report.heterogeneity
     np.testing.assert_allclose(found.q, known["Q"], rtol=1e-9)
     np.testing.assert_allclose(found.q_p, known["Q_p"], rtol=1e-6)
     if "I2" in known:

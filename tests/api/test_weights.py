@@ -186,3 +186,12 @@ def test_profile_intervals_exist() -> None:
     low, high = fit.variance_components.iloc[-1][["conf_low", "conf_high"]]
     sd = np.sqrt(fit.solution.s2)
     assert 0.8 * sd < low < sd < high < 1.2 * sd
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_criteria_and_test_are_those_of_a_likelihood(fits: dict, name: str) -> None:
+    fit, known = fits[name], case(name)
+    report = fit.report()
+    aic = -2.0 * known["log_likelihood"] + 2.0 * report.n_parameters
+    np.testing.assert_allclose(report.aic, aic, rtol=1e-9)
+    assert report.bic is not None and report.lr_vs_linear.p_value < 1.0

@@ -35,3 +35,17 @@ def test_a_value_is_a_sum_of_the_ranked_factors_effects() -> None:
     assert Model(Path(), model_report(groups=GROUPS), rank, {}, []).ranked_by == (
         "Intercept + 2 × x"
     )
+
+
+def test_influence_that_is_not_known_is_not_shown(tmp_path: Path) -> None:
+    """Of a pseudo-likelihood there is none."""
+    (tmp_path / "figures").mkdir()
+    for name in ("residual_qq", "residuals_fitted", "effects_qq", "influence"):
+        svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"></svg>'
+        (tmp_path / "figures" / f"{name}.svg").write_text(svg, "utf-8")
+    shown = {}
+    for weights, lr in ((None, model_report().lr_vs_linear), ({"sampling": "w"}, None)):
+        fit = model_report(weights=weights, lr_vs_linear=lr)
+        found = Model(tmp_path, fit, None, {}, []).diagnostics
+        shown[lr is None] = {one.key.removeprefix(f"{fit.model}-") for one in found}
+    assert shown[False] - shown[True] == {"influence"} and shown[True]

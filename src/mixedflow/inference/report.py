@@ -48,7 +48,7 @@ def fit_report(fitted: Fitted, verdict: Verdict, inference: CovarianceInference)
     r2 = r_squared(solution, relative)
     # How well a cluster's mean is predicted is told of independent residuals.
     empty = _empty(solution) if simple and residuals is None else None
-    pseudo = fitted.weights is not None and fitted.weights.spec.sampling is not None
+    pseudo = fitted.weights is not None and fitted.weights.spec.sampling
     return FitReport(
         method=fitted.method,
         groups=tuple(

@@ -265,7 +265,9 @@ class Model:
 
     @property
     def diagnostics(self) -> list[Shown]:
-        return self._figures(registry.DIAGNOSTICS)
+        """Of a pseudo-likelihood without the influence of clusters, which is not known then."""
+        hidden = f"{self.name}-influence" if self.fit.lr_vs_linear is None else ""
+        return [one for one in self._figures(registry.DIAGNOSTICS) if one.key != hidden]
 
     def _figures(self, section: str) -> list[Shown]:
         found = shown_of(self.folder, self.name, self._own(section, registry.FIGURE))
